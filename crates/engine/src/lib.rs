@@ -1,0 +1,1 @@
+//! Policy: containers, images, networks. No syscalls of its own.

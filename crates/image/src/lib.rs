@@ -1,0 +1,1 @@
+//! The image store: an OCI image layout, layers by chainID, snapshots.

@@ -1,0 +1,14 @@
+//! The pure heart: from a request and the observed host to a list of typed steps.
+//!
+//! Invariant: a function of plain values; the same input gives the same plan, byte for byte. Everything that can be
+//! wrong with a request is a [`Rejected`] here, before anything was touched.
+//! Must not: look at clock, environment, files, network, processes or chance (a tidy test greps for it).
+
+pub mod cgroup;
+pub mod network;
+pub mod seccomp;
+pub mod shell;
+pub mod undo;
+
+mod rejected;
+pub use rejected::Rejected;

@@ -1,0 +1,1 @@
+//! Seccomp: from the OCI profile to a BPF program.

@@ -1,0 +1,4 @@
+//! Steps to syscalls.
+
+pub mod cgroup;
+pub mod network;

@@ -1,0 +1,1 @@
+//! The parent while the container lives: terminal, signals, exit.

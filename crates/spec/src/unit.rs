@@ -1,0 +1,1 @@
+//! Sizes and durations as docker's command line writes them.

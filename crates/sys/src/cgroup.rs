@@ -1,0 +1,1 @@
+//! cgroupfs files by directory fd.

@@ -1,0 +1,1 @@
+//! The loop between clone and exec.

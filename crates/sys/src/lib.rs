@@ -1,0 +1,16 @@
+//! The kernel's calls, and the only unsafe code.
+//!
+//! Invariant: every error prints the call with its arguments and the errno's name. Raw fds only in [`child`].
+//! Must not: hold policy, call NSS, start threads.
+
+pub mod cgroup;
+pub mod child;
+pub mod mount;
+pub mod netlink;
+pub mod nft;
+pub mod process;
+pub mod signal;
+pub mod terminal;
+
+mod error;
+pub use error::{Error, Result, errno_name};

@@ -1,0 +1,1 @@
+//! clone3, pidfd, namespaces, ids, capabilities.
