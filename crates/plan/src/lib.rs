@@ -4,11 +4,19 @@
 //! wrong with a request is a [`Rejected`] here, before anything was touched.
 //! Must not: look at clock, environment, files, network, processes or chance (a tidy test greps for it).
 
+pub mod capability;
 pub mod cgroup;
+pub mod host;
+pub mod mounts;
 pub mod network;
+pub mod order;
+pub mod script;
 pub mod seccomp;
 pub mod shell;
+pub mod step;
 pub mod undo;
 
 mod rejected;
+pub use order::{Input, Rootfs, plan};
 pub use rejected::Rejected;
+pub use step::Plan;

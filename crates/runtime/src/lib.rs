@@ -3,5 +3,14 @@
 //! Invariant: the only place where plan's steps meet sys's calls. Nothing else changes the host.
 
 pub mod apply;
+pub mod container;
+pub mod init;
+pub mod journal;
 pub mod observe;
 pub mod supervise;
+pub mod sync;
+pub mod tree;
+pub mod undo;
+
+mod error;
+pub use error::{Error, Result};

@@ -1,1 +1,248 @@
-//! clone3, pidfd, namespaces, ids, capabilities.
+//! Processes: clone, wait, ids.
+
+use crate::child::{self, Program};
+use crate::{Error, Result};
+use rustix::io::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Proof that this process has one thread, which what runs after a clone relies on (clone(2): only the calling thread
+/// is copied, so a lock that another one holds would stay locked).
+#[derive(Debug, Clone, Copy)]
+pub struct SingleThread(());
+
+/// clone3(2); libc has it with the wrong width.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+impl SingleThread {
+    /// For the fork of a test runner, which is threaded; the child may meet a lock that stays locked.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn assume_for_test() -> Self {
+        Self(())
+    }
+
+    /// # Errors
+    /// `EBUSY` when there are more threads.
+    pub fn check() -> Result<Self> {
+        let status = std::fs::metadata("/proc/self/task").map_err(Error::of_io(|| "stat(\"/proc/self/task\")".into()))?;
+        // A directory of procfs has two links and one for each subdirectory: no need to read it.
+        if std::os::unix::fs::MetadataExt::nlink(&status) == 3 {
+            Ok(Self(()))
+        } else {
+            Err(Error::new("clone3() in a process with several threads", Errno::BUSY))
+        }
+    }
+}
+
+/// A child that runs a [`Program`].
+#[derive(Debug)]
+pub struct Child {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+}
+
+/// `clone3(2)` with the `CLONE_NEW*` flags, a pidfd, and on cgroup v2 straight into the cgroup; the child runs the
+/// program.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn spawn(one: SingleThread, program: &Program, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
+    clone3(one, namespaces, cgroup, || child::run(program))
+}
+
+/// Fork, and run the function in the child, which exits with its value. For work that must happen in another user
+/// namespace or after this process is gone.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn fork(one: SingleThread, namespaces: u64, work: impl FnOnce() -> u8) -> Result<Child> {
+    clone3(one, namespaces, None, work)
+}
+
+fn clone3(
+    _: SingleThread,
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> u8,
+) -> Result<Child> {
+    let mut pidfd: i32 = -1;
+    let mut flags = namespaces | libc::CLONE_PIDFD as u64;
+    if cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    let args = libc::clone_args {
+        flags,
+        pidfd: (&raw mut pidfd) as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+    };
+    // SAFETY: without CLONE_VM this is a fork: the child goes on with a copy of this stack and heap. `SingleThread`
+    // says that no other thread held a lock of it.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    match pid {
+        0 => {
+            let code = child();
+            // SAFETY: ends this process without running the parent's exit handlers a second time.
+            unsafe { libc::_exit(i32::from(code)) }
+        }
+        1.. => Ok(Child {
+            pid: pid as i32,
+            // SAFETY: the kernel has just made this fd for us.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+        _ => {
+            let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
+            Err(Error::new(format!("clone3({})", clone_flags(namespaces)), errno))
+        }
+    }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Code(u8),
+    Signal(i32),
+}
+
+/// Wait for a child to end and reap it.
+///
+/// # Errors
+/// `ECHILD` when it is not ours.
+pub fn wait(child: &Child) -> Result<Exit> {
+    loop {
+        let status = rustix::process::waitid(
+            rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&child.pidfd)),
+            rustix::process::WaitIdOptions::EXITED,
+        );
+        match status {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new(format!("waitid(P_PIDFD, {})", child.pid), errno)),
+            Ok(None) => return Err(Error::new(format!("waitid(P_PIDFD, {})", child.pid), Errno::CHILD)),
+            Ok(Some(status)) => {
+                return Ok(match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Exit::Code(code as u8),
+                    (None, signal) => Exit::Signal(signal.unwrap_or(libc::SIGKILL)),
+                });
+            }
+        }
+    }
+}
+
+/// `CLONE_NEWNS | CLONE_NEWPID`, for messages.
+#[must_use]
+pub fn clone_flags(flags: u64) -> String {
+    const NAMES: [(i32, &str); 8] = [
+        (libc::CLONE_NEWUSER, "CLONE_NEWUSER"),
+        (libc::CLONE_NEWNS, "CLONE_NEWNS"),
+        (libc::CLONE_NEWPID, "CLONE_NEWPID"),
+        (libc::CLONE_NEWNET, "CLONE_NEWNET"),
+        (libc::CLONE_NEWUTS, "CLONE_NEWUTS"),
+        (libc::CLONE_NEWIPC, "CLONE_NEWIPC"),
+        (libc::CLONE_NEWCGROUP, "CLONE_NEWCGROUP"),
+        (0x80, "CLONE_NEWTIME"),
+    ];
+    let names: Vec<&str> =
+        NAMES.iter().filter(|(flag, _)| flags & *flag as u64 != 0).map(|(_, name)| *name).collect();
+    names.join(" | ")
+}
+
+/// The start time of a process in clock ticks since boot (proc(5), stat field 22); `None` when it is gone. With the
+/// pid it names one process for good.
+#[must_use]
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name is in parentheses and may hold anything, so count from the last one.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+pub use libc::{
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, S_IFBLK,
+    S_IFCHR, S_IFIFO,
+};
+
+/// clone(2); not in libc for this target.
+pub const CLONE_NEWTIME: i32 = 0x80;
+
+/// A device number as mknod(2) takes it.
+#[must_use]
+pub fn device_number(major: u32, minor: u32) -> u64 {
+    rustix::fs::makedev(major, minor)
+}
+
+/// The number of an `RLIMIT_*` name.
+#[must_use]
+pub fn rlimit(name: &str) -> Option<u32> {
+    RLIMITS.iter().position(|known| *known == name).map(|at| at as u32)
+}
+
+/// By number (asm-generic/resource.h; the same on x86 and ARM).
+const RLIMITS: [&str; 16] = [
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_RSS",
+    "RLIMIT_NPROC",
+    "RLIMIT_NOFILE",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_AS",
+    "RLIMIT_LOCKS",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
+];
+
+/// This process's limits by name, soft and hard, `u64::MAX` for none.
+#[must_use]
+pub fn rlimits() -> Vec<(&'static str, u64, u64)> {
+    RLIMITS
+        .iter()
+        .enumerate()
+        .map(|(number, name)| {
+            let mut limit = libc::rlimit64 { rlim_cur: u64::MAX, rlim_max: u64::MAX };
+            // SAFETY: a valid struct to write to; an unknown number leaves it as it is.
+            unsafe { libc::syscall(libc::SYS_prlimit64, 0, number, std::ptr::null::<libc::rlimit64>(), &raw mut limit) };
+            (*name, limit.rlim_cur, limit.rlim_max)
+        })
+        .collect()
+}
+
+/// # Errors
+/// The kernel's, with the call.
+pub fn open_namespace(path: &str) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Error::of(|| format!("open({path:?}, O_RDONLY)")))
+}
+
+/// setns(2) of this process.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn setns(fd: BorrowedFd<'_>, namespace: i32) -> Result<()> {
+    // SAFETY: takes two numbers.
+    if unsafe { libc::setns(fd.as_raw_fd(), namespace) } == 0 {
+        return Ok(());
+    }
+    let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
+    Err(Error::new(format!("setns({}, {})", fd.as_raw_fd(), clone_flags(namespace as u64)), errno))
+}
+
+/// Bit set of this process's effective capabilities that are in its bounding set too: what it can pass on.
+///
+/// # Errors
+/// The kernel's.
+pub fn effective_capabilities() -> Result<u64> {
+    let sets = rustix::thread::capabilities(None).map_err(Error::of(|| "capget(0)".into()))?;
+    Ok(sets.effective.bits())
+}

@@ -2,3 +2,103 @@
 
 pub mod cgroup;
 pub mod network;
+
+use crate::error::{Error, Result};
+use plan::step::{AttachStep, HostStep, map_words};
+use spec::runtime::IdMapping;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::process::{Command, Stdio};
+
+/// One step of the parent, before the clone.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn host(step: &HostStep) -> Result<()> {
+    match step {
+        HostStep::Directory { path, mode, owner, .. } => directory(path, *mode, *owner),
+        HostStep::File { path, mode, content } => {
+            let call = || format!("write({path:?})");
+            let mut file = std::fs::OpenOptions::new();
+            let mut file =
+                file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
+            Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
+        }
+        HostStep::Cgroup(step) => cgroup::host(step),
+        HostStep::Network(step) => network::host(step),
+    }
+}
+
+/// One step of the parent, after the clone.
+///
+/// # Errors
+/// What the kernel or a program that was called refused.
+pub fn attach(step: &AttachStep, pid: i32, sync: &OwnedFd) -> Result<()> {
+    match step {
+        AttachStep::IdMaps { uid, gid, helpers } => id_maps(pid, uid, gid, *helpers),
+        AttachStep::OomScoreAdj(value) => oom_score_adj(pid, *value),
+        AttachStep::Cgroup(step) => cgroup::attach(step, pid),
+        AttachStep::Network(step) => network::attach(step, pid),
+        AttachStep::Go | AttachStep::Attached => crate::sync::go(sync),
+    }
+}
+
+fn directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    let call = || format!("mkdir({path:?}, 0{mode:o})");
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        other => other.map_err(sys::Error::of_io(call))?,
+    }
+    // The umask took its part of the mode.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(sys::Error::of_io(call))?;
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid))
+            .map_err(sys::Error::of_io(|| format!("chown({path:?}, {uid}, {gid})")))?;
+    }
+    Ok(())
+}
+
+fn id_maps(pid: i32, uid: &[IdMapping], gid: &[IdMapping], helpers: bool) -> Result<()> {
+    if helpers {
+        // Only a set-uid program may map ids that are not the caller's own (user_namespaces(7)).
+        newidmap("newuidmap", pid, uid)?;
+        return newidmap("newgidmap", pid, gid);
+    }
+    let lines = |maps: &[IdMapping]| maps.iter().map(map_words).collect::<Vec<_>>().join("\n");
+    // Without CAP_SETGID the kernel takes a gid map only after setgroups was given up (user_namespaces(7)).
+    if rustix::process::geteuid().as_raw() != 0 {
+        write(&format!("/proc/{pid}/setgroups"), "deny")?;
+    }
+    write(&format!("/proc/{pid}/uid_map"), &lines(uid))?;
+    write(&format!("/proc/{pid}/gid_map"), &lines(gid))
+}
+
+fn newidmap(program: &str, pid: i32, maps: &[IdMapping]) -> Result<()> {
+    let words = maps.iter().flat_map(|map| [map.container_id, map.host_id, map.size]).map(|word| word.to_string());
+    let words: Vec<String> = std::iter::once(pid.to_string()).chain(words).collect();
+    let what = || format!("cannot map ids with {program} {}", words.join(" "));
+    let output = Command::new(program)
+        .args(&words)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| plan::Rejected::new(what(), error.to_string()).hint("install uidmap (Fedora: shadow-utils)"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(plan::Rejected::new(what(), why).hint("compare the caller's lines in /etc/subuid and /etc/subgid").into())
+}
+
+fn oom_score_adj(pid: i32, value: i32) -> Result<()> {
+    let path = format!("/proc/{pid}/oom_score_adj");
+    match write(&path, &value.to_string()) {
+        // Lowering needs CAP_SYS_RESOURCE, which is often not there; to be killed sooner than asked is no loss of
+        // isolation, and runc and crun go on as well.
+        Err(Error::Sys(error)) if error.errno == rustix::io::Errno::ACCESS => Ok(()),
+        other => other,
+    }
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    Ok(std::fs::write(path, text).map_err(sys::Error::of_io(|| format!("write({path:?}, {text:?})")))?)
+}

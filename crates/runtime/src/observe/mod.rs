@@ -2,3 +2,82 @@
 
 pub mod cgroup;
 pub mod network;
+
+use crate::error::Result;
+use plan::host::{Host, Subordinate};
+use std::path::Path;
+
+/// # Errors
+/// When /proc cannot be read.
+pub fn host() -> Result<Host> {
+    let euid = rustix::process::geteuid().as_raw();
+    Ok(Host {
+        euid,
+        egid: rustix::process::getegid().as_raw(),
+        kernel: kernel(),
+        capabilities: sys::process::effective_capabilities()?,
+        last_capability: last_capability(),
+        time_namespace: Path::new("/proc/self/ns/time").exists(),
+        hard_limits: sys::process::rlimits().into_iter().map(|(name, _, hard)| (name.to_owned(), hard)).collect(),
+        subordinate: (euid != 0).then(|| subordinate(euid)).flatten(),
+        cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
+    })
+}
+
+fn kernel() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn last_capability() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
+    // 40 is what Linux 5.9 knows, the oldest that has what sampan needs.
+    text.trim().parse().unwrap_or(40)
+}
+
+/// The caller's subordinate ids, when there are some for uids and gids and the set-uid helpers to map them.
+fn subordinate(euid: u32) -> Option<Subordinate> {
+    in_path("newuidmap")?;
+    in_path("newgidmap")?;
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(euid)).then(|| name.to_owned())
+    });
+    let range = |path| range(&std::fs::read_to_string(path).ok()?, name.as_deref(), euid);
+    Some(Subordinate { uid: range("/etc/subuid")?, gid: range("/etc/subgid")? })
+}
+
+/// The largest range of the user, by name or by number (subuid(5)).
+fn range(text: &str, name: Option<&str>, euid: u32) -> Option<(u32, u32)> {
+    let own = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let who = fields.next()?;
+        let range = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (Some(who) == name || who.parse() == Ok(euid)).then_some(range)
+    };
+    text.lines().filter_map(own).max_by_key(|(_, size)| *size)
+}
+
+/// Where a program is, by `PATH`.
+#[must_use]
+pub fn in_path(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range;
+
+    #[test]
+    fn finds_the_range_by_name_or_number() {
+        let text = "root:1:2\nann:100000:65536\n1000:300000:10\n";
+        assert_eq!(range(text, Some("ann"), 1000), Some((100_000, 65536)));
+        assert_eq!(range(text, None, 1000), Some((300_000, 10)));
+        assert_eq!(range(text, Some("bob"), 1001), None);
+    }
+}

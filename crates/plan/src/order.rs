@@ -1,0 +1,366 @@
+//! Which step comes where, and why there. The order is the security design.
+
+use crate::host::Host;
+use crate::mounts::{self, RECURSIVE, SLAVE, Source};
+use crate::step::{AttachStep, Exec, HostStep, InitStep, Plan, Spawn, Upper};
+use crate::{Rejected, capability, cgroup, network, seccomp};
+use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
+
+/// What the container stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rootfs {
+    Directory(String),
+    /// Layers, topmost first.
+    Overlay { lower: Vec<String>, upper: Upper },
+}
+
+/// Everything that a plan is made of.
+#[derive(Debug)]
+pub struct Input<'a> {
+    pub config: &'a Config,
+    pub rootfs: Rootfs,
+    pub host: &'a Host,
+    /// This container's directory, which outlives it only as far as undo lets it.
+    pub data: &'a str,
+    /// Files in `data` (name, content) that mounts of the config refer to.
+    pub files: Vec<(String, String)>,
+    pub cgroup: CgroupSteps,
+    pub network: NetworkSteps,
+    /// sampan stays as pid 1.
+    pub reaper: bool,
+    /// The container ends with the process that started it.
+    pub foreground: bool,
+    /// The working directory is made when it is not there, as docker does for an image's.
+    pub create_cwd: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct CgroupSteps {
+    pub prepare: Vec<cgroup::HostStep>,
+    pub attach: Vec<cgroup::AttachStep>,
+    /// cgroup v2: the directory to clone into.
+    pub clone_into: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct NetworkSteps {
+    pub prepare: Vec<network::HostStep>,
+    pub attach: Vec<network::AttachStep>,
+    pub init: Vec<network::InitStep>,
+}
+
+/// # Errors
+/// Everything that can be wrong with the request on this host, before anything was touched.
+pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
+    let linux = input.config.linux.as_ref().ok_or_else(|| refuse("there is no linux section"))?;
+    let process = input.config.process.as_ref().ok_or_else(|| refuse("there is no process"))?;
+    let new = new_namespaces(linux)?;
+    check_process(process, input.host)?;
+    let init = init(&input, linux, process, &new)?;
+    let spawn = Spawn {
+        // Not here: the cgroup namespace takes the cgroup that the process is in when it is made, so it waits until
+        // the process is in its own (cgroup_namespaces(7)).
+        namespaces: new.iter().copied().filter(|kind| *kind != NamespaceKind::Cgroup).collect(),
+        cgroup: input.cgroup.clone_into.clone(),
+        join_pid: joined(linux, NamespaceKind::Pid),
+        die_with_parent: input.foreground,
+    };
+    let exec = Exec {
+        args: process.args.clone(),
+        env: process.env.clone(),
+        candidates: candidates(&process.args[0], &process.env),
+        reaper: input.reaper,
+        terminal: process.terminal,
+    };
+    let attach = attach(&input, linux, process, &new);
+    let prepare = prepare(input, linux);
+    Ok(Plan { prepare, spawn, attach, init, exec })
+}
+
+fn refuse(why: impl Into<String>) -> Rejected {
+    Rejected::new("cannot plan the container", why)
+}
+
+fn new_namespaces(linux: &Linux) -> Result<Vec<NamespaceKind>, Rejected> {
+    let mut seen: Vec<NamespaceKind> = Vec::new();
+    for Namespace { kind, .. } in &linux.namespaces {
+        if seen.contains(kind) {
+            return Err(refuse(format!("the {} namespace is named twice", crate::step::namespace_word(*kind))));
+        }
+        seen.push(*kind);
+    }
+    if !linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Mount && ns.path.is_none()) {
+        return Err(refuse("a container needs a mount namespace of its own"));
+    }
+    Ok(linux.namespaces.iter().filter(|ns| ns.path.is_none()).map(|ns| ns.kind).collect())
+}
+
+fn joined(linux: &Linux, kind: NamespaceKind) -> Option<String> {
+    let found = linux.namespaces.iter().find(|ns| ns.kind == kind)?;
+    Some(found.path.as_ref()?.to_string_lossy().into_owned())
+}
+
+fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
+    if process.args.first().is_none_or(String::is_empty) {
+        return Err(refuse("there is no command").hint("name one after the image"));
+    }
+    for limit in &process.rlimits {
+        let what = format!("cannot set {} to {}:{}", limit.kind, limit.soft, limit.hard);
+        if limit.soft > limit.hard {
+            return Err(Rejected::new(what, "the soft limit is above the hard one"));
+        }
+        match host.hard_limits.get(&limit.kind) {
+            None => return Err(Rejected::new(what, "there is no such limit").hint("getrlimit(2) lists them")),
+            Some(hard) if limit.hard > *hard && !host.has(capability::SYS_RESOURCE) => {
+                let why = format!("sampan's own hard limit is {hard}, and CAP_SYS_RESOURCE to raise it is missing");
+                return Err(Rejected::new(what, why).hint(format!("ask for {hard} or less")));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
+fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
+    // The container's root must be able to write its upper directory; the work directory is the kernel's.
+    let owner = linux.uid_mappings.first().zip(linux.gid_mappings.first());
+    let owner = owner.filter(|_| !input.host.rootless()).map(|(uid, gid)| (uid.host_id, gid.host_id));
+    let mapped = input.host.rootless() && input.host.subordinate.is_some();
+    let directory = |path: String, mode| HostStep::Directory { path, mode, owner, mapped };
+    // 0711: a root of a user namespace must pass through to its layers, and see nothing else.
+    let mut steps = vec![HostStep::Directory { path: input.data.to_owned(), mode: 0o711, owner: None, mapped }];
+    if let Rootfs::Overlay { upper: Upper::Directory { upper, work }, .. } = &input.rootfs {
+        steps.push(directory(upper.clone(), 0o755));
+        steps.push(directory(work.clone(), 0o700));
+    }
+    steps.push(directory(root_at(input.data), 0o755));
+    steps.extend(input.files.into_iter().map(|(name, content)| HostStep::File {
+        path: format!("{}/{name}", input.data),
+        mode: 0o644,
+        content,
+    }));
+    steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));
+    steps.extend(input.network.prepare.into_iter().map(HostStep::Network));
+    steps
+}
+
+/// Where the root is mounted, in the child's mount namespace only, until pivot_root makes it `/`.
+fn root_at(data: &str) -> String {
+    format!("{data}/merged")
+}
+
+/// Ids and cgroup first: until then the child may do nothing that depends on who and where it is. The network is set
+/// up while the child builds its mounts.
+fn attach(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind]) -> Vec<AttachStep> {
+    let mut steps = Vec::new();
+    if new.contains(&NamespaceKind::User) {
+        steps.push(AttachStep::IdMaps {
+            uid: linux.uid_mappings.clone(),
+            gid: linux.gid_mappings.clone(),
+            helpers: input.host.rootless() && input.host.subordinate.is_some(),
+        });
+    }
+    steps.extend(process.oom_score_adj.map(AttachStep::OomScoreAdj));
+    steps.extend(input.cgroup.attach.iter().cloned().map(AttachStep::Cgroup));
+    if !steps.is_empty() {
+        steps.push(AttachStep::Go);
+    }
+    if !input.network.attach.is_empty() {
+        steps.extend(input.network.attach.iter().cloned().map(AttachStep::Network));
+        steps.push(AttachStep::Attached);
+    }
+    steps
+}
+
+fn init(
+    input: &Input<'_>,
+    linux: &Linux,
+    process: &Process,
+    new: &[NamespaceKind],
+) -> Result<Vec<InitStep>, Rejected> {
+    let mut steps = Vec::new();
+
+    // Who and where it is, before anything that depends on it.
+    identity(input, linux, process, new, &mut steps);
+
+    // Mounts, the root first, so that every later path is resolved inside it.
+    steps.push(InitStep::Propagation { flags: SLAVE | RECURSIVE });
+    let at = root_at(input.data);
+    steps.push(match &input.rootfs {
+        Rootfs::Directory(path) => InitStep::Directory { path: path.clone(), at: at.clone() },
+        Rootfs::Overlay { lower, upper } => InitStep::Overlay {
+            lower: lower.clone(),
+            upper: upper.clone(),
+            at: at.clone(),
+            userxattr: new.contains(&NamespaceKind::User),
+        },
+    });
+    let parsed = input.config.mounts.iter().map(mounts::parse).collect::<Result<Vec<_>, _>>()?;
+    let own_dev = parsed.iter().any(|m| m.destination == "/dev" && matches!(m.source, Source::Filesystem { .. }));
+    steps.extend(parsed.into_iter().map(InitStep::Mount));
+    if own_dev {
+        devices(input, linux, new, &mut steps);
+    }
+    if process.terminal {
+        let size = process.console_size.unwrap_or_default();
+        steps.push(InitStep::Console { uid: process.user.uid, rows: size.height, columns: size.width });
+    } else {
+        steps.push(InitStep::Session);
+    }
+
+    // Settings through /proc/sys before it becomes read-only, and that before anything of the image could run.
+    let sysctl = |(key, value): (&String, &String)| InitStep::Sysctl { key: key.clone(), value: value.clone() };
+    steps.extend(linux.sysctl.iter().map(sysctl));
+    steps.extend(linux.readonly_paths.iter().map(|path| InitStep::Readonly { path: path.clone() }));
+    steps.extend(linux.masked_paths.iter().map(|path| InitStep::Mask { path: path.clone() }));
+    if input.config.root.as_ref().is_some_and(|root| root.readonly) {
+        steps.push(InitStep::ReadonlyRoot);
+    }
+    // Never chroot alone: a chroot can be left, and the host's mounts would still be there to be found.
+    steps.push(InitStep::Pivot { at });
+
+    if !input.config.hostname.is_empty() && new.contains(&NamespaceKind::Uts) {
+        steps.push(InitStep::Hostname(input.config.hostname.clone()));
+    }
+    if !input.config.domainname.is_empty() {
+        steps.push(InitStep::Domainname(input.config.domainname.clone()));
+    }
+    // As late as it can be: the parent makes the link while the child makes its mounts.
+    if !input.network.attach.is_empty() {
+        steps.push(InitStep::AwaitAttached);
+    }
+    steps.extend(input.network.init.iter().cloned().map(InitStep::Network));
+
+    security(input, linux, process, &mut steps)?;
+    Ok(steps)
+}
+
+fn identity(
+    input: &Input<'_>,
+    linux: &Linux,
+    process: &Process,
+    new: &[NamespaceKind],
+    steps: &mut Vec<InitStep>,
+) {
+    let user_first = |ns: &&Namespace| ns.kind != NamespaceKind::User;
+    let mut shared: Vec<&Namespace> = linux.namespaces.iter().filter(|ns| ns.path.is_some()).collect();
+    // The user namespace first: it gives the right to enter those that it owns (setns(2)).
+    shared.sort_by_key(user_first);
+    let joins = shared.into_iter().filter(|ns| ns.kind != NamespaceKind::Pid);
+    steps.extend(joins.filter_map(|ns| {
+        Some(InitStep::Join { kind: ns.kind, path: ns.path.as_ref()?.to_string_lossy().into_owned() })
+    }));
+    let own_user = new.contains(&NamespaceKind::User);
+    if own_user || process.oom_score_adj.is_some() || !input.cgroup.attach.is_empty() {
+        steps.push(InitStep::AwaitGo);
+    }
+    if own_user || joined(linux, NamespaceKind::User).is_some() {
+        // An ordinary user's map of one id forbids setgroups (user_namespaces(7)).
+        let clear_groups = !input.host.rootless() || input.host.subordinate.is_some();
+        steps.push(InitStep::BecomeRoot { clear_groups });
+    }
+    if new.contains(&NamespaceKind::Cgroup) {
+        steps.push(InitStep::UnshareCgroup);
+    }
+}
+
+/// The runtime-spec's default devices and links (config-linux.md), then the config's own.
+fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut Vec<InitStep>) {
+    const DEFAULT: [(&str, i64, i64); 6] = [
+        ("/dev/null", 1, 3),
+        ("/dev/zero", 1, 5),
+        ("/dev/full", 1, 7),
+        ("/dev/random", 1, 8),
+        ("/dev/urandom", 1, 9),
+        ("/dev/tty", 5, 0),
+    ];
+    const LINKS: [(&str, &str); 5] = [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/ptmx", "pts/ptmx"),
+    ];
+    // A device node made in a user namespace would be dead: the superblock is not allowed devices (mknod(2)).
+    let from_host = new.contains(&NamespaceKind::User)
+        || joined(linux, NamespaceKind::User).is_some()
+        || !input.host.has(capability::MKNOD);
+    let default = DEFAULT.iter().map(|(path, major, minor)| Device {
+        path: (*path).to_owned(),
+        kind: "c".to_owned(),
+        major: *major,
+        minor: *minor,
+        file_mode: Some(0o666),
+        ..Device::default()
+    });
+    let own = linux.devices.iter().cloned();
+    steps.extend(
+        default
+            .filter(|device| !linux.devices.iter().any(|own| own.path == device.path))
+            .chain(own)
+            .map(|device| InitStep::Device { device, from_host }),
+    );
+    let link = |(path, to): &(&str, &str)| InitStep::Symlink { path: (*path).to_owned(), to: (*to).to_owned() };
+    steps.extend(LINKS.iter().map(link));
+}
+
+/// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
+/// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
+fn security(
+    input: &Input<'_>,
+    linux: &Linux,
+    process: &Process,
+    steps: &mut Vec<InitStep>,
+) -> Result<(), Rejected> {
+    steps.push(InitStep::Keyring);
+    steps.extend(process.rlimits.iter().map(|limit| InitStep::Rlimit {
+        kind: limit.kind.clone(),
+        soft: limit.soft,
+        hard: limit.hard,
+    }));
+    steps.extend(process.user.umask.map(InitStep::Umask));
+    let cwd = if process.cwd.is_empty() { "/" } else { &process.cwd };
+    if !cwd.starts_with('/') {
+        return Err(refuse(format!("the working directory {cwd:?} is not an absolute path")));
+    }
+    steps.push(InitStep::Chdir { path: cwd.to_owned(), create: input.create_cwd });
+    let filter = linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
+    let filter = filter.map(|program| InitStep::Seccomp { program });
+    let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
+    if let Some(capabilities) = &process.capabilities {
+        let keep = capabilities.bounding.clone();
+        steps.push(InitStep::Bounding { keep, last: input.host.last_capability });
+    }
+    // The user's groups cannot be set where the map has a single id.
+    let single = input.host.rootless() && input.host.subordinate.is_none();
+    let groups = if single { None } else { Some(process.user.additional_gids.clone()) };
+    // Still with every capability: the filter needs CAP_SYS_ADMIN here, and must let the few calls below through.
+    steps.extend(early);
+    steps.push(InitStep::User { uid: process.user.uid, gid: process.user.gid, groups });
+    if let Some(capabilities) = &process.capabilities {
+        steps.push(InitStep::Capabilities {
+            effective: capabilities.effective.clone(),
+            permitted: capabilities.permitted.clone(),
+            inheritable: capabilities.inheritable.clone(),
+            ambient: capabilities.ambient.clone(),
+        });
+    }
+    if process.no_new_privileges {
+        steps.push(InitStep::NoNewPrivileges);
+    }
+    steps.push(InitStep::Ready);
+    // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes.
+    steps.extend(late);
+    Ok(())
+}
+
+/// The paths that execvp(3) would try, in its order.
+fn candidates(name: &str, env: &[String]) -> Vec<String> {
+    if name.contains('/') {
+        return vec![name.to_owned()];
+    }
+    let path = env.iter().rev().find_map(|var| var.strip_prefix("PATH=")).unwrap_or("/usr/bin:/bin");
+    // An empty entry is the working directory (POSIX), which a container's command shall not be looked for in.
+    path.split(':').filter(|dir| !dir.is_empty()).map(|dir| format!("{}/{name}", dir.trim_end_matches('/'))).collect()
+}

@@ -1,0 +1,432 @@
+//! The steps: what there is to do, said once and read twice, by `--explain` and by apply.
+//!
+//! Invariant: each kind of step has `why`, `shell` and, for those that change the host, `undo`, as exhaustive matches,
+//! so that a new kind does not compile until it has all of them.
+
+use crate::mounts::{Mount, Source};
+use crate::shell::quote;
+use crate::undo::Verb;
+use crate::{cgroup, network};
+use spec::runtime::{Device, IdMapping, NamespaceKind};
+
+/// Done by the parent, before the clone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostStep {
+    /// A directory for this container alone. `owner`: who may enter it, when that is not the caller.
+    Directory { path: String, mode: u32, owner: Option<(u32, u32)>, mapped: bool },
+    /// A file of this container alone, inside a directory of an earlier step, whose undo takes it along.
+    File { path: String, mode: u32, content: String },
+    Cgroup(cgroup::HostStep),
+    Network(network::HostStep),
+}
+
+/// Done by the parent, after the clone: the child's pid is known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttachStep {
+    /// The maps of the child's user namespace. `helpers`: through newuidmap and newgidmap.
+    IdMaps { uid: Vec<IdMapping>, gid: Vec<IdMapping>, helpers: bool },
+    OomScoreAdj(i32),
+    Cgroup(cgroup::AttachStep),
+    /// Let the child go on: its ids and cgroup are as they shall be.
+    Go,
+    Network(network::AttachStep),
+    /// Let the child go on: its links are there.
+    Attached,
+}
+
+/// Done by the child, between clone and exec.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InitStep {
+    Join { kind: NamespaceKind, path: String },
+    AwaitGo,
+    BecomeRoot { clear_groups: bool },
+    UnshareCgroup,
+    Propagation { flags: u64 },
+    /// The container's root: layers, topmost first, under one writable directory.
+    Overlay { lower: Vec<String>, upper: Upper, at: String, userxattr: bool },
+    /// The container's root: a directory as it is.
+    Directory { path: String, at: String },
+    Mount(Mount),
+    Device { device: Device, from_host: bool },
+    Symlink { path: String, to: String },
+    Sysctl { key: String, value: String },
+    Console { uid: u32, rows: u16, columns: u16 },
+    Session,
+    Mask { path: String },
+    Readonly { path: String },
+    ReadonlyRoot,
+    Pivot { at: String },
+    Hostname(String),
+    Domainname(String),
+    AwaitAttached,
+    Network(network::InitStep),
+    Keyring,
+    Rlimit { kind: String, soft: u64, hard: u64 },
+    Umask(u32),
+    Bounding { keep: Vec<String>, last: u32 },
+    User { uid: u32, gid: u32, groups: Option<Vec<u32>> },
+    Capabilities { effective: Vec<String>, permitted: Vec<String>, inheritable: Vec<String>, ambient: Vec<String> },
+    NoNewPrivileges,
+    Seccomp { program: crate::seccomp::Program },
+    Chdir { path: String, create: bool },
+    Ready,
+}
+
+/// Where what the container writes goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upper {
+    Directory { upper: String, work: String },
+    /// A tmpfs on `at` that only the container's mount namespace has. Needed over the host's own root: overlayfs
+    /// refuses an upper directory inside a lower one (ELOOP). `veil`: what is made in it first.
+    Memory { at: String, veil: Vec<Veil> },
+}
+
+/// What hides part of a lower layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Veil {
+    /// A directory as the lower layer has it, to carry what is below. `opaque`: nothing of the lower one shows.
+    Directory { path: String, mode: u32, uid: u32, gid: u32, opaque: bool },
+    /// The name is not there (a character device 0:0).
+    Whiteout { path: String },
+}
+
+/// The clone itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spawn {
+    /// New namespaces; those that are joined or shared are not among them.
+    pub namespaces: Vec<NamespaceKind>,
+    /// cgroup v2: the child starts in this directory.
+    pub cgroup: Option<String>,
+    /// The pid namespace to be born into: only children enter one (setns(2)), so the parent joins it for the clone.
+    pub join_pid: Option<String>,
+    pub die_with_parent: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    /// What execvp(3) would try for `args[0]`.
+    pub candidates: Vec<String>,
+    /// sampan stays as pid 1, passes signals on and reaps.
+    pub reaper: bool,
+    pub terminal: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub prepare: Vec<HostStep>,
+    pub spawn: Spawn,
+    pub attach: Vec<AttachStep>,
+    pub init: Vec<InitStep>,
+    pub exec: Exec,
+}
+
+impl HostStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Directory { .. } => "a directory of this container's own".into(),
+            Self::File { .. } => "a file that the container will see".into(),
+            Self::Cgroup(step) => step.why(),
+            Self::Network(step) => step.why(),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Directory { path, mode, owner, .. } => {
+                let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", quote(path)));
+                format!("mkdir -p -m {mode:o} {}{chown}", quote(path))
+            }
+            Self::File { path, mode, content } => {
+                format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
+            }
+            Self::Cgroup(step) => step.shell(),
+            Self::Network(step) => step.shell(),
+        }
+    }
+
+    #[must_use]
+    pub fn undo(&self) -> Vec<Verb> {
+        match self {
+            Self::Directory { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
+            Self::File { .. } => Vec::new(),
+            Self::Cgroup(step) => step.undo(),
+            Self::Network(step) => step.undo(),
+        }
+    }
+}
+
+impl AttachStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::IdMaps { .. } => "who the container's users are outside".into(),
+            Self::OomScoreAdj(_) => "how soon the kernel kills it when memory is short".into(),
+            Self::Cgroup(step) => step.why(),
+            Self::Go => "ids and cgroup are set: the container may build its view".into(),
+            Self::Network(step) => step.why(),
+            Self::Attached => "its links are there: the container may start".into(),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::IdMaps { uid, gid, helpers } => id_maps(uid, gid, *helpers),
+            Self::OomScoreAdj(value) => format!("echo {value} >/proc/$PID/oom_score_adj"),
+            Self::Cgroup(step) => step.shell(),
+            Self::Go => "echo >$GO".into(),
+            Self::Network(step) => step.shell(),
+            Self::Attached => "echo >$ATTACHED".into(),
+        }
+    }
+
+    #[must_use]
+    pub fn undo(&self) -> Vec<Verb> {
+        match self {
+            // These are of the child and go with it.
+            Self::IdMaps { .. } | Self::OomScoreAdj(_) | Self::Go | Self::Attached => Vec::new(),
+            Self::Cgroup(step) => step.undo(),
+            Self::Network(step) => step.undo(),
+        }
+    }
+}
+
+fn id_maps(uid: &[IdMapping], gid: &[IdMapping], helpers: bool) -> String {
+    if helpers {
+        let words = |maps: &[IdMapping]| maps.iter().map(map_words).collect::<Vec<_>>().join(" ");
+        return format!("newuidmap $PID {} && newgidmap $PID {}", words(uid), words(gid));
+    }
+    let lines = |maps: &[IdMapping]| maps.iter().map(map_words).collect::<Vec<_>>().join("\\n");
+    format!("printf '{}\\n' >/proc/$PID/uid_map; printf '{}\\n' >/proc/$PID/gid_map", lines(uid), lines(gid))
+}
+
+/// As /proc/PID/uid_map and newuidmap have it.
+#[must_use]
+pub fn map_words(map: &IdMapping) -> String {
+    format!("{} {} {}", map.container_id, map.host_id, map.size)
+}
+
+/// The word for the namespace in /proc/PID/ns and for unshare(1).
+#[must_use]
+pub fn namespace_word(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Pid => "pid",
+        NamespaceKind::Network => "net",
+        NamespaceKind::Mount => "mount",
+        NamespaceKind::Ipc => "ipc",
+        NamespaceKind::Uts => "uts",
+        NamespaceKind::User => "user",
+        NamespaceKind::Cgroup => "cgroup",
+        NamespaceKind::Time => "time",
+    }
+}
+
+impl InitStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Join { kind, .. } => format!("share the {} namespace", namespace_word(*kind)),
+            Self::AwaitGo => "wait until ids and cgroup are set from outside".into(),
+            Self::BecomeRoot { .. } => "root of the new user namespace, so that what is made belongs to it".into(),
+            Self::UnshareCgroup => "its own cgroup is the root of what it sees of cgroups".into(),
+            Self::Propagation { .. } => "no mount made in here reaches the host".into(),
+            Self::Overlay { .. } => "the image's layers, with a writable one on top".into(),
+            Self::Directory { .. } => "the given directory is the root".into(),
+            Self::Mount(mount) => mount_why(mount),
+            Self::Device { .. } => "a device that every program expects".into(),
+            Self::Symlink { .. } => "a link that every program expects".into(),
+            Self::Sysctl { .. } => "a kernel setting of the container's own".into(),
+            Self::Console { .. } => "a terminal of its own, in its own devpts".into(),
+            Self::Session => "a session of its own, away from the caller's terminal".into(),
+            Self::Mask { .. } => "the kernel tells too much here".into(),
+            Self::Readonly { .. } => "the kernel takes settings for the whole host here".into(),
+            Self::ReadonlyRoot => "nothing may be changed".into(),
+            Self::Pivot { .. } => "change the root for good: the host's tree is gone from view".into(),
+            Self::Hostname(_) => "its name".into(),
+            Self::Domainname(_) => "its NIS domain".into(),
+            Self::AwaitAttached => "wait until the link is there".into(),
+            Self::Network(step) => step.why(),
+            Self::Keyring => "the caller's keys are not the container's".into(),
+            Self::Rlimit { .. } => "a limit for each process".into(),
+            Self::Umask(_) => "the mode of new files".into(),
+            Self::Bounding { .. } => "what no program in here can ever gain".into(),
+            Self::User { .. } => "the user".into(),
+            Self::Capabilities { .. } => "what root may do in here".into(),
+            Self::NoNewPrivileges => "set-uid programs give nothing".into(),
+            Self::Seccomp { .. } => "the system calls that may be used".into(),
+            Self::Chdir { .. } => "where it starts".into(),
+            Self::Ready => "tell the parent that all is set up".into(),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Join { kind, path } => format!("# nsenter --{}={}", namespace_word(*kind), quote(path)),
+            Self::AwaitGo => "read -r <$GO".into(),
+            Self::BecomeRoot { .. } => "# no shell equivalent: unshare --user starts as root once the maps are set".into(),
+            Self::UnshareCgroup => "exec unshare --cgroup \"$0\" \"$@\"".into(),
+            Self::Propagation { flags } => format!("mount --make-{} /", propagation_word(*flags)),
+            Self::Overlay { lower, upper, at, userxattr } => overlay(lower, upper, at, *userxattr),
+            Self::Directory { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
+            Self::Mount(mount) => mount_shell(mount),
+            Self::Device { device, from_host: true } => {
+                format!("touch $ROOT{0} && mount --bind {0} $ROOT{0}", quote(&device.path))
+            }
+            Self::Device { device, .. } => format!(
+                "mknod -m {:o} $ROOT{} {} {} {}",
+                device.file_mode.unwrap_or(0o666),
+                quote(&device.path),
+                device.kind,
+                device.major,
+                device.minor
+            ),
+            Self::Symlink { path, to } => format!("ln -sfn {} $ROOT{}", quote(to), quote(path)),
+            Self::Sysctl { key, value } => format!("echo {} >/proc/sys/{}", quote(value), quote(&key.replace('.', "/"))),
+            Self::Console { .. } => "# no shell equivalent: script -q -c … makes a terminal outside of the container".into(),
+            Self::Session => "# no shell equivalent: setsid, on the spawn above".into(),
+            Self::Mask { path } => format!("mask {}", quote(path)),
+            Self::Readonly { path } => {
+                format!("if [ -e $ROOT{0} ]; then mount --rbind $ROOT{0} $ROOT{0} && mount -o remount,bind,ro $ROOT{0}; fi", quote(path))
+            }
+            Self::ReadonlyRoot => "mount -o remount,bind,ro $ROOT".into(),
+            Self::Pivot { .. } => "cd $ROOT && pivot_root . . && umount -l .".into(),
+            Self::Hostname(name) => format!("hostname {}", quote(name)),
+            Self::Domainname(name) => format!("domainname {}", quote(name)),
+            Self::AwaitAttached => "read -r <$ATTACHED".into(),
+            Self::Network(step) => step.shell(),
+            Self::Keyring => "# no shell equivalent: keyctl session, as the parent of what follows".into(),
+            Self::Rlimit { kind, soft, hard } => {
+                let value = |value: u64| if value == u64::MAX { "unlimited".into() } else { value.to_string() };
+                format!(
+                    "prlimit --pid $$ --{}={}:{}",
+                    kind.trim_start_matches("RLIMIT_").to_ascii_lowercase(),
+                    value(*soft),
+                    value(*hard)
+                )
+            }
+            Self::Umask(mask) => format!("umask {mask:04o}"),
+            Self::Bounding { keep, .. } => format!("SETPRIV+=(--bounding-set={})", setpriv_set(keep)),
+            Self::User { uid, gid, groups } => {
+                let groups = match groups.as_deref() {
+                    None => "--keep-groups".to_owned(),
+                    Some([]) => "--clear-groups".to_owned(),
+                    Some(groups) => {
+                        let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+                        format!("--groups={}", groups.join(","))
+                    }
+                };
+                format!("SETPRIV+=(--reuid={uid} --regid={gid} {groups})")
+            }
+            Self::Capabilities { inheritable, ambient, .. } => format!(
+                "SETPRIV+=(--inh-caps={} --ambient-caps={})",
+                setpriv_set(inheritable),
+                setpriv_set(ambient)
+            ),
+            Self::NoNewPrivileges => "SETPRIV+=(--no-new-privs)".into(),
+            Self::Seccomp { .. } => "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into(),
+            Self::Chdir { path, create: false } => format!("WORKDIR={}", quote(path)),
+            Self::Chdir { path, create: true } => format!("mkdir -p {0} && WORKDIR={0}", quote(path)),
+            Self::Ready => "# no shell equivalent: only sampan's parent waits for it".into(),
+        }
+    }
+}
+
+fn setpriv_set(names: &[String]) -> String {
+    let keep: Vec<String> =
+        names.iter().map(|name| format!("+{}", name.trim_start_matches("CAP_").to_ascii_lowercase())).collect();
+    [vec!["-all".to_owned()], keep].concat().join(",")
+}
+
+fn propagation_word(flags: u64) -> String {
+    use crate::mounts::{PRIVATE, RECURSIVE, SHARED, SLAVE};
+    let recursive = if flags & RECURSIVE != 0 { "r" } else { "" };
+    let kind = match flags & !RECURSIVE {
+        PRIVATE => "private",
+        SLAVE => "slave",
+        SHARED => "shared",
+        _ => "unbindable",
+    };
+    format!("{recursive}{kind}")
+}
+
+fn mount_why(mount: &Mount) -> String {
+    match (&mount.source, mount.destination.as_str()) {
+        (_, "/proc") => "processes, its own only".into(),
+        (_, "/dev") => "an empty /dev".into(),
+        (_, "/dev/pts") => "terminals, its own only".into(),
+        (_, "/dev/shm") => "shared memory".into(),
+        (_, "/dev/mqueue") => "message queues, its own only".into(),
+        (_, "/sys") => "devices as the network namespace has them, read-only".into(),
+        (_, at) if at.starts_with("/sys/fs/cgroup") => "its own limits, read-only".into(),
+        (Source::Bind { path, .. }, at) => format!("the host's {path} as {at}"),
+        (Source::Filesystem { fstype, .. }, _) => format!("a {fstype} of its own"),
+    }
+}
+
+fn mount_shell(mount: &Mount) -> String {
+    let to = quote(&mount.destination);
+    match &mount.source {
+        Source::Bind { path, recursive } => {
+            let mut lines = vec![
+                format!("if [ -d {0} ]; then mkdir -p $ROOT{to}; else mkdir -p \"$(dirname $ROOT{to})\"; touch $ROOT{to}; fi", quote(path)),
+                format!("mount --{} {} $ROOT{to}", if *recursive { "rbind" } else { "bind" }, quote(path)),
+            ];
+            let keep = |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
+            let options: Vec<&str> = mount.options.iter().filter(keep).map(String::as_str).collect();
+            if !options.is_empty() {
+                lines.push(format!("mount -o remount,bind,{} $ROOT{to}", quote(&options.join(","))));
+            }
+            if mount.attributes.propagation != 0 {
+                lines.push(format!("mount --make-{} $ROOT{to}", propagation_word(mount.attributes.propagation)));
+            }
+            lines.join("\n")
+        }
+        Source::Filesystem { fstype, source, .. } => {
+            let options = mount.options.iter().filter(|option| !is_propagation(option)).cloned().collect::<Vec<_>>();
+            let options =
+                if options.is_empty() { String::new() } else { format!(" -o {}", quote(&options.join(","))) };
+            let source = if source.is_empty() { fstype } else { source };
+            format!("mkdir -p $ROOT{to} && mount -t {fstype}{options} {} $ROOT{to}", quote(source))
+        }
+    }
+}
+
+fn is_propagation(option: &str) -> bool {
+    matches!(option.strip_prefix('r').unwrap_or(option), "private" | "slave" | "shared" | "unbindable")
+}
+
+fn overlay(lower: &[String], upper: &Upper, at: &str, userxattr: bool) -> String {
+    let extra = if userxattr { ",userxattr" } else { "" };
+    // Overlayfs itself splits the list at colons.
+    let lower: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
+    let mut lines = Vec::new();
+    let (upper, work) = match upper {
+        Upper::Directory { upper, work } => (upper.clone(), work.clone()),
+        Upper::Memory { at, veil } => {
+            lines.push(format!("mount -t tmpfs -o mode=755 tmpfs {0} && mkdir {0}/upper {0}/work", quote(at)));
+            lines.extend(veil.iter().map(|veil| veil_shell(&format!("{at}/upper"), veil, userxattr)));
+            (format!("{at}/upper"), format!("{at}/work"))
+        }
+    };
+    let options = format!("lowerdir={},upperdir={upper},workdir={work}{extra}", lower.join(":"));
+    lines.push(format!("mount -t overlay -o {} overlay {}", quote(&options), quote(at)));
+    lines.join("\n")
+}
+
+fn veil_shell(upper: &str, veil: &Veil, userxattr: bool) -> String {
+    match veil {
+        Veil::Whiteout { path } => format!("mknod {} c 0 0", quote(&format!("{upper}{path}"))),
+        Veil::Directory { path, mode, uid, gid, opaque } => {
+            let path = quote(&format!("{upper}{path}"));
+            let space = if userxattr { "user" } else { "trusted" };
+            let opaque =
+                if *opaque { format!(" && setfattr -n {space}.overlay.opaque -v y {path}") } else { String::new() };
+            format!("mkdir -m {mode:o} {path} && chown {uid}:{gid} {path}{opaque}")
+        }
+    }
+}

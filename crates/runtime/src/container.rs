@@ -1,0 +1,136 @@
+//! Running a plan: journal, prepare, clone, attach, and the child's word that it worked.
+
+use crate::error::{Error, Result};
+use crate::init::{self, Stdio};
+use crate::journal::Journal;
+use crate::{apply, sync};
+use plan::step::Plan;
+use plan::undo::Verb;
+use rustix::io::Errno;
+use spec::runtime::NamespaceKind;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+use sys::child::Report;
+use sys::process::{Child, SingleThread};
+
+/// A container whose command has been executed.
+#[derive(Debug)]
+pub struct Started {
+    pub child: Child,
+    /// The master of its terminal.
+    pub terminal: Option<OwnedFd>,
+    /// How long each step of the parent took, by its shell form, when asked.
+    pub timings: Vec<(String, Duration)>,
+}
+
+/// Run the plan. On an error nothing is undone here: the journal says what there is to undo.
+///
+/// # Errors
+/// The step that failed, with its shell form.
+pub fn start(plan: &Plan, journal: &mut Journal, stdio: Stdio, one: SingleThread) -> Result<Started> {
+    let mut progress = Progress::new(plan);
+    for step in &plan.prepare {
+        journal.write(&step.undo())?;
+        progress.run(|| (step.why(), step.shell()), || apply::host(step))?;
+    }
+    let (ours, theirs) = sync::pair()?;
+    let compiled = init::compile(plan, theirs.as_raw_fd(), stdio)?;
+    let spawn = || clone(plan, &compiled.program, one);
+    let child = progress.run(|| (SPAWN_WHY.to_owned(), plan::script::spawn(&plan.spawn)), spawn)?;
+    drop((compiled, theirs));
+    // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
+    if let Some(start) = sys::process::start_time(child.pid) {
+        journal.write(&[Verb::Kill { pid: child.pid, start }])?;
+    }
+    for step in &plan.attach {
+        journal.write(&step.undo())?;
+        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, child.pid, &ours));
+        // A child that failed meanwhile knows better why than a parent that finds it gone.
+        if let Err(error) = attached {
+            rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
+            return Err(listen(plan, &ours, &child).err().filter(is_report).unwrap_or(error));
+        }
+    }
+    let terminal = progress.run(|| (INIT_WHY.to_owned(), String::new()), || listen(plan, &ours, &child))?;
+    Ok(Started { child, terminal, timings: progress.timings })
+}
+
+const SPAWN_WHY: &str = "a process in new namespaces";
+const INIT_WHY: &str = "the rest of what the container does itself, up to its exec";
+
+struct Progress {
+    number: usize,
+    total: usize,
+    timings: Vec<(String, Duration)>,
+}
+
+impl Progress {
+    fn new(plan: &Plan) -> Self {
+        let total = plan.prepare.len() + plan.attach.len() + plan.init.len() + 1;
+        Self { number: 0, total, timings: Vec::with_capacity(total) }
+    }
+
+    fn run<T>(&mut self, words: impl Fn() -> (String, String), step: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.number += 1;
+        let begin = Instant::now();
+        let result = step();
+        self.timings.push((words().0, begin.elapsed()));
+        result.map_err(|source| match source {
+            // It has its own number.
+            Error::Step { .. } | Error::Exec { .. } | Error::Died(_) => source,
+            source => {
+                let (why, shell) = words();
+                Error::Step { number: self.number, total: self.total, why, shell, source: Box::new(source) }
+            }
+        })
+    }
+}
+
+fn clone(plan: &Plan, program: &sys::child::Program, one: SingleThread) -> Result<Child> {
+    let cgroup = plan.spawn.cgroup.as_deref().map(crate::apply::cgroup::open_directory).transpose()?;
+    let flags = plan.spawn.namespaces.iter().fold(0, |flags, kind| flags | init::clone_flag(*kind));
+    let Some(path) = &plan.spawn.join_pid else {
+        return Ok(sys::process::spawn(one, program, flags, cgroup.as_ref().map(AsFd::as_fd))?);
+    };
+    // Only children enter a pid namespace (setns(2)), so we point our own at it for the moment of the clone.
+    let theirs = sys::process::open_namespace(path)?;
+    let own = sys::process::open_namespace("/proc/self/ns/pid")?;
+    sys::process::setns(theirs.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32)?;
+    let child = sys::process::spawn(one, program, flags, cgroup.as_ref().map(AsFd::as_fd));
+    sys::process::setns(own.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32)?;
+    Ok(child?)
+}
+
+fn is_report(error: &Error) -> bool {
+    matches!(error, Error::Step { .. } | Error::Exec { .. })
+}
+
+/// Until the end of file that means that the exec worked; its terminal, if it has one.
+fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>> {
+    let mut terminal = None;
+    let mut ready = false;
+    while let Some((report, fd)) = sync::receive(sync)? {
+        match report.kind {
+            Report::CONSOLE => terminal = fd,
+            Report::READY => ready = true,
+            _ => return Err(failure(plan, report)),
+        }
+    }
+    if ready { Ok(terminal) } else { Err(Error::Died(sys::process::wait(child)?)) }
+}
+
+fn failure(plan: &Plan, report: Report) -> Error {
+    let errno = Errno::from_raw_os_error(report.errno);
+    if report.step == Report::EXEC {
+        return Error::Exec { command: plan.exec.args[0].clone(), errno };
+    }
+    let number = usize::from(report.step);
+    let step = &plan.init[number];
+    Error::Step {
+        number: plan.prepare.len() + 1 + plan.attach.len() + number + 1,
+        total: plan.prepare.len() + 1 + plan.attach.len() + plan.init.len(),
+        why: step.why(),
+        shell: step.shell(),
+        source: Box::new(Error::Child { call: report.call_name(), errno }),
+    }
+}

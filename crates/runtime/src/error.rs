@@ -1,0 +1,53 @@
+use std::fmt;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong while a plan ran.
+#[derive(Debug)]
+pub enum Error {
+    /// A call that the kernel refused.
+    Sys(sys::Error),
+    /// Something of a slice of apply that is no single call.
+    Rejected(plan::Rejected),
+    /// A step of the plan.
+    Step { number: usize, total: usize, why: String, shell: String, source: Box<Error> },
+    /// A call of the child, known by name only.
+    Child { call: &'static str, errno: rustix::io::Errno },
+    /// The command could not be executed in the finished container.
+    Exec { command: String, errno: rustix::io::Errno },
+    /// The child ended without a word.
+    Died(sys::process::Exit),
+    Nul(String),
+    Unknown(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sys(error) => error.fmt(f),
+            Self::Rejected(error) => error.fmt(f),
+            Self::Step { number, total, why, source, .. } => write!(f, "step {number}/{total} ({why}): {source}"),
+            Self::Child { call, errno } => write!(f, "{}", sys::Error::new(*call, *errno)),
+            Self::Exec { command, errno } => {
+                write!(f, "cannot execute {command}: {}", sys::Error::new("execve", *errno))
+            }
+            Self::Died(exit) => write!(f, "the container's first process ended during its set-up: {exit:?}"),
+            Self::Nul(text) => write!(f, "{text:?} has a NUL byte"),
+            Self::Unknown(what) => write!(f, "there is no {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<sys::Error> for Error {
+    fn from(error: sys::Error) -> Self {
+        Self::Sys(error)
+    }
+}
+
+impl From<plan::Rejected> for Error {
+    fn from(error: plan::Rejected) -> Self {
+        Self::Rejected(error)
+    }
+}

@@ -1,0 +1,290 @@
+//! From init steps to the child's program: everything that needs the heap or a name lookup happens here, before the
+//! clone. One function, one match; what a step means in syscalls is said here and nowhere else.
+
+use crate::error::{Error, Result};
+use plan::mounts::{self, Source};
+use plan::step::{Exec, InitStep, Plan, Upper, Veil};
+use spec::runtime::{Device, NamespaceKind};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target};
+
+/// A program and the fds that it names, which must stay open until the clone.
+#[derive(Debug)]
+pub struct Compiled {
+    pub program: Program,
+    _fds: Vec<OwnedFd>,
+}
+
+/// The fds that the child gets as standard input, output and error when it has no terminal of its own.
+pub type Stdio = [RawFd; 3];
+
+/// # Errors
+/// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
+pub fn compile(plan: &Plan, sync: RawFd, stdio: Stdio) -> Result<Compiled> {
+    let mut compiler = Compiler { ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
+    for (number, step) in plan.init.iter().enumerate() {
+        compiler.step = number as u16;
+        compiler.step(step)?;
+        // After the session and before anything can fail with a message of the container's own.
+        if matches!(step, InitStep::Session) {
+            compiler.push(Op::Stdio { fds: stdio });
+        }
+    }
+    let program = Program {
+        ops: compiler.ops,
+        exec: exec(&plan.exec)?,
+        sync,
+        die_with_parent: plan.spawn.die_with_parent,
+    };
+    Ok(Compiled { program, _fds: compiler.fds })
+}
+
+fn exec(exec: &Exec) -> Result<child::Exec> {
+    let strings = |texts: &[String]| texts.iter().map(|text| c(text)).collect::<Result<Vec<_>>>();
+    Ok(child::Exec {
+        candidates: strings(&exec.candidates)?,
+        argv: Strings::new(strings(&exec.args)?),
+        env: Strings::new(strings(&exec.env)?),
+        reaper: exec.reaper,
+    })
+}
+
+fn c(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::Nul(text.to_owned()))
+}
+
+/// A path inside a slot's directory; `.` and `..` are resolved by text, as the container would see them.
+fn place(slot: Slot, path: &str) -> Result<Place> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    let prefixes = (1..=names.len()).map(|length| c(&names[..length].join("/"))).collect::<Result<Vec<_>>>()?;
+    // A /proc or /sys that is a link of the image's would put the kernel's files, and what masks them, elsewhere.
+    let no_symlinks = matches!(names.first(), Some(&"proc" | &"sys" | &"dev"));
+    Ok(Place { slot, prefixes, names: names.into_iter().map(c).collect::<Result<Vec<_>>>()?, no_symlinks })
+}
+
+fn root(path: &str) -> Result<Place> {
+    place(Slot::Root, path)
+}
+
+struct Compiler {
+    ops: Vec<(u16, Op)>,
+    fds: Vec<OwnedFd>,
+    step: u16,
+}
+
+impl Compiler {
+    fn push(&mut self, op: Op) {
+        self.ops.push((self.step, op));
+    }
+
+    fn step(&mut self, step: &InitStep) -> Result<()> {
+        let op = match step {
+            InitStep::Join { kind, path } => self.join(*kind, path)?,
+            InitStep::AwaitGo | InitStep::AwaitAttached => Op::Await,
+            InitStep::BecomeRoot { clear_groups } => Op::BecomeRoot { clear_groups: *clear_groups },
+            InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
+            InitStep::Propagation { flags } => Op::Propagation { flags: *flags },
+            InitStep::Overlay { lower, upper, at, userxattr } => return self.overlay(lower, upper, at, *userxattr),
+            InitStep::Directory { path, at } => Op::Mount(child::Mount {
+                source: child::Source::Tree { path: c(path)?, recursive: true },
+                destination: Destination::Host { path: c(at)?, slot: Slot::Root },
+                attributes: Attributes::default(),
+            }),
+            InitStep::Mount(mount) => Op::Mount(self::mount(mount)?),
+            InitStep::Device { device, from_host } => self::device(device, *from_host)?,
+            InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
+            InitStep::Sysctl { key, value } => Op::Write {
+                place: root(&format!("/proc/sys/{}", key.replace('.', "/")))?,
+                data: value.clone().into_bytes(),
+            },
+            InitStep::Console { uid, rows, columns } => {
+                Op::Console(child::Console { uid: *uid, rows: *rows, columns: *columns, bind_console: true })
+            }
+            InitStep::Session => Op::Session,
+            InitStep::Mask { path } => Op::Mask { place: root(path)? },
+            InitStep::Readonly { path } => Op::Readonly { place: root(path)? },
+            InitStep::ReadonlyRoot => Op::ReadonlyRoot,
+            InitStep::Pivot { .. } => Op::Pivot,
+            InitStep::Hostname(name) => Op::Hostname(name.clone().into_bytes()),
+            InitStep::Domainname(name) => Op::Domainname(name.clone().into_bytes()),
+            InitStep::Network(step) => crate::apply::network::init(step),
+            InitStep::Keyring => Op::Keyring,
+            InitStep::Rlimit { kind, soft, hard } => Op::Rlimit {
+                resource: sys::process::rlimit(kind).ok_or_else(|| Error::Unknown(kind.clone()))?,
+                soft: *soft,
+                hard: *hard,
+            },
+            InitStep::Umask(mask) => Op::Umask(*mask),
+            InitStep::Bounding { keep, last } => Op::Bounding { keep: plan::capability::bits(keep), last: *last },
+            InitStep::User { uid, gid, groups } => {
+                if let Some(groups) = groups {
+                    self.push(Op::Groups(groups.clone()));
+                }
+                Op::Ids { uid: *uid, gid: *gid }
+            }
+            InitStep::Capabilities { effective, permitted, inheritable, ambient } => {
+                let bits = |names: &[String]| plan::capability::bits(names);
+                Op::Capabilities {
+                    effective: bits(effective),
+                    permitted: bits(permitted),
+                    inheritable: bits(inheritable),
+                    ambient: bits(ambient),
+                }
+            }
+            InitStep::NoNewPrivileges => Op::NoNewPrivileges,
+            InitStep::Seccomp { program } => Op::Seccomp {
+                program: program.instructions.iter().map(instruction).collect(),
+                flags: program.flags,
+            },
+            InitStep::Chdir { path, create } => {
+                Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }
+            }
+            InitStep::Ready => Op::Ready,
+        };
+        self.push(op);
+        Ok(())
+    }
+
+    fn join(&mut self, kind: NamespaceKind, path: &str) -> Result<Op> {
+        let fd = sys::process::open_namespace(path)?;
+        let flags = clone_flag(kind) as i32;
+        let op = Op::Setns { fd: fd.as_raw_fd(), flags };
+        self.fds.push(fd);
+        Ok(op)
+    }
+
+    fn overlay(&mut self, lower: &[String], upper: &Upper, at: &str, userxattr: bool) -> Result<()> {
+        let (upper, work) = match upper {
+            Upper::Directory { upper, work } => (upper.clone(), work.clone()),
+            Upper::Memory { at, veil } => self.memory(at, veil, userxattr)?,
+        };
+        // fsconfig(2) takes a layer at a time; a joined list would be cut at 255 bytes.
+        let mut config: Vec<(CString, Option<CString>)> = lower
+            .iter()
+            .map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?))))
+            .collect::<Result<Vec<_>>>()?;
+        config.push((c"upperdir".to_owned(), Some(c(&upper)?)));
+        config.push((c"workdir".to_owned(), Some(c(&work)?)));
+        if userxattr {
+            config.push((c"userxattr".to_owned(), None));
+        }
+        self.push(Op::Mount(child::Mount {
+            source: child::Source::Filesystem { fstype: c"overlay".to_owned(), config, flags: 0 },
+            destination: Destination::Host { path: c(at)?, slot: Slot::Root },
+            attributes: Attributes::default(),
+        }));
+        Ok(())
+    }
+
+    fn memory(&mut self, at: &str, veil: &[Veil], userxattr: bool) -> Result<(String, String)> {
+        let config = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
+        self.push(Op::Mount(child::Mount {
+            source: child::Source::Filesystem { fstype: c"tmpfs".to_owned(), config, flags: 0 },
+            destination: Destination::Host { path: c(at)?, slot: Slot::Scratch },
+            attributes: Attributes::default(),
+        }));
+        for name in ["upper", "work"] {
+            self.push(Op::Directory { place: place(Slot::Scratch, name)?, mode: 0o755, owner: None });
+        }
+        for veil in veil {
+            match veil {
+                Veil::Whiteout { path } => {
+                    let place = place(Slot::Scratch, &format!("upper{path}"))?;
+                    self.push(Op::Node { place, mode: sys::process::S_IFCHR, device: 0, owner: (0, 0) });
+                }
+                Veil::Directory { path, mode, uid, gid, opaque } => {
+                    let place = place(Slot::Scratch, &format!("upper{path}"))?;
+                    self.push(Op::Directory { place: place.clone(), mode: *mode, owner: Some((*uid, *gid)) });
+                    if *opaque {
+                        let name = if userxattr { c"user.overlay.opaque" } else { c"trusted.overlay.opaque" };
+                        self.push(Op::Xattr { place, name: name.to_owned(), value: b"y".to_vec() });
+                    }
+                }
+            }
+        }
+        Ok((format!("{at}/upper"), format!("{at}/work")))
+    }
+}
+
+fn mount(mount: &mounts::Mount) -> Result<child::Mount> {
+    let destination = root(&mount.destination)?;
+    let attributes = Attributes {
+        set: mount.attributes.set,
+        clear: mount.attributes.clear,
+        propagation: mount.attributes.propagation & !mounts::RECURSIVE,
+        recursive: mount.attributes.recursive || mount.attributes.propagation & mounts::RECURSIVE != 0,
+    };
+    Ok(match &mount.source {
+        Source::Filesystem { fstype, source, data } => {
+            let mut config = vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
+            for (key, value) in data {
+                config.push((c(key)?, value.as_deref().map(c).transpose()?));
+            }
+            child::Mount {
+                source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },
+                destination: Destination::Place { place: destination, target: Target::Directory },
+                attributes: Attributes { set: 0, clear: 0, ..attributes },
+            }
+        }
+        Source::Bind { path, recursive } => child::Mount {
+            source: child::Source::Tree { path: c(path)?, recursive: *recursive },
+            destination: Destination::Place { place: destination, target: Target::LikeSource },
+            attributes,
+        },
+    })
+}
+
+fn device(device: &Device, from_host: bool) -> Result<Op> {
+    let place = root(&device.path)?;
+    if from_host {
+        return Ok(Op::Mount(child::Mount {
+            source: child::Source::Tree { path: c(&device.path)?, recursive: false },
+            destination: Destination::Place { place, target: Target::File },
+            attributes: Attributes::default(),
+        }));
+    }
+    let kind = match device.kind.as_str() {
+        "c" | "u" => sys::process::S_IFCHR,
+        "b" => sys::process::S_IFBLK,
+        "p" => sys::process::S_IFIFO,
+        other => return Err(Error::Unknown(format!("device type {other}"))),
+    };
+    Ok(Op::Node {
+        place,
+        mode: kind | device.file_mode.unwrap_or(0o666),
+        device: sys::process::device_number(device.major as u32, device.minor as u32),
+        owner: (device.uid.unwrap_or(0), device.gid.unwrap_or(0)),
+    })
+}
+
+/// A `struct sock_filter`.
+fn instruction(instruction: &plan::seccomp::Instruction) -> [u8; 8] {
+    let [c0, c1] = instruction.code.to_ne_bytes();
+    let [k0, k1, k2, k3] = instruction.k.to_ne_bytes();
+    [c0, c1, instruction.jt, instruction.jf, k0, k1, k2, k3]
+}
+
+/// The clone flag of a namespace.
+#[must_use]
+pub fn clone_flag(kind: NamespaceKind) -> u64 {
+    use sys::process as p;
+    let flag = match kind {
+        NamespaceKind::Pid => p::CLONE_NEWPID,
+        NamespaceKind::Network => p::CLONE_NEWNET,
+        NamespaceKind::Mount => p::CLONE_NEWNS,
+        NamespaceKind::Ipc => p::CLONE_NEWIPC,
+        NamespaceKind::Uts => p::CLONE_NEWUTS,
+        NamespaceKind::User => p::CLONE_NEWUSER,
+        NamespaceKind::Cgroup => p::CLONE_NEWCGROUP,
+        NamespaceKind::Time => p::CLONE_NEWTIME,
+    };
+    flag as u64
+}

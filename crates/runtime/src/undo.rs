@@ -1,0 +1,63 @@
+//! Undo verbs to syscalls. Idempotent: "already gone" is success. All errors are collected, none stops the rest.
+
+use crate::error::{Error, Result};
+use crate::journal::Journal;
+use plan::undo::Verb;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// Replay a journal and remove it, unless something could not be undone: then it stays for the next try.
+pub fn replay(mut journal: Journal) -> Vec<Error> {
+    let verbs = match journal.verbs() {
+        Ok(verbs) => verbs,
+        Err(error) => return vec![error],
+    };
+    let mut errors: Vec<Error> = verbs.iter().filter_map(|verb| undo(verb).err()).collect();
+    if errors.is_empty() {
+        errors.extend(journal.remove().err());
+    }
+    errors
+}
+
+fn undo(verb: &Verb) -> Result<()> {
+    match verb {
+        Verb::Kill { pid, start } => kill(*pid, *start),
+        Verb::Unmount { path } => match rustix::mount::unmount(path.as_str(), UnmountFlags::DETACH) {
+            Ok(()) | Err(Errno::NOENT | Errno::INVAL) => Ok(()),
+            Err(errno) => Err(sys::Error::new(format!("umount2({path:?}, MNT_DETACH)"), errno).into()),
+        },
+        Verb::RemoveFile { path } => match rustix::fs::unlink(path.as_str()) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            Err(errno) => Err(sys::Error::new(format!("unlink({path:?})"), errno).into()),
+        },
+        Verb::RemoveTree { path, mapped } => crate::tree::remove(path, *mapped),
+        Verb::Cgroup(undo) => crate::apply::cgroup::undo(undo),
+        Verb::Network(undo) => crate::apply::network::undo(undo),
+    }
+}
+
+/// SIGKILL, and wait until it is gone: what follows removes what it stands on.
+fn kill(pid: i32, start: u64) -> Result<()> {
+    let Some(number) = Pid::from_raw(pid) else { return Ok(()) };
+    let pidfd = match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(sys::Error::new(format!("pidfd_open({pid})"), errno).into()),
+    };
+    // The pidfd is held, so the number cannot be reused between this look and the signal.
+    if sys::process::start_time(pid) != Some(start) {
+        return Ok(());
+    }
+    match rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
+        Ok(()) => {}
+        Err(Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(sys::Error::new(format!("pidfd_send_signal({pid}, SIGKILL)"), errno).into()),
+    }
+    let mut poll = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+    match rustix::event::poll(&mut poll, Some(&patience)) {
+        Ok(0) => Err(sys::Error::new(format!("waiting for process {pid} to end"), Errno::TIMEDOUT).into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}

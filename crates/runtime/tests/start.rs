@@ -1,0 +1,123 @@
+//! A plan of `plan::plan`, run by `runtime::container::start` on the real kernel.
+
+use plan::order::{CgroupSteps, NetworkSteps};
+use plan::step::Upper;
+use plan::{Input, Rootfs};
+use runtime::journal::Journal;
+use spec::runtime::{Config, Linux, Mount, Namespace, NamespaceKind, Process};
+use std::path::PathBuf;
+
+fn config(args: &[&str]) -> Config {
+    let kinds = [
+        NamespaceKind::Mount,
+        NamespaceKind::Pid,
+        NamespaceKind::Uts,
+        NamespaceKind::Ipc,
+        NamespaceKind::Network,
+        NamespaceKind::Cgroup,
+    ];
+    let mount = |destination: &str, kind: &str, options: &[&str]| Mount {
+        destination: destination.into(),
+        kind: kind.into(),
+        source: kind.into(),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
+    };
+    Config {
+        hostname: "box".into(),
+        process: Some(Process {
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env: vec!["PATH=/bin".into()],
+            cwd: "/".into(),
+            ..Process::default()
+        }),
+        mounts: vec![
+            mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+            mount("/dev", "tmpfs", &["nosuid", "mode=755", "size=65536k"]),
+            mount("/dev/pts", "devpts", &["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        ],
+        linux: Some(Linux {
+            namespaces: kinds.map(|kind| Namespace { kind, path: None }).into(),
+            masked_paths: vec!["/proc/keys".into(), "/proc/acpi".into(), "/proc/absent".into()],
+            readonly_paths: vec!["/proc/sys".into()],
+            ..Linux::default()
+        }),
+        ..Config::default()
+    }
+}
+
+struct Ground {
+    path: PathBuf,
+}
+
+impl Ground {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sampan-start-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("rootfs/bin")).unwrap();
+        std::fs::copy("/bin/busybox", path.join("rootfs/bin/busybox")).unwrap();
+        Self { path }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.path).unwrap();
+    }
+}
+
+#[test]
+fn runs_and_leaves_nothing() {
+    // Tests run in threads; the clone wants a process with one.
+    let ground = Ground::new("run");
+    let data = ground.path.join("c").to_str().unwrap().to_owned();
+    let out = ground.path.join("out");
+    let script = "hostname; echo $$; cat /proc/keys; ls /proc/acpi; pwd; echo x >/new; echo x >/proc/sys/kernel/domainname";
+    let config = config(&["busybox", "sh", "-c", script]);
+    let host = runtime::observe::host().unwrap();
+    let plan = plan::plan(Input {
+        config: &config,
+        rootfs: Rootfs::Overlay {
+            lower: vec![ground.path.join("rootfs").to_str().unwrap().to_owned()],
+            upper: Upper::Directory { upper: format!("{data}/upper"), work: format!("{data}/work") },
+        },
+        host: &host,
+        data: &data,
+        files: vec![("hosts".into(), "127.0.0.1 localhost\n".into())],
+        cgroup: CgroupSteps::default(),
+        network: NetworkSteps::default(),
+        reaper: false,
+        foreground: true,
+        create_cwd: false,
+    })
+    .unwrap();
+    let child = forked(|| {
+        let mut journal = Journal::create(&ground.path.join("journal")).unwrap();
+        let one = sys::process::SingleThread::check().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let file = std::fs::File::create(&out).unwrap();
+        use std::os::fd::AsRawFd;
+        let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
+        let started = match runtime::container::start(&plan, &mut journal, stdio, one) {
+            Ok(started) => started,
+            Err(error) => {
+                std::fs::write(&out, error.to_string()).unwrap();
+                return 2;
+            }
+        };
+        let exit = sys::process::wait(&started.child).unwrap();
+        assert!(runtime::undo::replay(journal).is_empty());
+        if exit == sys::process::Exit::Code(1) { 0 } else { 1 }
+    });
+    let output = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(child, sys::process::Exit::Code(0), "{output}");
+    assert!(output.starts_with("box\n1\n/\n"), "{output}");
+    assert!(output.contains("/proc/sys/kernel/domainname: Read-only file system"), "{output}");
+    assert!(!ground.path.join("c").exists() && !ground.path.join("journal").exists());
+    assert!(!ground.path.join("rootfs/new").exists());
+}
+
+/// In a process of its own with one thread.
+fn forked(work: impl FnOnce() -> u8) -> sys::process::Exit {
+    let one = sys::process::SingleThread::assume_for_test();
+    sys::process::wait(&sys::process::fork(one, 0, work).unwrap()).unwrap()
+}

@@ -1,1 +1,0 @@
-//! The loop between clone and exec.

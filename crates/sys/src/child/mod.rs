@@ -1,0 +1,83 @@
+//! The loop between clone and exec.
+//!
+//! The parent compiles the container's set-up into a [`Program`] of plain data (C strings, fds, BPF bytes); the child
+//! runs it with raw syscalls only. Invariant: after the clone nothing here allocates, locks, logs or unwinds, so that
+//! the loop is sound in a copy of any process. On failure the child sends the number of the operation, the syscall and
+//! the errno, and exits; the parent, which holds the same list, writes the message.
+//!
+//! This is the only room with raw fds: they are the numbers that the clone copied.
+
+mod op;
+mod run;
+
+pub use op::{Attributes, Console, Destination, Exec, Mount, Op, Place, Slot, Source, Strings, Target};
+pub use run::run;
+
+use std::os::fd::RawFd;
+
+/// What the child does, in order, and then executes.
+#[derive(Debug)]
+pub struct Program {
+    /// Each operation with the number of the step it belongs to.
+    pub ops: Vec<(u16, Op)>,
+    pub exec: Exec,
+    /// The child's end of the sync socket (`runtime::sync` has the protocol).
+    pub sync: RawFd,
+    /// SIGKILL for the child when its parent dies, so that a `kill -9` of sampan ends a foreground container.
+    pub die_with_parent: bool,
+}
+
+/// One message of the child. Native byte order: both ends are the same binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Report {
+    pub kind: u16,
+    /// Step that failed; `EXEC` for the exec itself.
+    pub step: u16,
+    /// Number of the syscall that failed.
+    pub call: u32,
+    pub errno: i32,
+}
+
+impl Report {
+    pub const SIZE: usize = 12;
+    /// A step failed; the child is gone.
+    pub const FAILED: u16 = 1;
+    /// Every step is done; the next thing is `await` of the start, if the program has one, and the exec.
+    pub const READY: u16 = 2;
+    /// The container's terminal: its fd is in the message.
+    pub const CONSOLE: u16 = 3;
+    /// `step` of a failed exec.
+    pub const EXEC: u16 = u16::MAX;
+
+    #[must_use]
+    pub fn bytes(self) -> [u8; Self::SIZE] {
+        let mut out = [0; Self::SIZE];
+        out[0..2].copy_from_slice(&self.kind.to_ne_bytes());
+        out[2..4].copy_from_slice(&self.step.to_ne_bytes());
+        out[4..8].copy_from_slice(&self.call.to_ne_bytes());
+        out[8..12].copy_from_slice(&self.errno.to_ne_bytes());
+        out
+    }
+
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+        let word = |at: usize| Some(bytes.get(at..at + 4)?.try_into().ok()?);
+        if bytes.len() != Self::SIZE {
+            return None;
+        }
+        Some(Self {
+            kind: half(0)?,
+            step: half(2)?,
+            call: u32::from_ne_bytes(word(4)?),
+            errno: i32::from_ne_bytes(word(8)?),
+        })
+    }
+
+    /// The failed call by name, for the parent's message.
+    #[must_use]
+    pub fn call_name(self) -> &'static str {
+        run::call_name(i64::from(self.call))
+    }
+}

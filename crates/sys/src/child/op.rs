@@ -1,0 +1,157 @@
+//! The operations as data.
+
+use std::ffi::{CString, c_char};
+use std::os::fd::RawFd;
+
+/// Directories that the child holds open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The container's root.
+    Root = 0,
+    /// A scratch filesystem that only the child sees (the writable side of a throw-away overlay).
+    Scratch = 1,
+}
+
+/// A path inside the directory of a slot, never outside: it is resolved with `openat2(RESOLVE_IN_ROOT)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub slot: Slot,
+    /// `a`, `a/b`, `a/b/c`: each prefix, the whole path last. Empty: the slot's directory itself.
+    pub prefixes: Vec<CString>,
+    /// The last name of each prefix.
+    pub names: Vec<CString>,
+    /// `RESOLVE_NO_SYMLINKS` too: a /proc that is a link could lead the masks elsewhere (CVE-2025-31133's family).
+    pub no_symlinks: bool,
+}
+
+/// What a mount's destination becomes when it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Directory,
+    File,
+    /// As the source is, which only the child can tell.
+    LikeSource,
+    /// An absent destination is no error: nothing is mounted.
+    SkipAbsent,
+}
+
+/// `MOUNT_ATTR_*` to set and clear, and a propagation (`MS_PRIVATE` …; 0 leaves it).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: u64,
+    pub recursive: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `fsopen`, one `fsconfig` an entry (a flag without value), `fsmount`.
+    Filesystem { fstype: CString, config: Vec<(CString, Option<CString>)>, flags: u32 },
+    /// `open_tree(OPEN_TREE_CLONE)` of a host path.
+    Tree { path: CString, recursive: bool },
+    /// A detached mount or an `O_PATH` tree that the parent made.
+    Detached { fd: RawFd },
+    /// `open_tree` of a path inside the container's root.
+    Inside { place: Place, recursive: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A path of the host, in the child's own mount namespace; the new mount's root is kept in the slot.
+    Host { path: CString, slot: Slot },
+    Place { place: Place, target: Target },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub source: Source,
+    pub destination: Destination,
+    pub attributes: Attributes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Console {
+    pub uid: u32,
+    pub rows: u16,
+    pub columns: u16,
+    pub bind_console: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Read one byte of the sync socket; end of file means that the parent is gone.
+    Await,
+    Setns { fd: RawFd, flags: i32 },
+    Unshare { flags: i32 },
+    /// Uid and gid 0 of the user namespace, so that what is made next is owned by its root.
+    BecomeRoot { clear_groups: bool },
+    /// `mount(NULL, "/", NULL, flags)`.
+    Propagation { flags: u64 },
+    Mount(Mount),
+    Directory { place: Place, mode: u32, owner: Option<(u32, u32)> },
+    Node { place: Place, mode: u32, device: u64, owner: (u32, u32) },
+    Symlink { place: Place, to: CString },
+    Write { place: Place, data: Vec<u8> },
+    Xattr { place: Place, name: CString, value: Vec<u8> },
+    /// Cover with /dev/null (a file) or an empty read-only tmpfs (a directory); absent is no error.
+    Mask { place: Place },
+    /// Bind the place onto itself, read-only; absent is no error.
+    Readonly { place: Place },
+    ReadonlyRoot,
+    Console(Console),
+    /// `dup2(fd, 0..=2)`.
+    Stdio { fds: [RawFd; 3] },
+    Session,
+    Pivot,
+    Hostname(Vec<u8>),
+    Domainname(Vec<u8>),
+    /// Requests of rtnetlink, each acknowledged, on a socket of the child's network namespace.
+    Netlink { requests: Vec<u8>, acks: u32 },
+    Keyring,
+    Rlimit { resource: u32, soft: u64, hard: u64 },
+    Groups(Vec<u32>),
+    /// With `PR_SET_KEEPCAPS`: the capabilities are cut by `Capabilities`, not by the change of uid.
+    Ids { uid: u32, gid: u32 },
+    /// Bit sets. The bounding set must be cut while `CAP_SETPCAP` is there, so it comes before `Ids`.
+    Bounding { keep: u64, last: u32 },
+    Capabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
+    NoNewPrivileges,
+    /// `struct sock_filter`s in native byte order, and `SECCOMP_FILTER_FLAG_*`.
+    Seccomp { program: Vec<[u8; 8]>, flags: u32 },
+    Umask(u32),
+    /// Working directory; it must be inside the root afterwards (CVE-2024-21626). `create`: made when absent.
+    Chdir { path: CString, create: Option<Place> },
+    /// Tell the parent that all is set up.
+    Ready,
+}
+
+#[derive(Debug)]
+pub struct Exec {
+    /// Tried in order, as execvp(3) walks `PATH`.
+    pub candidates: Vec<CString>,
+    pub argv: Strings,
+    pub env: Strings,
+    /// Stay as pid 1, pass signals on and reap; the program runs as a child.
+    pub reaper: bool,
+}
+
+/// Strings with the null-terminated array of pointers that execve(2) wants, made while the heap may still be used.
+#[derive(Debug)]
+pub struct Strings {
+    pointers: Vec<*const c_char>,
+    /// What the pointers point to.
+    _owned: Vec<CString>,
+}
+
+impl Strings {
+    #[must_use]
+    pub fn new(strings: Vec<CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect();
+        Self { pointers, _owned: strings }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}

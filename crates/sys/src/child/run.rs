@@ -1,0 +1,699 @@
+//! The loop itself. See the module above for what may not happen here.
+
+use super::{Attributes, Console, Destination, Exec, Mount, Op, Place, Program, Report, Slot, Source, Target};
+use libc::{c_char, c_int, c_long};
+use std::ffi::{CStr, CString};
+use std::os::fd::RawFd;
+
+/// The number of the call, and the errno.
+type Failure = (c_long, c_int);
+type Outcome<T> = Result<T, Failure>;
+
+const AT_EMPTY_PATH: c_long = 0x1000;
+const OPEN_TREE_CLONE: c_long = 1;
+const OPEN_TREE_CLOEXEC: c_long = libc::O_CLOEXEC as c_long;
+const AT_RECURSIVE: c_long = 0x8000;
+const MOVE_MOUNT_F_EMPTY_PATH: c_long = 0x4;
+const MOVE_MOUNT_T_EMPTY_PATH: c_long = 0x40;
+const FSCONFIG_SET_FLAG: c_long = 0;
+const FSCONFIG_SET_STRING: c_long = 1;
+const FSCONFIG_CMD_CREATE: c_long = 6;
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+const RESOLVE_IN_ROOT: u64 = 0x10;
+const NO_FD: RawFd = -1;
+const EMPTY: &CStr = c"";
+const DEVICE_NULL: u64 = libc::makedev(1, 3);
+
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// One raw system call. The arguments are numbers: what they point to must outlive the call, which holds for the
+/// program's data and for the locals of the caller.
+fn call(number: c_long, args: [c_long; 6]) -> Outcome<c_long> {
+    // SAFETY: the kernel checks numbers and pointers; every pointer given in this file is to memory that lives across
+    // the call and, where the kernel writes, is exclusively borrowed for it. libc::syscall takes no lock and only sets
+    // this thread's errno.
+    let result = unsafe { libc::syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]) };
+    if result < 0 {
+        // SAFETY: errno of this thread, just set.
+        Err((number, unsafe { *libc::__errno_location() }))
+    } else {
+        Ok(result)
+    }
+}
+
+macro_rules! sys {
+    ($name:ident $(, $arg:expr)*) => {{
+        let given: &[c_long] = &[$( ($arg) as c_long ),*];
+        let mut args: [c_long; 6] = [0; 6];
+        args[..given.len()].copy_from_slice(given);
+        call(libc::$name, args)
+    }};
+}
+
+macro_rules! names {
+    ($($name:ident)*) => {
+        /// The name of a call that this file makes.
+        pub(super) fn call_name(number: i64) -> &'static str {
+            const PREFIX: usize = "SYS_".len();
+            $( if number == libc::$name { return &stringify!($name)[PREFIX..]; } )*
+            "syscall"
+        }
+    };
+}
+
+names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount SYS_umount2 SYS_fsopen SYS_fsconfig
+    SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
+    SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_fsetxattr SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
+    SYS_setsid SYS_fchdir SYS_chdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
+    SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_seccomp SYS_umask SYS_execve SYS_fork
+    SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_setxattr);
+
+fn text(path: &CStr) -> c_long {
+    path.as_ptr() as c_long
+}
+
+fn close(fd: RawFd) {
+    if fd >= 0 {
+        let _ = sys!(SYS_close, fd);
+    }
+}
+
+struct State {
+    slots: [RawFd; 2],
+    /// A detached empty read-only tmpfs, made with the first directory that is masked.
+    mask: RawFd,
+    sync: RawFd,
+}
+
+/// Run the program and exec. Never returns: on failure the child reports and exits with 127 or 126, which the parent
+/// ignores because of the report.
+///
+/// To be called in the child of a clone, with the program made before it.
+pub fn run(program: &Program) -> ! {
+    let mut state = State { slots: [NO_FD; 2], mask: NO_FD, sync: program.sync };
+    let mut step = 0;
+    let outcome = begin(program).and_then(|()| {
+        program.ops.iter().try_for_each(|(number, op)| {
+            step = *number;
+            apply(op, &mut state)
+        })
+    });
+    if let Err(failure) = outcome {
+        fail(program.sync, step, failure);
+    }
+    let failure = execute(&program.exec);
+    fail(program.sync, Report::EXEC, failure)
+}
+
+fn begin(program: &Program) -> Outcome<()> {
+    if program.die_with_parent {
+        sys!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL)?;
+    }
+    // Whatever the caller leaked to us, the container shall not get (CVE-2024-21626): close on exec, all of it.
+    sys!(SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
+    // Rust ignores SIGPIPE, and what is ignored stays so across exec (execve(2)).
+    let default: [u64; 4] = [0; 4];
+    sys!(SYS_rt_sigaction, libc::SIGPIPE, default.as_ptr(), 0, 8)?;
+    // The parent blocked its signals before the clone; a mask survives exec too.
+    let none: u64 = 0;
+    sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8)?;
+    Ok(())
+}
+
+fn fail(sync: RawFd, step: u16, (number, errno): Failure) -> ! {
+    let report = Report { kind: Report::FAILED, step, call: number as u32, errno };
+    send(sync, report);
+    exit(127)
+}
+
+fn send(sync: RawFd, report: Report) {
+    let bytes = report.bytes();
+    let _ = sys!(SYS_sendto, sync, bytes.as_ptr(), bytes.len(), libc::MSG_NOSIGNAL, 0, 0);
+}
+
+fn exit(code: c_int) -> ! {
+    loop {
+        let _ = sys!(SYS_exit_group, code);
+    }
+}
+
+fn apply(op: &Op, state: &mut State) -> Outcome<()> {
+    match op {
+        Op::Await => wait(state.sync),
+        Op::Setns { fd, flags } => sys!(SYS_setns, *fd, *flags).map(drop),
+        Op::Unshare { flags } => sys!(SYS_unshare, *flags).map(drop),
+        Op::BecomeRoot { clear_groups } => become_root(*clear_groups),
+        Op::Propagation { flags } => sys!(SYS_mount, 0, c"/".as_ptr(), 0, *flags, 0).map(drop),
+        Op::Mount(mount) => self::mount(mount, state),
+        Op::Directory { place, mode, owner } => directory(place, *mode, *owner, state),
+        Op::Node { place, mode, device, owner } => node(place, *mode, *device, *owner, state),
+        Op::Symlink { place, to } => {
+            let (parent, name) = parent(place, state)?;
+            let made = sys!(SYS_symlinkat, text(to), parent.0, text(name));
+            match made {
+                Err((_, libc::EEXIST)) => Ok(()),
+                other => other.map(drop),
+            }
+        }
+        Op::Write { place, data } => write(place, data, state),
+        Op::Xattr { place, name, value } => {
+            let fd = open(place, libc::O_RDONLY, state)?;
+            sys!(SYS_fsetxattr, fd.0, text(name), value.as_ptr(), value.len(), 0).map(drop)
+        }
+        Op::Mask { place } => mask(place, state),
+        Op::Readonly { place } => readonly(place, state),
+        Op::ReadonlyRoot => set_attributes(
+            state.slots[Slot::Root as usize],
+            Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() },
+        ),
+        Op::Console(console) => self::console(*console, state),
+        Op::Stdio { fds } => stdio(*fds),
+        Op::Session => sys!(SYS_setsid).map(drop),
+        Op::Pivot => pivot(state),
+        Op::Hostname(name) => sys!(SYS_sethostname, name.as_ptr(), name.len()).map(drop),
+        Op::Domainname(name) => sys!(SYS_setdomainname, name.as_ptr(), name.len()).map(drop),
+        Op::Netlink { requests, acks } => netlink(requests, *acks),
+        // A new anonymous session keyring: the host's keys are not the container's (keyctl(2)).
+        Op::Keyring => match sys!(SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0) {
+            // ENOSYS: a kernel without keys has none to leak; EDQUOT and EACCES leave the caller's, as runc does.
+            Err((_, libc::ENOSYS)) => Ok(()),
+            other => other.map(drop),
+        },
+        Op::Rlimit { resource, soft, hard } => {
+            let limit = [*soft, *hard];
+            sys!(SYS_prlimit64, 0, *resource, limit.as_ptr(), 0).map(drop)
+        }
+        Op::Groups(groups) => sys!(SYS_setgroups, groups.len(), groups.as_ptr()).map(drop),
+        Op::Ids { uid, gid } => {
+            sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 1)?;
+            sys!(SYS_setresgid, *gid, *gid, *gid)?;
+            sys!(SYS_setresuid, *uid, *uid, *uid)?;
+            sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 0).map(drop)
+        }
+        Op::Bounding { keep, last } => (0..=*last)
+            .filter(|cap| keep & (1 << cap) == 0)
+            .try_for_each(|cap| match sys!(SYS_prctl, libc::PR_CAPBSET_DROP, cap) {
+                // A capability that this kernel has no name for cannot be held.
+                Err((_, libc::EINVAL)) => Ok(()),
+                other => other.map(drop),
+            }),
+        Op::Capabilities { effective, permitted, inheritable, ambient } => {
+            capabilities(*effective, *permitted, *inheritable, *ambient)
+        }
+        Op::NoNewPrivileges => sys!(SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop),
+        Op::Seccomp { program, flags } => seccomp(program, *flags),
+        Op::Umask(mask) => sys!(SYS_umask, *mask).map(drop),
+        Op::Chdir { path, create } => chdir(path, create.as_ref(), state),
+        Op::Ready => {
+            send(state.sync, Report { kind: Report::READY, step: 0, call: 0, errno: 0 });
+            Ok(())
+        }
+    }
+}
+
+fn wait(sync: RawFd) -> Outcome<()> {
+    let mut byte = 0u8;
+    loop {
+        match sys!(SYS_recvfrom, sync, &raw mut byte, 1, 0, 0, 0) {
+            Ok(0) => exit(127),
+            Err((_, libc::EINTR)) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+fn become_root(clear_groups: bool) -> Outcome<()> {
+    if clear_groups {
+        sys!(SYS_setgroups, 0, 0)?;
+    }
+    sys!(SYS_setresgid, 0, 0, 0)?;
+    sys!(SYS_setresuid, 0, 0, 0)?;
+    // The change of ids made the process undumpable, and with it /proc/self root's: what is written there next
+    // (oom_score_adj, attr) would fail (proc(5)).
+    sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 1)?;
+    Ok(())
+}
+
+/// An fd that is closed at the end of its scope.
+struct Fd(RawFd);
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}
+
+impl Fd {
+    fn keep(self) -> RawFd {
+        let fd = self.0;
+        std::mem::forget(self);
+        fd
+    }
+}
+
+fn resolve(root: RawFd, path: &CStr, flags: c_int, no_symlinks: bool) -> Outcome<Fd> {
+    let strict = if no_symlinks { RESOLVE_NO_SYMLINKS } else { 0 };
+    let how = OpenHow {
+        flags: (flags | libc::O_CLOEXEC) as u64,
+        mode: 0,
+        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | strict,
+    };
+    loop {
+        match sys!(SYS_openat2, root, text(path), &raw const how, size_of::<OpenHow>()) {
+            // A rename elsewhere raced the walk of `..`; the kernel asks to try again (openat2(2)).
+            Err((_, libc::EAGAIN)) => {}
+            other => return other.map(|fd| Fd(fd as RawFd)),
+        }
+    }
+}
+
+fn open(place: &Place, flags: c_int, state: &State) -> Outcome<Fd> {
+    let path = place.prefixes.last().map_or(c".", CString::as_c_str);
+    resolve(state.slots[place.slot as usize], path, flags, place.no_symlinks)
+}
+
+/// The directory that holds the place, made where it is missing, and the place's last name.
+fn parent<'a>(place: &'a Place, state: &State) -> Outcome<(Fd, &'a CStr)> {
+    let Some((name, above)) = place.names.split_last() else {
+        return Err((libc::SYS_openat2, libc::EINVAL));
+    };
+    let root = state.slots[place.slot as usize];
+    let Some(last) = above.len().checked_sub(1) else {
+        return Ok((resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?, name));
+    };
+    match resolve(root, &place.prefixes[last], libc::O_PATH | libc::O_DIRECTORY, place.no_symlinks) {
+        Err((_, libc::ENOENT)) => {}
+        other => return Ok((other?, name)),
+    }
+    let mut at = resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?;
+    for (prefix, name) in place.prefixes.iter().zip(above) {
+        match sys!(SYS_mkdirat, at.0, text(name), 0o755) {
+            Ok(_) | Err((_, libc::EEXIST)) => {}
+            Err(failure) => return Err(failure),
+        }
+        at = resolve(root, prefix, libc::O_PATH | libc::O_DIRECTORY, place.no_symlinks)?;
+    }
+    Ok((at, name))
+}
+
+/// The place as an `O_PATH` fd, made as a directory or an empty file where it is missing.
+fn place_fd(place: &Place, is_directory: bool, state: &State) -> Outcome<Fd> {
+    match open(place, libc::O_PATH, state) {
+        Err((_, libc::ENOENT)) => {}
+        other => return other,
+    }
+    let (above, name) = parent(place, state)?;
+    let made = if is_directory {
+        sys!(SYS_mkdirat, above.0, text(name), 0o755)
+    } else {
+        // O_EXCL: never through a dangling link, which would make the file where the link says.
+        sys!(SYS_openat, above.0, text(name), libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC, 0o644)
+            .inspect(|fd| close(*fd as RawFd))
+    };
+    match made {
+        Ok(_) | Err((_, libc::EEXIST)) => open(place, libc::O_PATH, state),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn is_directory(fd: RawFd) -> Outcome<bool> {
+    stat(fd).map(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
+fn stat(fd: RawFd) -> Outcome<libc::stat> {
+    // SAFETY: all-zero bytes are a valid `struct stat`.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    sys!(SYS_newfstatat, fd, text(EMPTY), &raw mut stat, AT_EMPTY_PATH)?;
+    Ok(stat)
+}
+
+fn source(source: &Source, state: &State) -> Outcome<Fd> {
+    match source {
+        Source::Filesystem { fstype, config, flags } => filesystem(fstype, config, *flags),
+        Source::Tree { path, recursive } => {
+            let deep = if *recursive { AT_RECURSIVE } else { 0 };
+            sys!(SYS_open_tree, libc::AT_FDCWD, text(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep)
+                .map(|fd| Fd(fd as RawFd))
+        }
+        Source::Detached { fd } => Ok(Fd(*fd)),
+        Source::Inside { place, recursive } => {
+            let fd = open(place, libc::O_PATH, state)?;
+            clone_tree(fd.0, *recursive)
+        }
+    }
+}
+
+fn clone_tree(fd: RawFd, recursive: bool) -> Outcome<Fd> {
+    let deep = if recursive { AT_RECURSIVE } else { 0 };
+    sys!(SYS_open_tree, fd, text(EMPTY), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | deep)
+        .map(|fd| Fd(fd as RawFd))
+}
+
+fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)], flags: u32) -> Outcome<Fd> {
+    let context = Fd(sys!(SYS_fsopen, text(fstype), 1)? as RawFd);
+    for (key, value) in config {
+        match value {
+            Some(value) => sys!(SYS_fsconfig, context.0, FSCONFIG_SET_STRING, text(key), text(value), 0)?,
+            None => sys!(SYS_fsconfig, context.0, FSCONFIG_SET_FLAG, text(key), 0, 0)?,
+        };
+    }
+    sys!(SYS_fsconfig, context.0, FSCONFIG_CMD_CREATE, 0, 0, 0)?;
+    sys!(SYS_fsmount, context.0, 1, flags).map(|fd| Fd(fd as RawFd))
+}
+
+fn set_attributes(fd: RawFd, wanted: Attributes) -> Outcome<()> {
+    if wanted.set == 0 && wanted.clear == 0 && wanted.propagation == 0 {
+        return Ok(());
+    }
+    let deep = if wanted.recursive { AT_RECURSIVE } else { 0 };
+    let attr = MountAttr { set: wanted.set, clear: wanted.clear, propagation: wanted.propagation, userns_fd: 0 };
+    sys!(SYS_mount_setattr, fd, text(EMPTY), AT_EMPTY_PATH | deep, &raw const attr, size_of::<MountAttr>()).map(drop)
+}
+
+fn attach(mount: RawFd, to: RawFd) -> Outcome<()> {
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    sys!(SYS_move_mount, mount, text(EMPTY), to, text(EMPTY), flags).map(drop)
+}
+
+fn mount(mount: &Mount, state: &mut State) -> Outcome<()> {
+    if let Destination::Place { place, target: Target::SkipAbsent } = &mount.destination
+        && let Err((_, libc::ENOENT | libc::ENOTDIR)) = open(place, libc::O_PATH, state)
+    {
+        return Ok(());
+    }
+    let tree = source(&mount.source, state)?;
+    // Attributes before it is attached, so that nobody sees it without them. Propagation only after: a detached
+    // mount has no peers yet, and `shared` would make it a group of its own.
+    set_attributes(tree.0, Attributes { propagation: 0, ..mount.attributes })?;
+    match &mount.destination {
+        Destination::Host { path, slot } => {
+            sys!(SYS_move_mount, tree.0, text(EMPTY), libc::AT_FDCWD, text(path), MOVE_MOUNT_F_EMPTY_PATH)?;
+            state.slots[*slot as usize] = tree.keep();
+            return Ok(());
+        }
+        Destination::Place { place, target } => {
+            let directory = match target {
+                Target::Directory => true,
+                Target::File => false,
+                Target::LikeSource | Target::SkipAbsent => is_directory(tree.0)?,
+            };
+            let to = place_fd(place, directory, state)?;
+            attach(tree.0, to.0)?;
+        }
+    }
+    let only = Attributes { set: 0, clear: 0, ..mount.attributes };
+    set_attributes(tree.0, only)
+}
+
+fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut State) -> Outcome<()> {
+    let (above, name) = parent(place, state)?;
+    match sys!(SYS_mkdirat, above.0, text(name), mode) {
+        Ok(_) => {}
+        Err((_, libc::EEXIST)) => return Ok(()),
+        Err(failure) => return Err(failure),
+    }
+    // The umask took its part of the mode.
+    sys!(SYS_fchmodat, above.0, text(name), mode)?;
+    if let Some((uid, gid)) = owner {
+        sys!(SYS_fchownat, above.0, text(name), uid, gid, libc::AT_SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &State) -> Outcome<()> {
+    let (above, name) = parent(place, state)?;
+    sys!(SYS_mknodat, above.0, text(name), mode, device)?;
+    if mode & libc::S_IFMT != libc::S_IFCHR || device != 0 {
+        sys!(SYS_fchmodat, above.0, text(name), mode & 0o7777)?;
+    }
+    if (uid, gid) != (0, 0) {
+        sys!(SYS_fchownat, above.0, text(name), uid, gid, libc::AT_SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+fn write(place: &Place, data: &[u8], state: &State) -> Outcome<()> {
+    let fd = open(place, libc::O_WRONLY, state)?;
+    // One write: the files of /proc/sys take a value whole or not at all (proc(5)).
+    sys!(SYS_write, fd.0, data.as_ptr(), data.len()).map(drop)
+}
+
+fn mask(place: &Place, state: &mut State) -> Outcome<()> {
+    let at = match open(place, libc::O_PATH, state) {
+        Err((_, libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
+        other => other?,
+    };
+    if is_directory(at.0)? {
+        if state.mask == NO_FD {
+            let config: [(CString, Option<CString>); 0] = [];
+            state.mask = filesystem(c"tmpfs", &config, MOUNT_ATTR_RDONLY as u32)?.keep();
+        }
+        let copy = clone_tree(state.mask, false)?;
+        return attach(copy.0, at.0);
+    }
+    let null = resolve(state.slots[Slot::Root as usize], c"dev/null", libc::O_PATH, true)?;
+    // What covers a secret must be the device, not a link or file that the image put there (CVE-2025-31133).
+    let stat = stat(null.0)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFCHR || stat.st_rdev != DEVICE_NULL {
+        return Err((libc::SYS_newfstatat, libc::ENODEV));
+    }
+    let copy = clone_tree(null.0, false)?;
+    attach(copy.0, at.0)
+}
+
+fn readonly(place: &Place, state: &State) -> Outcome<()> {
+    let at = match open(place, libc::O_PATH, state) {
+        Err((_, libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
+        other => other?,
+    };
+    let copy = clone_tree(at.0, true)?;
+    set_attributes(copy.0, Attributes { set: MOUNT_ATTR_RDONLY, recursive: true, ..Attributes::default() })?;
+    attach(copy.0, at.0)
+}
+
+/// A pty of the container's own devpts; its master goes to the parent.
+fn console(console: Console, state: &State) -> Outcome<()> {
+    let root = state.slots[Slot::Root as usize];
+    let master = resolve(root, c"dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, true)?;
+    let unlock: c_int = 0;
+    sys!(SYS_ioctl, master.0, libc::TIOCSPTLCK, &raw const unlock)?;
+    // By ioctl and not by name: the name could have been swapped (CVE-2025-52565).
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let slave = Fd(sys!(SYS_ioctl, master.0, libc::TIOCGPTPEER, flags)? as RawFd);
+    if console.rows != 0 || console.columns != 0 {
+        let size = libc::winsize { ws_row: console.rows, ws_col: console.columns, ws_xpixel: 0, ws_ypixel: 0 };
+        sys!(SYS_ioctl, slave.0, libc::TIOCSWINSZ, &raw const size)?;
+    }
+    if console.uid != 0 {
+        sys!(SYS_fchownat, slave.0, text(EMPTY), console.uid, u32::MAX, AT_EMPTY_PATH)?;
+    }
+    if console.bind_console {
+        let place = resolve_or_make_console(root)?;
+        let copy = clone_tree(slave.0, false)?;
+        attach(copy.0, place.0)?;
+    }
+    send_fd(state.sync, master.0)?;
+    sys!(SYS_setsid)?;
+    sys!(SYS_ioctl, slave.0, libc::TIOCSCTTY, 0)?;
+    stdio([slave.0; 3])
+}
+
+fn resolve_or_make_console(root: RawFd) -> Outcome<Fd> {
+    match resolve(root, c"dev/console", libc::O_PATH | libc::O_NOFOLLOW, true) {
+        Err((_, libc::ENOENT)) => {}
+        other => return other,
+    }
+    let dev = resolve(root, c"dev", libc::O_PATH | libc::O_DIRECTORY, true)?;
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    close(sys!(SYS_openat, dev.0, c"console".as_ptr(), flags, 0o600)? as RawFd);
+    resolve(root, c"dev/console", libc::O_PATH | libc::O_NOFOLLOW, true)
+}
+
+fn send_fd(sync: RawFd, fd: RawFd) -> Outcome<()> {
+    let bytes = Report { kind: Report::CONSOLE, step: 0, call: 0, errno: 0 }.bytes();
+    let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // A cmsghdr and one int, aligned as cmsg(3) wants it.
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        fd: c_int,
+        padding: c_int,
+    }
+    let control = Control {
+        header: libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<c_int>(),
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        },
+        fd,
+        padding: 0,
+    };
+    // SAFETY: all-zero bytes are a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = (&raw const iov).cast_mut();
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw const control).cast_mut().cast();
+    message.msg_controllen = size_of::<Control>();
+    sys!(SYS_sendmsg, sync, &raw const message, libc::MSG_NOSIGNAL).map(drop)
+}
+
+fn stdio(fds: [RawFd; 3]) -> Outcome<()> {
+    for (to, fd) in fds.into_iter().enumerate() {
+        if fd == to as RawFd {
+            continue;
+        }
+        sys!(SYS_dup3, fd, to, 0)?;
+    }
+    Ok(())
+}
+
+/// pivot_root(2)'s own idiom: the new root onto itself, then the old one, which now lies on top, away.
+fn pivot(state: &mut State) -> Outcome<()> {
+    let root = state.slots[Slot::Root as usize];
+    sys!(SYS_fchdir, root)?;
+    sys!(SYS_pivot_root, c".".as_ptr(), c".".as_ptr())?;
+    sys!(SYS_umount2, c".".as_ptr(), libc::MNT_DETACH)?;
+    sys!(SYS_chdir, c"/".as_ptr()).map(drop)
+}
+
+fn netlink(requests: &[u8], acks: u32) -> Outcome<()> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    let socket = Fd(sys!(SYS_socket, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE)? as RawFd);
+    // The kernel's port and groups: zeros after the family.
+    let kernel: [u16; 6] = [libc::AF_NETLINK as u16, 0, 0, 0, 0, 0];
+    sys!(SYS_sendto, socket.0, requests.as_ptr(), requests.len(), 0, kernel.as_ptr(), 12)?;
+    let mut buffer = [0u8; 4096];
+    let mut seen = 0;
+    while seen < acks {
+        let length = sys!(SYS_recvfrom, socket.0, buffer.as_mut_ptr(), buffer.len(), 0, 0, 0)? as usize;
+        let mut rest = &buffer[..length.min(buffer.len())];
+        // struct nlmsghdr: length, type, flags, sequence, port; an NLMSG_ERROR goes on with the errno, 0 for an ack.
+        while let [a, b, c, d, kind0, kind1, _, _, _, _, _, _, _, _, _, _, e0, e1, e2, e3, ..] = rest {
+            if u16::from_ne_bytes([*kind0, *kind1]) == libc::NLMSG_ERROR as u16 {
+                let error = c_int::from_ne_bytes([*e0, *e1, *e2, *e3]);
+                if error != 0 {
+                    return Err((libc::SYS_sendto, -error));
+                }
+                seen += 1;
+            }
+            let length = (u32::from_ne_bytes([*a, *b, *c, *d]) as usize).next_multiple_of(4);
+            rest = rest.get(length.max(16)..).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) -> Outcome<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let (low, high) = (|set: u64| set as u32, |set: u64| (set >> 32) as u32);
+    let data =
+        [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
+    sys!(SYS_capset, header.as_ptr(), data.as_ptr())?;
+    sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)?;
+    (0..64).filter(|cap| ambient & (1u64 << cap) != 0).try_for_each(|cap| {
+        sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0).map(drop)
+    })
+}
+
+fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<()> {
+    #[repr(C)]
+    struct Fprog {
+        length: u16,
+        filter: *const [u8; 8],
+    }
+    let fprog = Fprog { length: program.len() as u16, filter: program.as_ptr() };
+    const SET_MODE_FILTER: c_int = 1;
+    sys!(SYS_seccomp, SET_MODE_FILTER, flags, &raw const fprog).map(drop)
+}
+
+fn chdir(path: &CStr, create: Option<&Place>, state: &State) -> Outcome<()> {
+    match (sys!(SYS_chdir, text(path)), create) {
+        (Err((_, libc::ENOENT)), Some(place)) => {
+            let fd = place_fd(place, true, state)?;
+            sys!(SYS_fchdir, fd.0)?;
+        }
+        (other, _) => {
+            other?;
+        }
+    }
+    // getcwd(2): a directory outside of the root is reported as "(unreachable)…", which is where a leaked fd as
+    // working directory would lead (CVE-2024-21626).
+    let mut buffer = [0 as c_char; libc::PATH_MAX as usize];
+    sys!(SYS_getcwd, buffer.as_mut_ptr(), buffer.len())?;
+    if buffer[0] == b'/' as c_char { Ok(()) } else { Err((libc::SYS_getcwd, libc::EXDEV)) }
+}
+
+fn execute(exec: &Exec) -> Failure {
+    if exec.reaper {
+        match sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
+            Err(failure) => return failure,
+            Ok(0) => take_foreground(),
+            Ok(child) => reap(child as c_int),
+        }
+    }
+    let mut failure = (libc::SYS_execve, libc::ENOENT);
+    for candidate in &exec.candidates {
+        match sys!(SYS_execve, text(candidate), exec.argv.as_ptr(), exec.env.as_ptr()) {
+            // As execvp(3): go on, but remember that one was there.
+            Err((_, libc::EACCES)) => failure.1 = libc::EACCES,
+            Err((_, libc::ENOENT | libc::ENOTDIR)) => {}
+            Err(other) => return other,
+            Ok(_) => {}
+        }
+    }
+    failure
+}
+
+/// A process group of its own and the terminal's foreground: else a ^C would reach the program twice, from the
+/// terminal and through pid 1.
+fn take_foreground() {
+    let (all, none): (u64, u64) = (!0, 0);
+    // Asked from the background this would stop us with SIGTTOU, were it not blocked (tcsetpgrp(3)).
+    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
+    let _ = sys!(SYS_setpgid, 0, 0);
+    if let Ok(group) = sys!(SYS_getpgid, 0) {
+        let group = group as c_int;
+        let _ = sys!(SYS_ioctl, 0, libc::TIOCSPGRP, &raw const group);
+    }
+    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8);
+}
+
+/// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does.
+fn reap(child: c_int) -> ! {
+    // The sync socket and everything else: the parent waits for its end of file.
+    let _ = sys!(SYS_close_range, 3, u32::MAX, 0);
+    let all: u64 = !0;
+    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
+    loop {
+        // SAFETY: all-zero bytes are a valid siginfo_t.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let Ok(signal) = sys!(SYS_rt_sigtimedwait, &raw const all, &raw mut info, 0, 8) else { continue };
+        if signal != c_long::from(libc::SIGCHLD) {
+            let _ = sys!(SYS_kill, child, signal);
+            continue;
+        }
+        let mut status: c_int = 0;
+        while let Ok(pid @ 1..) = sys!(SYS_wait4, -1, &raw mut status, libc::WNOHANG, 0) {
+            if pid != c_long::from(child) {
+                continue;
+            }
+            exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) });
+        }
+    }
+}
