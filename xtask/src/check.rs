@@ -6,9 +6,7 @@ use crate::{command, tidy};
 /// The names of the gates that failed.
 pub fn run() -> Result<(), String> {
     let failed = gates();
-    let units = command::succeed(&mut command::cargo(&[
-        "test", "--quiet", "-p", "plan", "-p", "spec", "--lib",
-    ]));
+    let units = command::succeed(&mut command::cargo(&["test", "--quiet", "-p", "plan", "-p", "spec", "--lib"]));
     conclude(failed.into_iter().chain(units.err().map(|_| "unit tests")).collect())
 }
 
@@ -18,19 +16,9 @@ type Gate = fn() -> Result<(), String>;
 /// the next.
 pub fn gates() -> Vec<&'static str> {
     let gates: [(&str, Gate); 4] = [
-        ("format", || {
-            command::succeed(&mut command::cargo(&["fmt", "--all", "--check"]))
-        }),
+        ("format", || command::succeed(&mut command::cargo(&["fmt", "--all", "--check"]))),
         ("clippy", || {
-            let words = [
-                "clippy",
-                "--quiet",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ];
+            let words = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
             command::succeed(&mut command::cargo(&words))
         }),
         ("dependencies", dependencies),
@@ -56,20 +44,9 @@ fn dependencies() -> Result<(), String> {
         println!("skipped: dependencies: cargo-deny is not installed (cargo install cargo-deny)");
         return Ok(());
     }
-    command::succeed(&mut command::cargo(&[
-        "deny",
-        "--offline",
-        "check",
-        "licenses",
-        "bans",
-        "sources",
-    ]))
+    command::succeed(&mut command::cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]))
 }
 
 fn conclude(failed: Vec<&str>) -> Result<(), String> {
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("failed: {}", failed.join(", ")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }

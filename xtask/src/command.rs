@@ -20,14 +20,8 @@ pub fn cargo(words: &[&str]) -> Command {
 /// # Errors
 /// Says which command could not be started or how it ended.
 pub fn succeed(command: &mut Command) -> Result<(), String> {
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot run {}: {error}", words(command)))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{}: {status}", words(command)))
-    }
+    let status = command.status().map_err(|error| format!("cannot run {}: {error}", words(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", words(command))) }
 }
 
 /// What the command wrote to its standard output.
@@ -48,19 +42,13 @@ pub fn output(command: &mut Command) -> Result<String, String> {
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(more)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).chain(more).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Whether this process has the rights of root, from `/proc/self/status` (no NSS, no unsafe).
 pub fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| {
-        line.strip_prefix("Uid:")
-            .is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
-    })
+    status.lines().any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")))
 }
 
 /// The host triple, which is also the folder of the build under `target/`.

@@ -8,13 +8,7 @@ use std::process::Command;
 /// # Errors
 /// The build, the check that the binary is static, or one of tar and sha256sum failed.
 pub fn run() -> Result<(), String> {
-    command::succeed(&mut command::cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "sampan",
-    ]))?;
+    command::succeed(&mut command::cargo(&["build", "--release", "--locked", "--package", "sampan"]))?;
     let binary = command::binary("release")?;
     require_static(&binary)?;
     let name = format!("sampan-{}-{}", env!("CARGO_PKG_VERSION"), command::triple()?);
@@ -33,22 +27,10 @@ pub fn run() -> Result<(), String> {
         }
     }
     let tarball = format!("{name}.tar.gz");
-    let time = command::output(
-        Command::new("git")
-            .current_dir(command::root())
-            .args(["log", "-1", "--format=%ct"]),
-    )?;
+    let time = command::output(Command::new("git").current_dir(command::root()).args(["log", "-1", "--format=%ct"]))?;
     let mut tar = Command::new("tar");
-    tar.current_dir(&dist)
-        .env("GZIP", "-n")
-        .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
-    tar.args([
-        "--mode=go=rX,u+rw",
-        &format!("--mtime=@{}", time.trim()),
-        "-czf",
-        &tarball,
-        &name,
-    ]);
+    tar.current_dir(&dist).env("GZIP", "-n").args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+    tar.args(["--mode=go=rX,u+rw", &format!("--mtime=@{}", time.trim()), "-czf", &tarball, &name]);
     command::succeed(&mut tar)?;
     let sum = command::output(Command::new("sha256sum").current_dir(&dist).arg(&tarball))?;
     let file = dist.join(format!("{tarball}.sha256"));
@@ -62,12 +44,7 @@ fn require_static(binary: &Path) -> Result<(), String> {
     let bytes = fs::read(binary).map_err(|error| format!("cannot read {}: {error}", binary.display()))?;
     let number = |at: usize, size: usize| {
         let bytes = bytes.get(at..at + size)?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)),
-        )
+        Some(bytes.iter().rev().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte)))
     };
     let interpreter = || {
         let (table, size, entries) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);

@@ -50,21 +50,14 @@ impl Snapshot {
 }
 
 fn lines(file: &str) -> Vec<String> {
-    fs::read_to_string(file)
-        .unwrap_or_default()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 fn names(folder: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Equal lines are numbered, so that a mount stacked on its like is seen.
@@ -91,9 +84,8 @@ fn mounts() -> Vec<String> {
 fn addresses() -> Vec<String> {
     let trie = lines("/proc/net/fib_trie");
     let local = trie.windows(2).filter(|pair| pair[1].contains("/32 host LOCAL"));
-    let mut found: BTreeSet<String> = local
-        .map(|pair| pair[0].trim_start_matches([' ', '|', '-']).to_owned())
-        .collect();
+    let mut found: BTreeSet<String> =
+        local.map(|pair| pair[0].trim_start_matches([' ', '|', '-']).to_owned()).collect();
     found.extend(lines("/proc/net/if_inet6").iter().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         Some(format!("{} {}", words.first()?, words.get(5)?))
@@ -104,23 +96,11 @@ fn addresses() -> Vec<String> {
 fn routes() -> Vec<String> {
     let four = lines("/proc/net/route").into_iter().skip(1).filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        Some(format!(
-            "{} {} via {} mask {}",
-            words.first()?,
-            words.get(1)?,
-            words.get(2)?,
-            words.get(7)?
-        ))
+        Some(format!("{} {} via {} mask {}", words.first()?, words.get(1)?, words.get(2)?, words.get(7)?))
     });
     let six = lines("/proc/net/ipv6_route").into_iter().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        Some(format!(
-            "{} {}/{} via {}",
-            words.get(9)?,
-            words.first()?,
-            words.get(1)?,
-            words.get(4)?
-        ))
+        Some(format!("{} {}/{} via {}", words.get(9)?, words.first()?, words.get(1)?, words.get(4)?))
     });
     numbered(four.chain(six))
 }
@@ -151,14 +131,7 @@ fn sysctls() -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for family in ["ipv4", "ipv6"] {
         for link in names(&format!("/proc/sys/net/{family}/conf")) {
-            for key in [
-                "forwarding",
-                "route_localnet",
-                "rp_filter",
-                "proxy_arp",
-                "accept_ra",
-                "disable_ipv6",
-            ] {
+            for key in ["forwarding", "route_localnet", "rp_filter", "proxy_arp", "accept_ra", "disable_ipv6"] {
                 keys.push(format!("net/{family}/conf/{link}/{key}"));
             }
         }
@@ -175,12 +148,7 @@ fn sysctls() -> Vec<String> {
         "user/max_user_namespaces",
     ];
     keys.extend(rest.map(str::to_owned));
-    let value = |key: String| {
-        Some(format!(
-            "{key} = {}",
-            fs::read_to_string(format!("/proc/sys/{key}")).ok()?.trim()
-        ))
-    };
+    let value = |key: String| Some(format!("{key} = {}", fs::read_to_string(format!("/proc/sys/{key}")).ok()?.trim()));
     keys.into_iter().filter_map(value).collect()
 }
 
@@ -190,14 +158,9 @@ fn processes() -> Vec<String> {
     let ours = ["pid", "net"].map(|kind| namespace("self", kind));
     let foreign = |pid: &str| {
         let theirs = ["pid", "net"].map(|kind| namespace(pid, kind));
-        theirs
-            .iter()
-            .zip(&ours)
-            .any(|(theirs, ours)| theirs.is_some() && theirs != ours)
+        theirs.iter().zip(&ours).any(|(theirs, ours)| theirs.is_some() && theirs != ours)
     };
-    let pids = names("/proc")
-        .into_iter()
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let pids = names("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
     pids.filter_map(|pid| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let name = name.trim();
@@ -213,16 +176,9 @@ fn files() -> Vec<String> {
     folders.extend(var("XDG_RUNTIME_DIR").map(|folder| folder.join("sampan")));
     let data = var("XDG_DATA_HOME").or_else(|| Some(var("HOME")?.join(".local/share")));
     folders.extend(data.map(|folder| folder.join("sampan")));
-    let temporary = [
-        std::env::temp_dir(),
-        "/run".into(),
-        "/dev/shm".into(),
-        "/var/tmp".into(),
-    ];
+    let temporary = [std::env::temp_dir(), "/run".into(), "/dev/shm".into(), "/var/tmp".into()];
     for folder in temporary {
-        let names = names(&folder.to_string_lossy())
-            .into_iter()
-            .filter(|name| name.contains("sampan"));
+        let names = names(&folder.to_string_lossy()).into_iter().filter(|name| name.contains("sampan"));
         folders.extend(names.map(|name| folder.join(name)));
     }
     let mut found = Vec::new();

@@ -48,10 +48,7 @@ impl Reader {
             "failures:" => self.part = Part::Failures,
             _ => {}
         }
-        if let Some(name) = line
-            .strip_prefix("---- ")
-            .and_then(|rest| rest.strip_suffix(" stdout ----"))
-        {
+        if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
             name.clone_into(&mut self.test);
         }
         match self.part {
@@ -74,9 +71,7 @@ impl Reader {
         } else if end.starts_with("FAILED") {
             self.count.failed.push(name.to_owned());
         } else if let Some(why) = end.strip_prefix("ignored") {
-            self.count
-                .skipped
-                .push(format!("{name}: {}", why.trim_start_matches(", ")));
+            self.count.skipped.push(format!("{name}: {}", why.trim_start_matches(", ")));
         }
         true
     }
@@ -86,9 +81,7 @@ impl Reader {
         let Some(why) = line.strip_prefix("skipped: ") else {
             return false;
         };
-        let why = why
-            .strip_prefix(self.test.as_str())
-            .map_or(why, |rest| rest.trim_start_matches(": "));
+        let why = why.strip_prefix(self.test.as_str()).map_or(why, |rest| rest.trim_start_matches(": "));
         match self.count.skipped.last_mut() {
             Some(line) if self.counted == self.test => {
                 line.push_str("; ");

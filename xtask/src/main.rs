@@ -27,7 +27,11 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
-        ["test"] => suite::run(),
+        // Its last line is the count, so nothing is said after it.
+        ["test"] => match suite::run() {
+            Ok(false) => return ExitCode::FAILURE,
+            done => done.map(drop),
+        },
         ["dist"] => dist::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -11,11 +11,7 @@ struct Need {
 }
 
 const fn need(program: &'static str, debian: &'static str, fedora: &'static str) -> Need {
-    Need {
-        program,
-        debian,
-        fedora,
-    }
+    Need { program, debian, fedora }
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
@@ -43,10 +39,7 @@ enum Family {
 /// Installs what is missing as root on Debian, Ubuntu and Fedora; else prints the command that would. Never fails: a
 /// test that lacks a program is skipped and counted.
 pub fn provide() {
-    let missing: Vec<&Need> = NEEDS
-        .iter()
-        .filter(|need| command::find(need.program).is_none())
-        .collect();
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| command::find(need.program).is_none()).collect();
     if missing.is_empty() {
         return;
     }
@@ -62,10 +55,7 @@ pub fn provide() {
         Family::Fedora => ("dnf", names(|need| need.fedora)),
         Family::Unknown => {
             let programs: Vec<&str> = missing.iter().map(|need| need.program).collect();
-            println!(
-                "missing: {}: install them with this system's package tool",
-                programs.join(", ")
-            );
+            println!("missing: {}: install them with this system's package tool", programs.join(", "));
             return;
         }
     };
@@ -107,17 +97,11 @@ fn install(family: &Family, tool: &str, packages: &[&str]) {
 fn family() -> Family {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let value = |key: &str| {
-        let line = release
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .unwrap_or_default();
+        let line = release.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
         line.trim_matches('"').to_owned()
     };
     let names = format!("{} {}", value("ID="), value("ID_LIKE="));
-    match names
-        .split_whitespace()
-        .find(|name| ["debian", "ubuntu", "fedora", "rhel"].contains(name))
-    {
+    match names.split_whitespace().find(|name| ["debian", "ubuntu", "fedora", "rhel"].contains(name)) {
         Some("debian" | "ubuntu") => Family::Debian,
         Some(_) => Family::Fedora,
         None => Family::Unknown,

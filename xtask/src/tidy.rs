@@ -23,22 +23,13 @@ pub fn run() -> Result<(), String> {
     for finding in &findings {
         println!("tidy: {finding}");
     }
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{} findings", findings.len()))
-    }
+    if findings.is_empty() { Ok(()) } else { Err(format!("{} findings", findings.len())) }
 }
 
 /// The paths that git tracks or would: what is ignored is nobody's.
 fn tracked() -> Result<Vec<String>, String> {
     let mut git = Command::new("git");
-    git.current_dir(command::root())
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    git.current_dir(command::root()).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let text = command::output(&mut git)?;
-    Ok(text
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
 }

@@ -27,7 +27,5 @@ pub fn check() -> Result<Vec<Finding>, String> {
     let symbols = command::output(Command::new("nm").arg(&binary))?;
     let names = symbols.lines().filter_map(|line| line.rsplit(' ').next());
     let banned = names.filter(|name| NSS.iter().any(|nss| name.trim_start_matches('_').starts_with(nss)));
-    Ok(banned
-        .map(|name| format!("the binary has {name}: NSS crashes a static binary"))
-        .collect())
+    Ok(banned.map(|name| format!("the binary has {name}: NSS crashes a static binary")).collect())
 }

@@ -19,13 +19,7 @@ const EDGES: [(&str, &[&str]); 8] = [
 /// # Errors
 /// cargo cannot read the workspace.
 pub fn check() -> Result<Vec<Finding>, String> {
-    let text = command::output(&mut command::cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-        "--offline",
-    ]))?;
+    let text = command::output(&mut command::cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
     let metadata: Value =
         serde_json::from_str(&text).map_err(|error| format!("cannot parse cargo metadata: {error}"))?;
     Ok(list(&metadata["packages"]).flat_map(edges).collect())
@@ -34,9 +28,7 @@ pub fn check() -> Result<Vec<Finding>, String> {
 fn edges(package: &Value) -> Vec<Finding> {
     let name = package["name"].as_str().unwrap_or_default();
     let Some((_, allowed)) = EDGES.iter().find(|(from, _)| *from == name) else {
-        return vec![format!(
-            "crate {name}: not in the table of edges (xtask/src/tidy/edges.rs)"
-        )];
+        return vec![format!("crate {name}: not in the table of edges (xtask/src/tidy/edges.rs)")];
     };
     // A crate of the workspace has a path. Tests may stand on anything.
     let own = list(&package["dependencies"]).filter(|to| to["path"].is_string() && to["kind"] != "dev");
