@@ -29,6 +29,8 @@ enum Part {
 pub struct Reader {
     count: Count,
     part: Part,
+    /// Between `running N tests` and `test result:`.
+    running: bool,
     /// The test whose captured output is being printed.
     test: String,
     /// The last test that was counted as skipped for its output.
@@ -38,7 +40,9 @@ pub struct Reader {
 impl Reader {
     /// Takes a line; says whether a person should see it.
     pub fn line(&mut self, line: &str) -> bool {
-        if line.starts_with("running ") || line.starts_with("test result: ") {
+        let begins = line.starts_with("running ");
+        if begins || line.starts_with("test result: ") {
+            self.close(begins);
             self.part = Part::Results;
             self.counted.clear();
             return true;
@@ -96,7 +100,16 @@ impl Reader {
         false
     }
 
-    pub fn finish(self) -> Count {
+    /// A test binary that died before its `test result:` is a failure without a name.
+    fn close(&mut self, begins: bool) {
+        if self.running && begins {
+            self.count.failed.push("a test binary that died (its last lines are above)".to_owned());
+        }
+        self.running = begins;
+    }
+
+    pub fn finish(mut self) -> Count {
+        self.close(true);
         self.count
     }
 }
@@ -124,6 +137,14 @@ mod tests {
         assert_eq!(got.passed, 1);
         assert_eq!(got.failed, ["c"]);
         assert_eq!(got.skipped, ["d: slow", "b: no pasta; no uidmap"]);
+    }
+
+    #[test]
+    fn a_binary_that_died_is_a_failure() {
+        let died = "running 2 tests\ntest a ... ok\n";
+        assert_eq!(count(died).failed.len(), 1);
+        let more = format!("{died}running 0 tests\n\ntest result: ok. 0 passed\n");
+        assert_eq!(count(&more).failed.len(), 1);
     }
 
     #[test]
