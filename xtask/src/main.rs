@@ -1,1 +1,52 @@
-fn main() {}
+//! The project's own jobs: `cargo xtask JOB`, nothing to install.
+//!
+//! Invariant: a job that prints `ok` has run to its end; what could not be run is named and counted.
+
+mod check;
+mod command;
+mod dist;
+mod leftovers;
+mod libtest;
+mod needs;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask JOB
+
+  check    format, clippy, tidy, and the unit tests of plan and spec (under a minute)
+  tidy     the house rules that no compiler checks
+  test     everything that this machine can run; as root it installs what is missing
+  dist     the release: a static binary, a tarball and its sha256 in target/dist
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["check"] => check::run(),
+        ["tidy"] => tidy::run(),
+        // Its last line is the count, so nothing is said after it.
+        ["test"] => match suite::run() {
+            Ok(false) => return ExitCode::FAILURE,
+            done => done.map(drop),
+        },
+        ["dist"] => dist::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the tests need from the machine beside Rust: installed where that can be done, named where not.
+
+use crate::command;
+use std::process::Command;
+
+/// A program that tests call, and the package that has it.
+struct Need {
+    program: &'static str,
+    debian: &'static str,
+    fedora: &'static str,
+}
+
+const fn need(program: &'static str, debian: &'static str, fedora: &'static str) -> Need {
+    Need { program, debian, fedora }
+}
+
+/// The tests look for each of these themselves and say `skipped:` where one is not there.
+const NEEDS: [Need; 12] = [
+    need("busybox", "busybox-static", "busybox"),
+    need("nft", "nftables", "nftables"),
+    need("ip", "iproute2", "iproute"),
+    need("newuidmap", "uidmap", "shadow-utils"),
+    need("pasta", "passt", "passt"),
+    need("unshare", "util-linux", "util-linux"),
+    need("script", "bsdutils", "util-linux-script"),
+    need("setfattr", "attr", "attr"),
+    need("mkfs.ext4", "e2fsprogs", "e2fsprogs"),
+    need("nm", "binutils", "binutils"),
+    need("git", "git", "git"),
+    need("cc", "gcc", "gcc"),
+];
+
+enum Family {
+    Debian,
+    Fedora,
+    Unknown,
+}
+
+/// Installs what is missing as root on Debian, Ubuntu and Fedora; else prints the command that would. Never fails: a
+/// test that lacks a program is skipped and counted.
+pub fn provide() {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| command::find(need.program).is_none()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let family = family();
+    let names = |pick: fn(&Need) -> &'static str| {
+        let mut names: Vec<&str> = missing.iter().map(|need| pick(need)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let (tool, packages) = match family {
+        Family::Debian => ("apt-get", names(|need| need.debian)),
+        Family::Fedora => ("dnf", names(|need| need.fedora)),
+        Family::Unknown => {
+            let programs: Vec<&str> = missing.iter().map(|need| need.program).collect();
+            println!("missing: {}: install them with this system's package tool", programs.join(", "));
+            return;
+        }
+    };
+    if !command::is_root() {
+        println!("missing: as root, run: {tool} install -y {}", packages.join(" "));
+        return;
+    }
+    install(&family, tool, &packages);
+}
+
+/// All at once, and where that fails one by one, so that one package that this release lacks does not cost the rest.
+fn install(family: &Family, tool: &str, packages: &[&str]) {
+    let apt = |words: &[&str]| {
+        let mut command = Command::new(tool);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(words);
+        command::succeed(&mut command)
+    };
+    let mut words = vec!["install", "-y", "-q"];
+    if matches!(family, Family::Debian) {
+        words.push("--no-install-recommends");
+        if let Err(text) = apt(&["update", "-q"]) {
+            println!("warning: {text}");
+        }
+    }
+    let some = words.len();
+    words.extend(packages);
+    if apt(&words).is_ok() {
+        return;
+    }
+    for package in packages {
+        words.truncate(some);
+        words.push(package);
+        if let Err(text) = apt(&words) {
+            println!("missing: {package}: {text}");
+        }
+    }
+}
+
+fn family() -> Family {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let value = |key: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        line.trim_matches('"').to_owned()
+    };
+    let names = format!("{} {}", value("ID="), value("ID_LIKE="));
+    match names.split_whitespace().find(|name| ["debian", "ubuntu", "fedora", "rhel"].contains(name)) {
+        Some("debian" | "ubuntu") => Family::Debian,
+        Some(_) => Family::Fedora,
+        None => Family::Unknown,
+    }
+}

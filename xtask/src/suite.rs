@@ -1,0 +1,75 @@
+//! `cargo xtask test`: everything that this machine can run, with a count of what it could not, and why.
+//!
+//! Invariant: the last line is `N passed, N failed, N skipped`; each gate (format, clippy …) counts as one.
+
+use crate::leftovers::Snapshot;
+use crate::libtest::{Count, Reader};
+use crate::{check, command, needs};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+/// The gates of [`check::gates`], the release build, and the host left as it was.
+const GATES: usize = 6;
+
+/// Whether nothing failed.
+///
+/// # Errors
+/// cargo cannot be run.
+pub fn run() -> Result<bool, String> {
+    needs::provide();
+    if !command::is_root() {
+        println!("not root: what needs root is skipped");
+    }
+    let before = Snapshot::take();
+    let mut failed: Vec<String> = check::gates().into_iter().map(|name| format!("gate: {name}")).collect();
+    if let Err(text) = command::succeed(&mut command::cargo(&["build", "--release", "--package", "sampan"])) {
+        failed.push(format!("gate: release build: {text}"));
+    }
+    let mut count = tests()?;
+    let left = before.differences();
+    if !left.is_empty() {
+        failed.push("gate: the host is not as it was before the tests".to_owned());
+    }
+    count.passed += GATES - failed.len();
+    count.failed.splice(0..0, failed);
+    report(&count, &left);
+    Ok(count.failed.is_empty())
+}
+
+/// All tests of the workspace, with the harness's own lines passed on as they come.
+fn tests() -> Result<Count, String> {
+    let mut cargo = command::cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let child = child.as_mut().map_err(|error| format!("cannot run cargo test: {error}"))?;
+    let mut reader = Reader::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.map_err(|error| format!("cannot read from cargo test: {error}"))?;
+            let line = String::from_utf8_lossy(&line);
+            if reader.line(line.trim_end_matches('\r')) {
+                println!("{line}");
+            }
+        }
+    }
+    let status = child.wait().map_err(|error| format!("cannot wait for cargo test: {error}"))?;
+    let mut count = reader.finish();
+    if !status.success() && count.failed.is_empty() {
+        // A test binary that died, or did not compile, has no line of its own.
+        count.failed.push(format!("cargo test: {status}"));
+    }
+    Ok(count)
+}
+
+fn report(count: &Count, left: &[String]) {
+    println!();
+    for line in left {
+        println!("left behind: {line}");
+    }
+    for line in &count.skipped {
+        println!("skipped: {line}");
+    }
+    for line in &count.failed {
+        println!("failed: {line}");
+    }
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed.len(), count.skipped.len());
+}
