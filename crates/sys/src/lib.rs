@@ -9,6 +9,7 @@ pub mod mount;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod terminal;
 

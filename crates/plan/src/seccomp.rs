@@ -1,1 +1,0 @@
-//! Seccomp: from the OCI profile to a BPF program.
