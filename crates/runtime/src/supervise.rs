@@ -1,1 +1,0 @@
-//! The parent while the container lives: terminal, signals, exit.
