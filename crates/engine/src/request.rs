@@ -1,0 +1,177 @@
+//! What is asked for, as plain data: the whole of `sampan run` after parsing.
+//!
+//! Invariant: each value is well formed by itself, and [`Run::check`] says whether they go together. What depends on
+//! the host, the image or other containers is decided later, in resolve and plan.
+//! Must not: touch the host. Relative paths and variables taken from the environment are settled by the caller.
+
+mod check;
+pub mod device;
+pub mod limit;
+pub mod mount;
+pub mod namespace;
+pub mod network;
+pub mod process;
+pub mod security;
+mod text;
+
+use spec::ContainerId;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub use device::{Device, DeviceRule};
+pub use limit::Limits;
+pub use mount::Mount;
+pub use namespace::{Join, Namespaces, User};
+pub use network::Network;
+pub use process::Process;
+pub use security::Security;
+pub use spec::unit::Invalid;
+
+/// `sampan run`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Run {
+    pub rootfs: Rootfs,
+    pub name: Option<ContainerId>,
+    /// Remove the container when it has exited.
+    pub remove: bool,
+    pub process: Process,
+    pub terminal: Terminal,
+    pub namespaces: Namespaces,
+    pub network: Network,
+    pub limits: Limits,
+    pub files: Files,
+    pub security: Security,
+    pub stop: Stop,
+    /// Later ones win over earlier ones with the same key.
+    pub labels: Vec<(String, String)>,
+    pub annotations: Vec<(String, String)>,
+    /// Absolute. Gets the container's id; must not exist.
+    pub cidfile: Option<PathBuf>,
+    /// Absolute. Gets the pid of the container's init in the caller's pid namespace.
+    pub pidfile: Option<PathBuf>,
+    /// An OCI runtime, by name in PATH or by path, instead of sampan's own.
+    pub runtime: Option<String>,
+    /// Print the plan as a shell script and do nothing.
+    pub explain: bool,
+    /// Print how long each step took.
+    pub timings: bool,
+    /// No progress on the terminal.
+    pub quiet: bool,
+}
+
+/// What the container stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rootfs {
+    /// A reference as typed; resolving it is the image store's work.
+    Image {
+        reference: String,
+        pull: Pull,
+        platform: Option<Platform>,
+    },
+    /// Absolute. `overlay`: changes go to a layer of the container's own and the directory stays as it is.
+    Directory { path: PathBuf, overlay: bool },
+}
+
+impl Default for Rootfs {
+    fn default() -> Self {
+        Self::Image {
+            reference: String::new(),
+            pull: Pull::Missing,
+            platform: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pull {
+    Always,
+    #[default]
+    Missing,
+    Never,
+}
+
+impl FromStr for Pull {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "always" => Ok(Self::Always),
+            "missing" => Ok(Self::Missing),
+            "never" => Ok(Self::Never),
+            _ => Err(Invalid::new("unknown pull policy").hint("one of always, missing, never")),
+        }
+    }
+}
+
+/// `os/arch[/variant]` in Go's words: `linux/arm64/v8`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    pub architecture: String,
+    pub variant: Option<String>,
+}
+
+impl FromStr for Platform {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let malformed = || Invalid::new("not a platform").hint("write os/architecture[/variant]: linux/arm64/v8");
+        let mut parts = text.split('/');
+        let os = parts.next().unwrap_or_default();
+        let architecture = parts.next().ok_or_else(malformed)?;
+        let variant = parts.next();
+        let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if parts.next().is_some() || !word(os) || !word(architecture) || !variant.is_none_or(word) {
+            return Err(malformed());
+        }
+        if os != "linux" {
+            return Err(Invalid::new(format!("containers of {os:?} cannot run on Linux")).hint("linux/ARCHITECTURE"));
+        }
+        Ok(Self {
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
+        })
+    }
+}
+
+/// How the caller's terminal and the container's are joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Keep standard input open.
+    pub interactive: bool,
+    /// Give the container a pseudo-terminal.
+    pub tty: bool,
+    /// The bytes that detach; none switches detaching off.
+    pub detach_keys: Vec<u8>,
+    /// Forward signals to the container's init.
+    pub forward_signals: bool,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        // ctrl-p ctrl-q
+        Self {
+            interactive: false,
+            tty: false,
+            detach_keys: vec![16, 17],
+            forward_signals: true,
+        }
+    }
+}
+
+/// Files and devices beside the root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    pub read_only: bool,
+    /// In the order typed: `--volume`, then `--mount`, then `--tmpfs`. No two have the same target.
+    pub mounts: Vec<Mount>,
+    /// Of `/dev/shm`; docker's 64m where absent.
+    pub shm_size: Option<spec::unit::Size>,
+    pub devices: Vec<Device>,
+}
+
+/// How the container is asked to stop; what is absent is the image's, then docker's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stop {
+    pub signal: Option<process::Signal>,
+    pub patience: Option<process::Patience>,
+}

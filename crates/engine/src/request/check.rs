@@ -1,0 +1,159 @@
+//! Whether the parts of a request go together, as far as that does not depend on the host.
+
+use super::limit::Bound;
+use super::network::Mode;
+use super::{Join, Limits, Rootfs, Run, User};
+use plan::Rejected;
+use std::collections::BTreeSet;
+
+impl Run {
+    /// The warnings: what was asked for and will have no effect.
+    ///
+    /// # Errors
+    /// [`Rejected`] for the first pair that contradicts itself.
+    pub fn check(&self) -> Result<Vec<String>, Rejected> {
+        self.limits.check()?;
+        self.check_command()?;
+        self.check_mounts()?;
+        self.check_namespaces()?;
+        self.check_network()?;
+        Ok(self.warnings())
+    }
+
+    fn check_command(&self) -> Result<(), Rejected> {
+        let entrypoint = self.process.entrypoint.as_deref().unwrap_or_default();
+        if matches!(self.rootfs, Rootfs::Directory { .. }) && self.process.command.is_empty() && entrypoint.is_empty() {
+            let hint = "name a program after the directory: --rootfs DIR /bin/sh";
+            return Err(Rejected::new("no command to run", "a directory has no default as an image has").hint(hint));
+        }
+        Ok(())
+    }
+
+    fn check_mounts(&self) -> Result<(), Rejected> {
+        let mut targets = BTreeSet::new();
+        match self.files.mounts.iter().find(|mount| !targets.insert(&mount.target)) {
+            None => Ok(()),
+            Some(twice) => Err(Rejected::new(
+                format!("cannot mount {} twice", twice.target),
+                "two mounts have this target",
+            )
+            .hint("take one of them out")),
+        }
+    }
+
+    fn check_namespaces(&self) -> Result<(), Rejected> {
+        let names = &self.namespaces;
+        let network = &self.network;
+        if names.uts != Join::Private {
+            let set = [("--hostname", &network.hostname), ("--domainname", &network.domainname)];
+            if let Some((flag, _)) = set.iter().find(|(_, value)| value.is_some()) {
+                return Err(conflict(
+                    flag,
+                    "--uts",
+                    "the name would change for everyone in that UTS namespace",
+                ));
+            }
+        }
+        let mapped = [("--uidmap", &names.uid_map), ("--gidmap", &names.gid_map)];
+        let mapped = mapped.iter().find(|(_, map)| !map.is_empty());
+        match (mapped, &names.user) {
+            (None, _) | (Some(_), None | Some(User::Private)) => Ok(()),
+            (Some((flag, _)), Some(_)) => Err(conflict(flag, "--userns", "that mode has id maps of its own")),
+        }
+    }
+
+    fn check_network(&self) -> Result<(), Rejected> {
+        let network = &self.network;
+        let Some(mode) = &network.mode else { return Ok(()) };
+        let addresses = [
+            ("--ip", network.ip.is_some()),
+            ("--ip6", network.ip6.is_some()),
+            ("--mac-address", network.mac.is_some()),
+        ];
+        let ports = [
+            ("--publish", !network.publish.is_empty()),
+            ("--publish-all", network.publish_all),
+            ("--expose", !network.expose.is_empty()),
+        ];
+        let names = [
+            ("--hostname", network.hostname.is_some()),
+            ("--dns", !network.dns.is_empty()),
+            ("--dns-search", !network.dns_search.is_empty()),
+            ("--dns-option", !network.dns_options.is_empty()),
+            ("--add-host", !network.add_host.is_empty()),
+        ];
+        let refuse = |flags: &[(&str, bool)], why: &str| match flags.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(conflict(flag, &format!("--network {}", word(mode)), why)),
+            None => Ok(()),
+        };
+        if *mode != Mode::Bridge {
+            refuse(&addresses, "sampan only gives addresses on its bridge")?;
+        }
+        match mode {
+            Mode::Container(_) => {
+                refuse(&ports, "ports belong to the container that owns the network")?;
+                refuse(&names, "names belong to the container that owns the network")
+            }
+            Mode::Path(_) => refuse(&ports, "ports belong to who made the network namespace"),
+            Mode::Bridge | Mode::None | Mode::Host | Mode::Pasta => Ok(()),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let network = &self.network;
+        let publishes = !network.publish.is_empty() || network.publish_all;
+        if let (true, Some(mode @ (Mode::Host | Mode::None))) = (publishes, &network.mode) {
+            warnings.push(format!("published ports have no effect with --network {}", word(mode)));
+        }
+        if self.namespaces.ipc != Join::Private && self.files.shm_size.is_some() {
+            warnings.push("--shm-size has no effect where the IPC namespace is another's".into());
+        }
+        if self.limits.oom_kill_disable && self.limits.memory.is_none() {
+            warnings.push("--oom-kill-disable without --memory can hang the machine when memory runs out".into());
+        }
+        warnings
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), Rejected> {
+        if let Some(Bound::At(swap)) = self.memory_swap {
+            let what = format!("cannot limit memory and swap to {swap}");
+            let Some(memory) = self.memory else {
+                return Err(Rejected::new(what, "memory alone has no limit").hint("add --memory"));
+            };
+            if swap < memory {
+                let why = format!("--memory-swap counts memory and swap together, and --memory is {memory}");
+                return Err(Rejected::new(what, why).hint(format!("ask for {memory} or more, or -1 for no limit")));
+            }
+        }
+        if let (Some(memory), Some(reservation)) = (self.memory, self.memory_reservation)
+            && reservation > memory
+        {
+            let what = format!("cannot reserve {reservation} of memory");
+            return Err(Rejected::new(what, format!("--memory is {memory}")).hint("reserve less than the limit"));
+        }
+        let why = "both set the quota of the CPU controller";
+        match (self.cpus, self.cpu_quota, self.cpu_period) {
+            (Some(_), Some(_), _) => Err(conflict("--cpus", "--cpu-quota", why)),
+            (Some(_), _, Some(_)) => Err(conflict("--cpus", "--cpu-period", why)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn conflict(flag: &str, other: &str, why: &str) -> Rejected {
+    Rejected::new(format!("cannot combine {flag} with {other}"), why).hint(format!("leave {flag} out"))
+}
+
+fn word(mode: &Mode) -> String {
+    match mode {
+        Mode::Bridge => "bridge".into(),
+        Mode::None => "none".into(),
+        Mode::Host => "host".into(),
+        Mode::Pasta => "pasta".into(),
+        Mode::Container(name) => format!("container:{name}"),
+        Mode::Path(path) => format!("ns:{}", path.display()),
+    }
+}
