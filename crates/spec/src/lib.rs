@@ -2,8 +2,13 @@
 //!
 //! Invariant: nothing here touches the host. Must not: read files, environment, clock.
 
+pub mod digest;
 pub mod id;
+pub mod image;
+pub mod reference;
 pub mod runtime;
 pub mod unit;
 
+pub use digest::{ChainId, DiffId, Digest};
 pub use id::ContainerId;
+pub use reference::Reference;
