@@ -1,0 +1,504 @@
+//! A container's cgroup: which directories it needs, in which hierarchies, with which limits (v1, hybrid, v2).
+//!
+//! Invariant: a limit that was asked for becomes a step or an error, never nothing.
+//!
+//! A directory is made where something is asked of it: a limit, the device rules, the memory controller's count of OOM
+//! kills and peak. Not in the other v1 hierarchies, as docker does: each costs 80 µs to make, enter and remove. Killing
+//! and freezing is what the v2 tree is for, also beside v1, where it does both at once for the whole tree; without one
+//! the v1 freezer serves, and cpuacct for the CPU time that the v2 tree would tell.
+
+mod device;
+mod layout;
+mod limit;
+mod mount;
+mod path;
+mod request;
+mod step;
+mod v1;
+mod v2;
+
+pub use device::{Exception, Exceptions, Insn, default_rules};
+pub use layout::{Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
+pub use limit::{Check, Limit};
+pub use mount::{Mount, container_mounts};
+pub use path::{CgroupPath, SHARED};
+pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
+
+use crate::Rejected;
+use layout::Reach;
+use request::Request;
+use spec::runtime::Resources;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The steps of one container, and what they make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub prepare: Vec<HostStep>,
+    /// v2: the directory for `CLONE_INTO_CGROUP`; in a shell `echo 0 > DIR/cgroup.procs` in the child.
+    pub clone_into: Option<String>,
+    /// v1.
+    pub join: Vec<InitStep>,
+    pub cgroup: Cgroup,
+    /// What the container does without, though nobody asked for it: one line each.
+    pub notes: Vec<String>,
+}
+
+/// Where a container's cgroup is: all that is needed to watch, freeze and kill it later, from another process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cgroup {
+    pub v2: Option<String>,
+    /// Controllers enabled for it there.
+    pub v2_controllers: Vec<String>,
+    /// Controllers of a hierarchy, and the directory.
+    pub v1: Vec<(Vec<String>, String)>,
+}
+
+impl Cgroup {
+    /// The container's directory in the v1 hierarchy of this controller.
+    #[must_use]
+    pub fn v1(&self, controller: &str) -> Option<&str> {
+        let serves = |controllers: &[String]| controllers.iter().any(|name| name == controller);
+        self.v1
+            .iter()
+            .find(|(controllers, _)| serves(controllers))
+            .map(|(_, dir)| dir.as_str())
+    }
+
+    /// The container's v2 directory, if the controller is enabled there.
+    #[must_use]
+    pub fn v2(&self, controller: &str) -> Option<&str> {
+        self.v2
+            .as_deref()
+            .filter(|_| self.v2_controllers.iter().any(|name| name == controller))
+    }
+
+    /// A directory that holds all its processes: the best one to kill and freeze by.
+    #[must_use]
+    pub fn all(&self) -> Option<&str> {
+        let any = || self.v1.first().map(|(_, dir)| dir.as_str());
+        self.v2.as_deref().or_else(|| self.v1("freezer")).or_else(any)
+    }
+
+    /// For the container's state: pairs of controllers, `-` for none, and directory; v2 first as `2` or `2,memory`.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let v2 = self.v2.iter().flat_map(|dir| {
+            let mut names = vec!["2".to_owned()];
+            names.extend(self.v2_controllers.iter().cloned());
+            [names.join(","), dir.clone()]
+        });
+        v2.chain(self.v1.iter().flat_map(|(names, dir)| [names.join(","), dir.clone()]))
+            .collect()
+    }
+
+    #[must_use]
+    pub fn from_words<S: AsRef<str>>(words: &[S]) -> Option<Self> {
+        let mut cgroup = Self::default();
+        for pair in words.chunks(2) {
+            let [names, dir] = pair else { return None };
+            let (dir, mut names) = (dir.as_ref().to_owned(), names.as_ref().split(',').map(str::to_owned));
+            match names.next()?.as_str() {
+                "2" => {
+                    cgroup.v2 = Some(dir);
+                    cgroup.v2_controllers = names.collect();
+                }
+                first => cgroup
+                    .v1
+                    .push((std::iter::once(first.to_owned()).chain(names).collect(), dir)),
+            }
+        }
+        Some(cgroup)
+    }
+}
+
+/// A [`Limit`] that has no directory yet.
+struct Value {
+    what: &'static str,
+    file: String,
+    value: String,
+    check: Check,
+}
+
+type Values = Vec<Value>;
+
+fn value(what: &'static str, file: impl Into<String>, value: impl ToString, check: Check) -> Value {
+    Value {
+        what,
+        file: file.into(),
+        value: value.to_string(),
+        check,
+    }
+}
+
+/// `layout` was observed for this `path`. `rootless`: not the root of the host, so no device rules: in a user namespace
+/// the kernel lets no device node be made, and opens none made there.
+///
+/// # Errors
+/// A limit out of its range, or one whose controller is absent, not delegated, or lacks the feature.
+pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
+    let request = request::check(resources)?;
+    check_host(&request, layout)?;
+    let mut draft = Draft {
+        layout,
+        v1: BTreeMap::new(),
+        v2: BTreeMap::new(),
+        notes: Vec::new(),
+    };
+    draft.limits(&request)?;
+    draft.unified(&resources.unified)?;
+    let rules = device::parse(&resources.devices)?;
+    let devices = if rootless || rules.is_empty() {
+        None
+    } else {
+        Some(rules)
+    };
+    draft.watching();
+    draft.finish(path, devices)
+}
+
+/// CPUs, nodes and disks that are there.
+fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
+    for (what, asked, have) in [
+        ("CPUs", &request.cpus, &layout.cpus),
+        ("memory nodes", &request.mems, &layout.mems),
+    ] {
+        if let Some(asked) = asked.as_ref().filter(|asked| !have.holds(asked)) {
+            return Err(Rejected::new(
+                format!("cannot bind the container to {what} {asked}"),
+                format!("requested {what} are not available, only {have}"),
+            ));
+        }
+    }
+    let Some(disks) = &layout.disks else { return Ok(()) };
+    for number in request.throttles.keys().chain(request.device_weights.keys()) {
+        if disks.iter().any(|disk| (disk.major, disk.minor) == *number) {
+            continue;
+        }
+        let (major, minor) = number;
+        let what = format!("cannot limit I/O of the device {major}:{minor}");
+        return Err(match disks.iter().find(|disk| disk.partitions.contains(number)) {
+            Some(disk) => Rejected::new(what, "it is a partition, and the kernel limits whole disks").hint(format!(
+                "name the disk: /dev/{} ({}:{})",
+                disk.name, disk.major, disk.minor
+            )),
+            None => Rejected::new(what, "there is no such block device"),
+        });
+    }
+    Ok(())
+}
+
+struct Draft<'a> {
+    layout: &'a Layout,
+    /// Index into `layout.v1`.
+    v1: BTreeMap<usize, Values>,
+    /// Controllers with the first level to enable each.
+    v2: BTreeMap<String, (usize, Values)>,
+    notes: Vec<String>,
+}
+
+enum Place {
+    V1(usize),
+    V2(usize),
+}
+
+impl Draft<'_> {
+    fn limits(&mut self, request: &Request) -> Result<(), Rejected> {
+        let layout = self.layout;
+        // By what v1 and v2 call it; a value says by itself whether anything was asked of it.
+        self.controller("memory", "memory", request.memory_asked(), |v1| {
+            if v1 {
+                v1::memory(request, layout)
+            } else {
+                v2::memory(request)
+            }
+        })?;
+        self.controller("cpu", "cpu", request.cpu_asked(), |v1| {
+            if v1 {
+                v1::cpu(request, layout)
+            } else {
+                Ok(v2::cpu(request))
+            }
+        })?;
+        let ids = |what, file, ids: &Option<IdSet>| ids.as_ref().map(|ids| value(what, file, ids, Check::Ids));
+        self.controller("cpuset", "cpuset", request.cpuset_asked(), |_| {
+            let cpus = ids("CPUs", "cpuset.cpus", &request.cpus);
+            Ok(cpus
+                .into_iter()
+                .chain(ids("memory nodes", "cpuset.mems", &request.mems))
+                .collect())
+        })?;
+        self.controller("pids", "pids", request.pids_asked(), |_| {
+            Ok(request
+                .pids
+                .map(|limit| value("processes", "pids.max", limit, Check::Text))
+                .into_iter()
+                .collect())
+        })?;
+        self.controller("blkio", "io", request.io_asked(), |v1| {
+            if v1 {
+                v1::io(request, layout)
+            } else {
+                v2::io(request, layout)
+            }
+        })
+    }
+
+    fn controller(
+        &mut self,
+        v1_name: &str,
+        v2_name: &str,
+        asked: Option<String>,
+        values: impl FnOnce(bool) -> Result<Values, Rejected>,
+    ) -> Result<(), Rejected> {
+        let Some(asked) = asked else { return Ok(()) };
+        match self
+            .place(v1_name, v2_name)
+            .map_err(|(why, hint)| reject(&asked, why, hint))?
+        {
+            Place::V1(at) => self.v1.entry(at).or_default().extend(values(true)?),
+            Place::V2(first) => self.on_v2(v2_name, first, values(false)?),
+        }
+        Ok(())
+    }
+
+    fn on_v2(&mut self, controller: &str, first: usize, values: Values) {
+        let entry = self.v2.entry(controller.to_owned()).or_insert((first, Vec::new()));
+        entry.1.extend(values);
+    }
+
+    /// Where the controller is, or why it can't be had and what to do.
+    fn place(&self, v1_name: &str, v2_name: &str) -> Result<Place, (String, Option<String>)> {
+        let layout = self.layout;
+        if let Some(at) = layout
+            .v1
+            .iter()
+            .position(|it| it.controllers.iter().any(|name| name == v1_name))
+        {
+            let Hierarchy { mount, target, .. } = &layout.v1[at];
+            return if target.writable {
+                Ok(Place::V1(at))
+            } else {
+                let why = format!("the cgroup v1 hierarchy of the `{v1_name}` controller, {mount}, is not writable");
+                Err((
+                    why,
+                    Some("run as root, or on a host with cgroup v2, where it can be delegated".into()),
+                ))
+            };
+        }
+        self.place_v2(v2_name).map(Place::V2)
+    }
+
+    fn place_v2(&self, name: &str) -> Result<usize, (String, Option<String>)> {
+        let absent = || {
+            let hint = (name == "memory").then(|| "boot with cgroup_enable=memory".to_owned());
+            (format!("this host has no cgroup controller `{name}`"), hint)
+        };
+        let tree = self.layout.v2.as_ref().ok_or_else(absent)?;
+        match tree.reach(name) {
+            Reach::From(first) => Ok(first),
+            Reach::Absent => Err(absent()),
+            Reach::NotDelegated => Err((
+                format!(
+                    "the cgroup controller `{name}` is not delegated to this user below {}",
+                    tree.target.anchor
+                ),
+                Some("delegate it (`Delegate=cpu cpuset io memory pids` in user@.service), or run as root".into()),
+            )),
+            Reach::Occupied(level) => Err((
+                format!(
+                    "{} holds processes, and below such a cgroup the kernel enables no controller (`{name}`)",
+                    self.level(tree, level)
+                ),
+                Some("start sampan in a cgroup below it: `DelegateSubgroup=` of its systemd unit does that".into()),
+            )),
+        }
+    }
+
+    fn level(&self, tree: &Unified, level: usize) -> String {
+        let mut dir = vec![tree.target.anchor.clone()];
+        dir.extend(self.layout.path.components()[..level].iter().cloned());
+        dir.join("/")
+    }
+
+    fn unified(&mut self, files: &BTreeMap<String, String>) -> Result<(), Rejected> {
+        for (file, text) in files {
+            let bad = |why: &str| Rejected::new(format!("cannot set the cgroup v2 file {file:?}"), why);
+            let proper = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let controller = match file.split_once('.') {
+                Some((controller, _)) if !controller.is_empty() && file.chars().all(proper) => controller,
+                _ => return Err(bad("it is not the name of a controller's file")),
+            };
+            if controller == "cgroup" {
+                return Err(bad("cgroup.* is for sampan to write"));
+            }
+            let first = self.place_v2(controller).map_err(|(why, hint)| {
+                let why = if self.layout.v2.is_none() {
+                    "this host has no cgroup v2 tree".into()
+                } else {
+                    why
+                };
+                with_hint(bad(&why), hint)
+            })?;
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            let values = lines.map(|line| value("as told", file, line, Check::Any)).collect();
+            self.on_v2(controller, first, values);
+        }
+        Ok(())
+    }
+
+    /// Directories and controllers that no limit needs, but the engine: without them it can do less.
+    fn watching(&mut self) {
+        match self.place("memory", "memory") {
+            Ok(Place::V1(at)) => _ = self.v1.entry(at).or_default(),
+            Ok(Place::V2(first)) => self.on_v2("memory", first, Values::new()),
+            Err((why, _)) => self
+                .notes
+                .push(format!("memory use and OOM kills are not counted: {why}")),
+        }
+        if self.has_tree() {
+            return;
+        }
+        for controller in ["freezer", "cpuacct"] {
+            let serves = |it: &Hierarchy| it.target.writable && it.controllers.iter().any(|name| name == controller);
+            if let Some(at) = self.layout.v1.iter().position(serves) {
+                self.v1.entry(at).or_default();
+            }
+        }
+        if self.v1.is_empty() {
+            self.notes
+                .push("no cgroup for the container: none is delegated to this user".into());
+        }
+    }
+
+    fn has_tree(&self) -> bool {
+        self.layout.v2.as_ref().is_some_and(|tree| tree.target.writable)
+    }
+
+    fn finish(mut self, path: &CgroupPath, devices: Option<Vec<device::Rule>>) -> Result<Plan, Rejected> {
+        let mut plan = Plan {
+            notes: std::mem::take(&mut self.notes),
+            ..Plan::default()
+        };
+        let v1_devices = self.device_hierarchy(devices.as_deref())?;
+        for (at, values) in std::mem::take(&mut self.v1) {
+            let hierarchy = &self.layout.v1[at];
+            let cpuset = hierarchy.controllers.iter().any(|name| name == "cpuset");
+            let dir = create(&mut plan, path, &hierarchy.target, Version::V1 { cpuset })?;
+            limits(&mut plan, &dir, values);
+            if let (true, Some(rules)) = (v1_devices == Some(at), &devices) {
+                let rules = device::exceptions(rules)?;
+                plan.prepare.push(HostStep::Devices(DeviceList {
+                    dir: dir.clone(),
+                    rules,
+                }));
+            }
+            plan.join.push(InitStep::Join {
+                file: format!("{dir}/tasks"),
+            });
+            plan.cgroup.v1.push((hierarchy.controllers.clone(), dir));
+        }
+        // Last, so that its undo, which kills everything at once, comes first.
+        if let Some(tree) = self.layout.v2.as_ref().filter(|tree| tree.target.writable) {
+            let first = self.v2.values().map(|(first, _)| *first).min().unwrap_or(0);
+            let controllers: Vec<String> = self.v2.keys().cloned().collect();
+            let version = Version::V2 {
+                controllers: controllers.clone(),
+                first,
+            };
+            let dir = create(&mut plan, path, &tree.target, version)?;
+            limits(&mut plan, &dir, self.v2.into_values().flat_map(|(_, values)| values));
+            if let (None, Some(rules)) = (v1_devices, &devices) {
+                let program = device::program(rules);
+                plan.prepare.push(HostStep::Filter(DeviceFilter {
+                    dir: dir.clone(),
+                    program,
+                }));
+            }
+            plan.clone_into = Some(dir.clone());
+            plan.cgroup.v2 = Some(dir);
+            plan.cgroup.v2_controllers = controllers;
+        }
+        Ok(plan)
+    }
+
+    /// The v1 hierarchy for the device rules; `None`: there are none, or the v2 tree takes them.
+    fn device_hierarchy(&mut self, rules: Option<&[device::Rule]>) -> Result<Option<usize>, Rejected> {
+        if rules.is_none() {
+            return Ok(None);
+        }
+        let serves = |it: &Hierarchy| it.target.writable && it.controllers.iter().any(|name| name == "devices");
+        let at = self.layout.v1.iter().position(serves);
+        match at {
+            Some(at) => _ = self.v1.entry(at).or_default(),
+            None if self.has_tree() => {}
+            None => {
+                return Err(Rejected::new(
+                    "cannot keep the container from the host's devices",
+                    "neither a v1 `devices` hierarchy nor a v2 tree is writable",
+                )
+                .hint("mount cgroups writable, or ask for no device rules"));
+            }
+        }
+        Ok(at)
+    }
+}
+
+fn create(plan: &mut Plan, path: &CgroupPath, target: &Target, version: Version) -> Result<String, Rejected> {
+    if target.taken {
+        return Err(Rejected::new(
+            format!("cannot use the cgroup {path}"),
+            format!("it holds processes or cgroups already, below {}", target.anchor),
+        )
+        .hint("choose another cgroup path, or end what runs there"));
+    }
+    let components = path.components().to_vec();
+    let shared = &components[..components.len() - 1];
+    // The engine's own shared directory is its to remove even if another container made it.
+    let own = shared.iter().position(|name| name == SHARED).unwrap_or(shared.len());
+    let keep = target.present.min(own);
+    let create = Create {
+        anchor: target.anchor.clone(),
+        components,
+        keep,
+        version,
+    };
+    let dir = create.dir();
+    plan.prepare.push(HostStep::Create(create));
+    Ok(dir)
+}
+
+fn limits(plan: &mut Plan, dir: &str, values: impl IntoIterator<Item = Value>) {
+    let limit = |Value {
+                     what,
+                     file,
+                     value,
+                     check,
+                 }| Limit {
+        dir: dir.to_owned(),
+        file,
+        value,
+        check,
+        what,
+    };
+    plan.prepare.extend(values.into_iter().map(limit).map(HostStep::Limit));
+}
+
+fn reject(asked: &str, why: String, hint: Option<String>) -> Rejected {
+    with_hint(Rejected::new(format!("cannot {asked}"), why), hint)
+}
+
+fn with_hint(rejected: Rejected, hint: Option<String>) -> Rejected {
+    match hint {
+        Some(hint) => rejected.hint(hint),
+        None => rejected,
+    }
+}
+
+/// The controllers' names that a v2 file tree offers, for [`Level`].
+#[must_use]
+pub fn names(list: &str) -> BTreeSet<String> {
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

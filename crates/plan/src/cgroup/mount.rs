@@ -1,0 +1,70 @@
+//! What a container sees in its /sys/fs/cgroup.
+//!
+//! Invariant: only its own cgroup. A hierarchy in which it has none is not shown: the namespace's root would be the
+//! host's there, and its directories bear the names of the neighbours.
+
+use super::Cgroup;
+
+/// Read-only all, and without devices, set-user-ID and programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    Tmpfs {
+        destination: String,
+    },
+    /// `mount -t cgroup2`.
+    Cgroup2 {
+        destination: String,
+    },
+    /// `mount -t cgroup -o OPTIONS`.
+    Cgroup {
+        destination: String,
+        options: String,
+    },
+    Bind {
+        source: String,
+        destination: String,
+    },
+    /// `link` leads to `target`, in the same directory.
+    Symlink {
+        target: String,
+        link: String,
+    },
+}
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// In this order. `namespace`: the container has a cgroup namespace of its own, so mounting the filesystem shows the
+/// container's part. Without, its own directories are bound, and from /proc/self/cgroup it can't tell where it is.
+#[must_use]
+pub fn container_mounts(cgroup: &Cgroup, namespace: bool) -> Vec<Mount> {
+    let mount = |version2: bool, path: &str, options: String, destination: String| match (namespace, version2) {
+        (true, true) => Mount::Cgroup2 { destination },
+        (true, false) => Mount::Cgroup { destination, options },
+        (false, _) => Mount::Bind {
+            source: path.to_owned(),
+            destination,
+        },
+    };
+    if cgroup.v1.is_empty() {
+        let mount = |path| mount(true, path, String::new(), ROOT.to_owned());
+        return cgroup.v2.as_deref().map(mount).into_iter().collect();
+    }
+    let mut mounts = vec![Mount::Tmpfs {
+        destination: ROOT.to_owned(),
+    }];
+    for (controllers, path) in &cgroup.v1 {
+        let name = controllers.join(",");
+        mounts.push(mount(false, path, name.clone(), format!("{ROOT}/{name}")));
+        if controllers.len() > 1 {
+            let link = |controller| Mount::Symlink {
+                target: name.clone(),
+                link: format!("{ROOT}/{controller}"),
+            };
+            mounts.extend(controllers.iter().map(link));
+        }
+    }
+    if let Some(path) = &cgroup.v2 {
+        mounts.push(mount(true, path, String::new(), format!("{ROOT}/unified")));
+    }
+    mounts
+}

@@ -1,0 +1,248 @@
+//! The steps that make a container's cgroup, and the verb that takes it away.
+
+use super::device::{Exceptions, Insn};
+use super::limit::Limit;
+use crate::shell::quote;
+use crate::undo::Verb;
+use std::fmt::Write as _;
+
+/// In the parent, before the clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostStep {
+    Create(Create),
+    Limit(Limit),
+    Devices(DeviceList),
+    Filter(DeviceFilter),
+}
+
+/// A directory in one hierarchy, with those above it that don't exist yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Create {
+    /// Exists already.
+    pub anchor: String,
+    /// Under the anchor; the last is the container's own, the others are shared.
+    pub components: Vec<String>,
+    /// How many leading components stay when the container goes. The others are removed once they are empty.
+    pub keep: usize,
+    pub version: Version,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// `cpuset`: a new directory has no CPUs and no memory nodes, takes no process, and copies its parent's.
+    V1 { cpuset: bool },
+    /// The controllers are enabled in each directory above the container's own, `first` (0: the anchor) being the
+    /// uppermost.
+    V2 { controllers: Vec<String>, first: usize },
+}
+
+impl Create {
+    /// The directory after `depth` components: 0 is the anchor.
+    #[must_use]
+    pub fn level(&self, depth: usize) -> String {
+        let mut path = self.anchor.clone();
+        for name in &self.components[..depth] {
+            // A hierarchy may be mounted at the root of a mount namespace.
+            let slash = if path.ends_with('/') { "" } else { "/" };
+            let _ = write!(path, "{slash}{name}");
+        }
+        path
+    }
+
+    /// The container's own.
+    #[must_use]
+    pub fn dir(&self) -> String {
+        self.level(self.components.len())
+    }
+
+    fn shell(&self) -> String {
+        let dir = self.dir();
+        match &self.version {
+            Version::V1 { cpuset: false } => format!("mkdir -p {}", quote(&dir)),
+            Version::V1 { cpuset: true } => {
+                let mut text = format!("mkdir -p {}", quote(&dir));
+                for depth in 1..=self.components.len() {
+                    let (above, below) = (quote(&self.level(depth - 1)), quote(&self.level(depth)));
+                    for file in CPUSET {
+                        let _ = write!(
+                            text,
+                            "\n[ -n \"$(cat {below}/{file})\" ] || cat {above}/{file} > {below}/{file}"
+                        );
+                    }
+                }
+                text
+            }
+            Version::V2 { controllers, first } => {
+                let shared = self.components.len() - 1;
+                let mut text = String::new();
+                if shared > 0 {
+                    let _ = writeln!(text, "mkdir -p {}", quote(&self.level(shared)));
+                }
+                if !controllers.is_empty() {
+                    for depth in *first..=shared {
+                        let file = format!("{}/cgroup.subtree_control", self.level(depth));
+                        let _ = writeln!(text, "echo {} > {}", quote(&enable(controllers)), quote(&file));
+                    }
+                }
+                text + &format!("mkdir {}", quote(&dir))
+            }
+        }
+    }
+}
+
+/// What a v1 cpuset inherits.
+pub const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
+
+/// `+memory +pids`, for cgroup.subtree_control.
+#[must_use]
+pub fn enable<S: AsRef<str>>(controllers: &[S]) -> String {
+    controllers
+        .iter()
+        .map(|name| format!("+{}", name.as_ref()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// v1: devices.allow and devices.deny.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceList {
+    pub dir: String,
+    pub rules: Exceptions,
+}
+
+impl DeviceList {
+    /// Files and what is written to each, in this order: the default first, as that forgets all exceptions.
+    pub fn writes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let files = ["devices.deny", "devices.allow"];
+        let default = usize::from(self.rules.allow_by_default);
+        let exceptions = self
+            .rules
+            .list
+            .iter()
+            .map(move |it| (files[1 - default], it.to_string()));
+        std::iter::once((files[default], "a".to_owned())).chain(exceptions)
+    }
+
+    /// What devices.list then says. A list of what is denied can't be read.
+    pub fn lines(&self) -> Vec<String> {
+        if self.rules.allow_by_default {
+            vec!["a *:* rwm".to_owned()]
+        } else {
+            self.rules.list.iter().map(ToString::to_string).collect()
+        }
+    }
+}
+
+/// v2: an eBPF program that the kernel asks at each mknod and open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceFilter {
+    pub dir: String,
+    pub program: Vec<Insn>,
+}
+
+/// In the child, between clone and exec, and before it makes its cgroup namespace, whose root is where it is then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitStep {
+    /// Write `0`, which is the writer itself, to this file, opened by the parent before the clone.
+    ///
+    /// It is the child who does it, and `tasks` rather than `cgroup.procs`, because moving any other process, or a whole
+    /// thread group, takes a lock that waits for an RCU grace period: 11 ms here, where this takes 12 µs.
+    Join { file: String },
+}
+
+impl HostStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Create(create) => match &create.version {
+                Version::V1 { .. } => "a cgroup of its own in this hierarchy".into(),
+                Version::V2 { controllers, .. } if controllers.is_empty() => {
+                    "a cgroup of its own, by which all its processes are found, frozen and killed at once".into()
+                }
+                Version::V2 { controllers, .. } => format!("a cgroup of its own, with {}", controllers.join(", ")),
+            },
+            Self::Limit(limit) => limit.why(),
+            Self::Devices(_) | Self::Filter(_) => {
+                "of the host's devices only those that the container was given".into()
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Create(create) => create.shell(),
+            Self::Limit(limit) => limit.shell(),
+            Self::Devices(list) => list
+                .writes()
+                .map(|(file, line)| format!("echo {} > {}", quote(&line), quote(&format!("{}/{file}", list.dir))))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            Self::Filter(filter) => format!(
+                "# no shell equivalent: bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, {} instructions), then \
+                 bpf(BPF_PROG_ATTACH) to {}",
+                filter.program.len(),
+                filter.dir
+            ),
+        }
+    }
+
+    /// Only a directory needs undoing: limits and programs go with it.
+    #[must_use]
+    pub fn undo(&self) -> Vec<Verb> {
+        match self {
+            Self::Create(create) => {
+                vec![Verb::Cgroup(Undo::Remove {
+                    dir: create.dir(),
+                    keep: create.level(create.keep),
+                })]
+            }
+            Self::Limit(_) | Self::Devices(_) | Self::Filter(_) => Vec::new(),
+        }
+    }
+}
+
+impl InitStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Join { .. } => "enter the container's cgroup".into(),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Join { file } => format!("echo 0 > {}", quote(file)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// Kill everything in the cgroup `dir`; remove it, those below it, and those between it and `keep` that are empty
+    /// then.
+    Remove { dir: String, keep: String },
+}
+
+impl Undo {
+    pub(crate) fn words(&self) -> Vec<String> {
+        match self {
+            Self::Remove { dir, keep } => vec!["remove-cgroup".into(), keep.clone(), dir.clone()],
+        }
+    }
+
+    /// Refuses what this program can't have written: it names a directory to be emptied.
+    pub(crate) fn from_words(words: &[&str]) -> Option<Self> {
+        let ["remove-cgroup", keep, dir] = words else {
+            return None;
+        };
+        let below = dir.strip_prefix(keep)?;
+        let below = if *keep == "/" { below } else { below.strip_prefix('/')? };
+        let proper = keep.starts_with('/') && below.split('/').all(|name| !matches!(name, "" | "." | ".."));
+        proper.then(|| Self::Remove {
+            dir: (*dir).into(),
+            keep: (*keep).into(),
+        })
+    }
+}
