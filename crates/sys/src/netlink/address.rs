@@ -1,6 +1,6 @@
 //! Addresses and routes over rtnetlink (rtnetlink(7), ip-address(8), ip-route(8)).
 
-use super::message::{Attributes, ENSURE, HEADER, number};
+use super::message::{Attributes, CREATE, HEADER, number};
 use super::{Batch, Socket};
 use crate::Result;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,7 +26,6 @@ const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_BOOT: u8 = 3;
 const RTN_UNICAST: u8 = 1;
-const NLM_F_REPLACE: u16 = 0x100;
 
 /// An address of a link, with the length of its network's prefix in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +45,9 @@ pub struct Route {
 }
 
 impl Batch {
-    /// `ip address replace IP/PREFIX dev LINK [nodad]`. An IPv6 address is not checked for duplicates: it is usable at
+    /// `ip address add IP/PREFIX dev LINK [nodad]`. An IPv6 address is not checked for duplicates: it is usable at
     /// once, and the caller has made sure that nobody else has it.
-    pub fn set_address(&mut self, address: Address) {
+    pub fn add_address(&mut self, address: Address) {
         let (family, octets) = octets(address.ip);
         let flags = if address.ip.is_ipv6() { IFA_F_NODAD } else { 0 };
         let mut header = [family, address.prefix, flags, 0, 0, 0, 0, 0];
@@ -60,11 +59,11 @@ impl Batch {
                 m.attribute(IFA_BROADCAST, &broadcast.octets());
             }
         };
-        self.about_link(RTM_NEWADDR, ENSURE | NLM_F_REPLACE, &header, attributes, address.link);
+        self.about_link(RTM_NEWADDR, CREATE, &header, attributes, address.link);
     }
 
-    /// `ip route replace default via GATEWAY dev LINK`
-    pub fn set_default_route(&mut self, gateway: IpAddr, link: u32) {
+    /// `ip route add default via GATEWAY dev LINK`
+    pub fn add_default_route(&mut self, gateway: IpAddr, link: u32) {
         let (family, octets) = octets(gateway);
         let header = [
             family,
@@ -80,7 +79,7 @@ impl Batch {
             0,
             0,
         ];
-        self.request(RTM_NEWROUTE, ENSURE | NLM_F_REPLACE, &header, |m| {
+        self.request(RTM_NEWROUTE, CREATE, &header, |m| {
             m.attribute(RTA_GATEWAY, &octets);
             m.link_index(RTA_OIF, link);
         });

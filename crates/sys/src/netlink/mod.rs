@@ -10,7 +10,7 @@ pub mod address;
 mod answer;
 mod in_child;
 pub mod link;
-mod message;
+pub(crate) mod message;
 
 pub use in_child::InChild;
 pub use message::{BY_NAME, Batch};
@@ -89,7 +89,7 @@ impl Socket {
     /// The first message that was refused, with the kernel's explanation. Messages after it may have been executed:
     /// only nftables makes a batch one transaction.
     pub fn send(&self, batch: &Batch, mut each: impl FnMut(u16, &[u8])) -> Result<()> {
-        match self.exchange(batch, &mut each)? {
+        match self.exchange(batch, None, &mut each)? {
             None => Ok(()),
             Some(refusal) => Err(refusal.explain(self.protocol, batch)),
         }
@@ -103,15 +103,31 @@ impl Socket {
         self.send(batch, |_, _| ())
     }
 
+    /// As [`Socket::apply`], but what is there already (`EEXIST`) is as good as made.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub fn ensure(&self, batch: &Batch) -> Result<()> {
+        match self.exchange(batch, Some(Errno::EXIST), &mut |_, _| ())? {
+            None => Ok(()),
+            Some(refusal) => Err(refusal.explain(self.protocol, batch)),
+        }
+    }
+
     /// As [`Socket::send`], but a refusal is a value: the errno of the first refused message, if any was.
     ///
     /// # Errors
     /// Only when the exchange itself fails.
     pub fn try_send(&self, batch: &Batch, mut each: impl FnMut(u16, &[u8])) -> Result<Option<Errno>> {
-        Ok(self.exchange(batch, &mut each)?.map(|refusal| refusal.errno))
+        Ok(self.exchange(batch, None, &mut each)?.map(|refusal| refusal.errno))
     }
 
-    fn exchange(&self, batch: &Batch, each: &mut dyn FnMut(u16, &[u8])) -> Result<Option<Refusal>> {
+    fn exchange(
+        &self,
+        batch: &Batch,
+        tolerated: Option<Errno>,
+        each: &mut dyn FnMut(u16, &[u8]),
+    ) -> Result<Option<Refusal>> {
         let bytes = batch.bytes();
         // SAFETY: the pointer and the length are those of `bytes`.
         let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
@@ -126,6 +142,9 @@ impl Socket {
                 match answer {
                     Answer::Done => open -= 1,
                     Answer::Data { kind, payload } => each(kind, payload),
+                    Answer::Refused { sequence, errno, .. } if Some(errno) == tolerated => {
+                        open = open.saturating_sub(usize::from(batch.expects(sequence)));
+                    }
                     Answer::Refused { sequence, errno, text } => {
                         let first = refusal.get_or_insert(Refusal {
                             sequence,

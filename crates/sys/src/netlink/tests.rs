@@ -73,19 +73,17 @@ fn a_pair_is_complete_in_one_message() {
         };
         batch.set_up(1);
         batch.set_up(BY_NAME);
-        batch.set_address(Address {
+        batch.add_address(Address {
             link: BY_NAME,
             ..address
         });
-        batch.set_address(Address {
+        batch.add_address(Address {
             link: BY_NAME,
             ..address6
         });
-        batch.set_default_route(Ipv4Addr::new(10, 1, 0, 1).into(), BY_NAME);
-        batch.set_default_route(IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 1)), BY_NAME);
+        batch.add_default_route(Ipv4Addr::new(10, 1, 0, 1).into(), BY_NAME);
+        batch.add_default_route(IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 1)), BY_NAME);
         let program = InChild::new("eth0", &batch).unwrap();
-        program.run().unwrap();
-        // Again: each of them says how it should be, not what to add.
         program.run().unwrap();
         let inner = Socket::open(Protocol::Route).unwrap();
         let eth0 = inner.link("eth0").unwrap().unwrap();
