@@ -1,0 +1,299 @@
+//! From a request to the steps that connect a container.
+
+use super::lease::{Lease, candidates};
+use super::shared::Shared;
+use super::step::{AttachStep, HostStep, InitStep};
+use super::subnet::{Mac, Network, bridge_name, free4, free6, link_name, mac_of};
+use super::{Protocol, Published};
+use crate::Rejected;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What is asked of the network, as the command line says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The container's id, unique on the host for all time.
+    pub container: String,
+    /// The network's name; `bridge` is the default one.
+    pub network: String,
+    pub ip: Option<Ipv4Addr>,
+    pub ip6: Option<Ipv6Addr>,
+    pub mac: Option<Mac>,
+    /// Bytes; `None`: the network's.
+    pub mtu: Option<u32>,
+    pub published: Vec<Published>,
+}
+
+/// What `observe` saw of the host, as far as a network is concerned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostNetwork {
+    /// The directory of all networks' state.
+    pub state_dir: String,
+    /// The network, when it is there already; then what only matters for a new one is not looked at.
+    pub shared: Option<Shared>,
+    /// Destinations of routes and networks of addresses, but those of the network's own bridge.
+    pub taken: Vec<Network>,
+    /// Bytes; of the link of the default route. `None`: there is no such route.
+    pub mtu: Option<u32>,
+    /// The kernel has IPv6, and it is not disabled.
+    pub ipv6: bool,
+    /// See [`Shared::dropped_by`].
+    pub dropped_by: Vec<String>,
+    /// What makes this machine's subnets its own: the machine id.
+    pub seed: String,
+    /// The first free one of [`candidates`], where the network is there already; `None`: all are leased.
+    pub free: Option<Ipv4Addr>,
+    /// The container that has the requested address.
+    pub holder: Option<String>,
+    /// Requested ports that cannot be had.
+    pub ports: Vec<Taken>,
+}
+
+/// A port that cannot be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub published: Published,
+    pub why: Why,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// Another container has it.
+    Container(String),
+    /// A process of the host listens there.
+    Process,
+    /// The address is none of this host.
+    NotLocal,
+    /// Below 1024, and not permitted.
+    Privileged,
+    /// Some other error of `bind(2)`.
+    Other(String),
+}
+
+/// How a container is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    pub lease: Lease,
+    pub shared: Shared,
+    pub mac: Mac,
+    pub host: Vec<HostStep>,
+    pub attach: Vec<AttachStep>,
+    pub init: Vec<InitStep>,
+    pub warnings: Vec<String>,
+}
+
+/// # Errors
+/// Everything that can be wrong: no free subnet or address, an address outside the subnet or taken, a port taken.
+pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Rejected> {
+    let shared = host.shared.clone().map_or_else(|| create(request, host), Ok)?;
+    let address4 = address4(request, host, &shared)?;
+    let address6 = address6(request, &shared, address4)?;
+    let published = request.published.clone();
+    check_ports(&published, host, address6)?;
+    let mtu = mtu(request, &shared)?;
+    let lease = Lease {
+        container: request.container.clone(),
+        address4,
+        address6,
+        published,
+    };
+    let mac = request.mac.unwrap_or_else(|| mac_of(address4));
+    Ok(Connection {
+        host: host_steps(&host.state_dir, &shared, &lease),
+        attach: vec![AttachStep::Veth {
+            name: link_name(&lease.container),
+            bridge: shared.bridge.clone(),
+            mac,
+            mtu,
+        }],
+        init: init_steps(&shared, &lease),
+        warnings: warnings(&shared),
+        lease,
+        shared,
+        mac,
+    })
+}
+
+fn create(request: &Request, host: &HostNetwork) -> Result<Shared, Rejected> {
+    let name = request.network.clone();
+    let subnet4 = free4(&host.taken).ok_or_else(|| {
+        Rejected::new(
+            format!("cannot create network {name}"),
+            "every private IPv4 range is routed on this host",
+        )
+        .hint("use --network none or --network host")
+    })?;
+    let subnet6 = if host.ipv6 {
+        free6(&host.seed, &name, &host.taken)
+    } else {
+        None
+    };
+    let (bridge, dropped_by) = (bridge_name(&name), host.dropped_by.clone());
+    Ok(Shared {
+        name,
+        bridge,
+        subnet4,
+        subnet6,
+        mtu: host.mtu.unwrap_or(1500),
+        dropped_by,
+    })
+}
+
+fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ipv4Addr, Rejected> {
+    if let Some(ip) = request.ip {
+        let what = format!("cannot use address {ip}");
+        if !shared.subnet4.holds(ip) {
+            let why = format!(
+                "the network {} has {} with the gateway {}",
+                shared.name,
+                shared.subnet4,
+                shared.subnet4.gateway()
+            );
+            return Err(Rejected::new(what, why));
+        }
+        return match &host.holder {
+            Some(id) => Err(Rejected::new(what, format!("container {id} has it"))),
+            None => Ok(ip),
+        };
+    }
+    let free = if host.shared.is_some() {
+        host.free
+    } else {
+        candidates(shared.subnet4, &request.container).next()
+    };
+    free.ok_or_else(|| {
+        Rejected::new("cannot get an address", format!("all of {} are in use", shared.subnet4))
+            .hint("remove containers, or use another --network")
+    })
+}
+
+fn address6(request: &Request, shared: &Shared, address4: Ipv4Addr) -> Result<Option<Ipv6Addr>, Rejected> {
+    match (request.ip6, shared.subnet6) {
+        (None, net) => Ok(net.map(|net| net.beside(address4))),
+        (Some(ip), Some(net)) if net.holds(ip) => Ok(Some(ip)),
+        (Some(ip), Some(net)) => Err(Rejected::new(
+            format!("cannot use address {ip}"),
+            format!("the network {} has {net}", shared.name),
+        )),
+        (Some(ip), None) => Err(Rejected::new(
+            format!("cannot use address {ip}"),
+            "this host has no IPv6",
+        )),
+    }
+}
+
+fn mtu(request: &Request, shared: &Shared) -> Result<u32, Rejected> {
+    // RFC 791 and RFC 8200 name the least that a link must carry; a veth takes no more than 65535.
+    let least = if shared.subnet6.is_some() { 1280 } else { 68 };
+    match request.mtu {
+        Some(mtu) if !(least..=65535).contains(&mtu) => Err(Rejected::new(
+            format!("cannot set an MTU of {mtu}"),
+            format!("it must be {least} to 65535 bytes"),
+        )),
+        mtu => Ok(mtu.unwrap_or(shared.mtu)),
+    }
+}
+
+fn check_ports(published: &[Published], host: &HostNetwork, address6: Option<Ipv6Addr>) -> Result<(), Rejected> {
+    for (at, port) in published.iter().enumerate() {
+        let refuse = |why: &str| Rejected::new(format!("cannot publish {port}"), why);
+        if published[..at].iter().any(|other| other.collides(port)) {
+            return Err(refuse("it is asked for twice"));
+        }
+        if port.host_ip == Some(Ipv6Addr::LOCALHOST.into()) {
+            return Err(refuse("the kernel cannot forward from the IPv6 loopback").hint("use 127.0.0.1"));
+        }
+        if matches!(port.host_ip, Some(IpAddr::V6(_))) && address6.is_none() {
+            return Err(refuse("this host has no IPv6"));
+        }
+        if port.host_port == 0 || port.container_port == 0 {
+            return Err(refuse("there is no port 0"));
+        }
+    }
+    host.ports.first().map_or(Ok(()), |taken| Err(refusal(taken)))
+}
+
+fn refusal(taken: &Taken) -> Rejected {
+    let Published {
+        host_ip,
+        host_port,
+        protocol,
+        ..
+    } = taken.published;
+    let refuse = |why: &str| Rejected::new(format!("cannot publish {}", taken.published), why);
+    match &taken.why {
+        Why::Container(id) => {
+            refuse(&format!("container {id} has that port")).hint("choose another host port, or stop that container")
+        }
+        Why::Process => {
+            let list = if protocol == Protocol::Tcp {
+                "ss -ltnp"
+            } else {
+                "ss -lunp"
+            };
+            refuse("a process of this host has that port").hint(format!(
+                "choose another host port; `{list} sport = :{host_port}` names the process"
+            ))
+        }
+        Why::NotLocal => refuse("no link of this host has that address").hint(host_ip.map_or_else(String::new, |ip| {
+            format!("`ip address` lists those it has; {ip} is not one")
+        })),
+        Why::Privileged => refuse("ports below 1024 need root")
+            .hint("choose a higher host port, or lower net.ipv4.ip_unprivileged_port_start"),
+        Why::Other(error) => refuse(error),
+    }
+}
+
+fn host_steps(state_dir: &str, shared: &Shared, lease: &Lease) -> Vec<HostStep> {
+    let state_dir = || state_dir.to_owned();
+    let mut steps = vec![
+        HostStep::Claim {
+            state_dir: state_dir(),
+            shared: shared.clone(),
+            lease: lease.clone(),
+        },
+        HostStep::Forwarding {
+            state_dir: state_dir(),
+            ipv6: shared.subnet6.is_some(),
+        },
+        HostStep::Bridge { shared: shared.clone() },
+        HostStep::Firewall {
+            state_dir: state_dir(),
+            bridge: shared.bridge.clone(),
+        },
+    ];
+    if !lease.published.is_empty() {
+        steps.push(HostStep::Publish {
+            state_dir: state_dir(),
+            network: shared.name.clone(),
+            lease: lease.clone(),
+        });
+    }
+    steps
+}
+
+fn init_steps(shared: &Shared, lease: &Lease) -> Vec<InitStep> {
+    let mut steps = Vec::new();
+    if shared.subnet6.is_some() {
+        // Before the link is up: another container could announce itself as router (CVE-2020-13401).
+        steps.push(InitStep::NoAdvertisements);
+    }
+    steps.push(InitStep::Configure {
+        address4: lease.address4,
+        prefix4: shared.subnet4.prefix(),
+        gateway4: shared.subnet4.gateway(),
+        ipv6: lease.address6.zip(shared.subnet6.map(|net| net.gateway())),
+    });
+    steps
+}
+
+fn warnings(shared: &Shared) -> Vec<String> {
+    let warn = |chain: &String| {
+        format!(
+            "the firewall of this host drops what the container sends and receives: chain {chain} has the policy drop\n\
+             hint: let it accept both directions, for example `iptables -I FORWARD -i {0} -j ACCEPT` and \
+             `iptables -I FORWARD -o {0} -j ACCEPT`",
+            shared.bridge
+        )
+    };
+    shared.dropped_by.iter().map(warn).collect()
+}

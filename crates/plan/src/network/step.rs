@@ -1,0 +1,319 @@
+//! The steps, with their reason, their shell form and their undoing.
+
+use super::lease::Lease;
+use super::pasta::Pasta;
+use super::shared::Shared;
+use super::subnet::{Mac, mac_text};
+use super::{Published, firewall};
+use crate::shell::quote;
+use crate::undo::Verb;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The container's link, as the container sees it.
+pub const LINK: &str = "eth0";
+
+/// In the parent, before the clone, all under the lock of the state directory. Each makes what is not there and leaves
+/// what is, so that the second container repeats the steps of the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostStep {
+    /// Write down the network and the container's place in it; the first step, because it says what there is to undo.
+    Claim {
+        state_dir: String,
+        shared: Shared,
+        lease: Lease,
+    },
+    /// Let the host forward, and remember what was before.
+    Forwarding {
+        state_dir: String,
+        ipv6: bool,
+    },
+    Bridge {
+        shared: Shared,
+    },
+    /// The table and the bridge's elements.
+    Firewall {
+        state_dir: String,
+        bridge: String,
+    },
+    /// The elements of the container.
+    Publish {
+        state_dir: String,
+        network: String,
+        lease: Lease,
+    },
+}
+
+/// In the parent, when the child is there: `$PID` in the shell form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttachStep {
+    Veth {
+        name: String,
+        bridge: String,
+        mac: Mac,
+        mtu: u32,
+    },
+    Pasta(Pasta),
+}
+
+/// In the child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitStep {
+    /// Only `lo`: for a container without a network, or whose network others make.
+    Loopback,
+    /// Do not believe router advertisements.
+    NoAdvertisements,
+    /// `lo` and [`LINK`] up, addresses, default routes.
+    Configure {
+        address4: Ipv4Addr,
+        prefix4: u8,
+        gateway4: Ipv4Addr,
+        /// Address and gateway.
+        ipv6: Option<(Ipv6Addr, Ipv6Addr)>,
+    },
+}
+
+/// What undoes them. The veth pair needs no verb: it dies with the container's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// Take the container's elements and its lease away. The last to leave leaves the rest to `retire`. Does nothing
+    /// if the lease is another container's.
+    Leave {
+        state_dir: String,
+        network: String,
+        address: Ipv4Addr,
+        container: String,
+    },
+    /// End the pasta that wrote this file, and remove the file.
+    EndPasta { pid_file: String },
+}
+
+impl HostStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Claim { lease, .. } => format!("the address {} belongs to this container", lease.address4),
+            Self::Forwarding { .. } => "the host passes packets on between the bridge and its other links".into(),
+            Self::Bridge { shared } => format!("a switch for the containers of the network {}", shared.name),
+            Self::Firewall { .. } => {
+                "containers reach out through NAT; only answers and published ports reach in".into()
+            }
+            Self::Publish { lease, .. } => {
+                let ports: Vec<String> = lease
+                    .published
+                    .iter()
+                    .map(|port| format!("{port} to {}", port.container_port))
+                    .collect();
+                format!("the host's ports lead into the container: {}", ports.join(", "))
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Claim {
+                state_dir,
+                shared,
+                lease,
+            } => claim(state_dir, shared, lease),
+            Self::Forwarding { ipv6, .. } => forwarding(*ipv6),
+            Self::Bridge { shared } => bridge(shared),
+            Self::Firewall { bridge, .. } => format!(
+                "nft list table inet {0} >/dev/null 2>&1 || nft -f - <<'EOF'\n{1}EOF\nnft -f - <<'EOF'\n{2}EOF",
+                firewall::TABLE,
+                firewall::text(),
+                firewall::bridge_text(bridge)
+            ),
+            Self::Publish { lease, .. } => {
+                let elements = firewall::elements(&lease.published, lease.address4, lease.address6);
+                let text: String = elements.iter().map(firewall::Element::text).collect();
+                format!("nft -f - <<'EOF'\n{text}EOF")
+            }
+        }
+    }
+
+    /// One verb undoes them all, so only the first step has it.
+    #[must_use]
+    pub fn undo(&self) -> Vec<Verb> {
+        match self {
+            Self::Claim {
+                state_dir,
+                shared,
+                lease,
+            } => vec![Verb::Network(Undo::Leave {
+                state_dir: state_dir.clone(),
+                network: shared.name.clone(),
+                address: lease.address4,
+                container: lease.container.clone(),
+            })],
+            Self::Forwarding { .. } | Self::Bridge { .. } | Self::Firewall { .. } | Self::Publish { .. } => Vec::new(),
+        }
+    }
+}
+
+fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
+    let network = format!("{state_dir}/{}", shared.name);
+    let leases = format!("{network}/leases");
+    let mut text = format!("mkdir -p {} {}\n", quote(&leases), quote(&format!("{state_dir}/ports")));
+    text += &format!(
+        "printf %s {} > {}\n",
+        quote(&shared.record()),
+        quote(&format!("{network}/record"))
+    );
+    let file = format!("{leases}/{}", lease.address4);
+    text += &format!("(set -C; printf %s {} > {})", quote(&lease.text()), quote(&file));
+    if let Some(ip) = lease.address6 {
+        text += &format!("\nln -s {} {}", lease.address4, quote(&format!("{leases}/{ip}")));
+    }
+    for port in lease.published.iter().map(Published::file_name) {
+        text += &format!(
+            "\nln -s {} {}",
+            quote(&lease.container),
+            quote(&format!("{state_dir}/ports/{port}"))
+        );
+    }
+    text
+}
+
+fn forwarding(ipv6: bool) -> String {
+    let mut text = "sysctl -qw net.ipv4.ip_forward=1".to_owned();
+    if ipv6 {
+        // A router ignores advertisements unless told twice (accept_ra=2), and would lose its own default route.
+        text += "\nif [ \"$(cat /proc/sys/net/ipv6/conf/all/forwarding)\" = 0 ]; then\n\
+                 \tfor file in /proc/sys/net/ipv6/conf/*/accept_ra; do\n\
+                 \t\tcase $file in */all/*|*/default/*) continue;; esac\n\
+                 \t\t[ \"$(cat \"$file\")\" != 1 ] || echo 2 > \"$file\"\n\
+                 \tdone\n\
+                 \tsysctl -qw net.ipv6.conf.all.forwarding=1\nfi";
+    }
+    text
+}
+
+fn bridge(shared: &Shared) -> String {
+    let (name, mac) = (quote(&shared.bridge), mac_text(shared.bridge_mac()));
+    let (gateway, prefix, mtu) = (shared.subnet4.gateway(), shared.subnet4.prefix(), shared.mtu);
+    let mut text = format!(
+        "ip link show {name} >/dev/null 2>&1 || ip link add {name} address {mac} mtu {mtu} up type bridge\n\
+         ip address replace {gateway}/{prefix} broadcast + dev {name}\n\
+         sysctl -qw net.ipv4.conf.{name}.route_localnet=1"
+    );
+    if let Some(net) = shared.subnet6 {
+        text += &format!(
+            "\nsysctl -qw net.ipv6.conf.{name}.accept_ra=0\nip address replace {}/64 dev {name} nodad",
+            net.gateway()
+        );
+    }
+    text
+}
+
+impl AttachStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Veth { bridge, .. } => {
+                format!("a cable: one end is a port of {bridge}, the other is the container's {LINK}")
+            }
+            Self::Pasta(_) => "an ordinary user may make no links on the host: pasta forwards in user space".into(),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Veth { name, bridge, mac, mtu } => format!(
+                "ip link add {name} mtu {mtu} master {} up type veth peer name {LINK} address {} mtu {mtu} netns $PID",
+                quote(bridge),
+                mac_text(*mac)
+            ),
+            Self::Pasta(pasta) => pasta.shell(),
+        }
+    }
+
+    #[must_use]
+    pub fn undo(&self) -> Vec<Verb> {
+        match self {
+            Self::Veth { .. } => Vec::new(),
+            Self::Pasta(pasta) => vec![Verb::Network(Undo::EndPasta {
+                pid_file: pasta.pid_file.clone(),
+            })],
+        }
+    }
+}
+
+impl InitStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Loopback => "a new network namespace has its loopback down".into(),
+            Self::NoAdvertisements => "a neighbour must not be able to become this container's router".into(),
+            Self::Configure { address4, gateway4, .. } => format!("{LINK} is {address4}, the way out is {gateway4}"),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Loopback => "ip link set lo up".into(),
+            Self::NoAdvertisements => format!("echo 0 > {}", Self::ACCEPT_RA),
+            Self::Configure {
+                address4,
+                prefix4,
+                gateway4,
+                ipv6,
+            } => {
+                let mut text = format!(
+                    "ip link set lo up\nip link set {LINK} up\n\
+                     ip address add {address4}/{prefix4} broadcast + dev {LINK}"
+                );
+                if let Some((address, _)) = ipv6 {
+                    text += &format!("\nip address add {address}/64 dev {LINK} nodad");
+                }
+                text += &format!("\nip route add default via {gateway4} dev {LINK}");
+                if let Some((_, gateway)) = ipv6 {
+                    text += &format!("\nip route add default via {gateway} dev {LINK}");
+                }
+                text
+            }
+        }
+    }
+
+    /// The file of the sysctl that [`InitStep::NoAdvertisements`] writes.
+    pub const ACCEPT_RA: &str = "/proc/sys/net/ipv6/conf/eth0/accept_ra";
+}
+
+impl Undo {
+    pub(crate) fn words(&self) -> Vec<String> {
+        match self {
+            Self::Leave {
+                state_dir,
+                network,
+                address,
+                container,
+            } => {
+                vec![
+                    "network-leave".into(),
+                    state_dir.clone(),
+                    network.clone(),
+                    address.to_string(),
+                    container.clone(),
+                ]
+            }
+            Self::EndPasta { pid_file } => vec!["network-end-pasta".into(), pid_file.clone()],
+        }
+    }
+
+    pub(crate) fn from_words(words: &[&str]) -> Option<Self> {
+        Some(match words {
+            ["network-leave", state_dir, network, address, container] => Self::Leave {
+                state_dir: (*state_dir).into(),
+                network: (*network).into(),
+                address: address.parse().ok()?,
+                container: (*container).into(),
+            },
+            ["network-end-pasta", pid_file] => Self::EndPasta {
+                pid_file: (*pid_file).into(),
+            },
+            _ => return None,
+        })
+    }
+}

@@ -1,1 +1,0 @@
-//! Synchronous rtnetlink in batches.

@@ -1,0 +1,177 @@
+//! Addresses and routes over rtnetlink (rtnetlink(7), ip-address(8), ip-route(8)).
+
+use super::message::{Attributes, CREATE, HEADER, number};
+use super::{Batch, Socket};
+use crate::Result;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(super) const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_DELADDR: u16 = 21;
+pub(super) const RTM_GETADDR: u16 = 22;
+pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_GETROUTE: u16 = 26;
+pub(super) const ADDRESS_HEADER: usize = HEADER + 8;
+pub(super) const ROUTE_HEADER: usize = HEADER + 12;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+const IFA_F_NODAD: u8 = 0x02;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_TABLE: u16 = 15;
+const RT_TABLE_MAIN: u32 = 254;
+const RT_TABLE_LOCAL: u32 = 255;
+const RTPROT_BOOT: u8 = 3;
+const RTN_UNICAST: u8 = 1;
+
+/// An address of a link, with the length of its network's prefix in bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    pub link: u32,
+    pub ip: IpAddr,
+    pub prefix: u8,
+}
+
+/// A unicast route; no `gateway`: the destination is on the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub destination: IpAddr,
+    pub prefix: u8,
+    pub gateway: Option<IpAddr>,
+    pub link: u32,
+}
+
+impl Batch {
+    /// `ip address add IP/PREFIX dev LINK [nodad]`. An IPv6 address is not checked for duplicates: it is usable at
+    /// once, and the caller has made sure that nobody else has it.
+    pub fn add_address(&mut self, address: Address) {
+        let (family, octets) = octets(address.ip);
+        let flags = if address.ip.is_ipv6() { IFA_F_NODAD } else { 0 };
+        let mut header = [family, address.prefix, flags, 0, 0, 0, 0, 0];
+        header[4..].copy_from_slice(&address.link.to_ne_bytes());
+        let attributes = |m: &mut Self| {
+            m.attribute(IFA_LOCAL, &octets);
+            m.attribute(IFA_ADDRESS, &octets);
+            if let Some(broadcast) = broadcast(address) {
+                m.attribute(IFA_BROADCAST, &broadcast.octets());
+            }
+        };
+        self.about_link(RTM_NEWADDR, CREATE, &header, attributes, address.link);
+    }
+
+    /// `ip route add default via GATEWAY dev LINK`
+    pub fn add_default_route(&mut self, gateway: IpAddr, link: u32) {
+        let (family, octets) = octets(gateway);
+        let header = [
+            family,
+            0,
+            0,
+            0,
+            RT_TABLE_MAIN as u8,
+            RTPROT_BOOT,
+            0,
+            RTN_UNICAST,
+            0,
+            0,
+            0,
+            0,
+        ];
+        self.request(RTM_NEWROUTE, CREATE, &header, |m| {
+            m.attribute(RTA_GATEWAY, &octets);
+            m.link_index(RTA_OIF, link);
+        });
+    }
+}
+
+impl Socket {
+    /// All addresses of the namespace, both families.
+    ///
+    /// # Errors
+    /// What rtnetlink says.
+    pub fn addresses(&self) -> Result<Vec<Address>> {
+        let mut batch = Batch::new();
+        batch.dump(RTM_GETADDR, &[0; 8]);
+        let mut addresses = Vec::new();
+        self.send(&batch, |_, payload| addresses.extend(read_address(payload)))?;
+        Ok(addresses)
+    }
+
+    /// The unicast routes of all tables but `local`, both families.
+    ///
+    /// # Errors
+    /// What rtnetlink says.
+    pub fn routes(&self) -> Result<Vec<Route>> {
+        let mut batch = Batch::new();
+        batch.dump(RTM_GETROUTE, &[0; 12]);
+        let mut routes = Vec::new();
+        self.send(&batch, |_, payload| routes.extend(read_route(payload)))?;
+        Ok(routes)
+    }
+}
+
+fn octets(ip: IpAddr) -> (u8, Vec<u8>) {
+    match ip {
+        IpAddr::V4(ip) => (libc::AF_INET as u8, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (libc::AF_INET6 as u8, ip.octets().to_vec()),
+    }
+}
+
+fn broadcast(address: Address) -> Option<Ipv4Addr> {
+    match address.ip {
+        IpAddr::V4(ip) if address.prefix < 31 => Some(Ipv4Addr::from_bits(
+            ip.to_bits() | u32::MAX.checked_shr(address.prefix.into()).unwrap_or(0),
+        )),
+        _ => None,
+    }
+}
+
+fn ip(family: u8, bytes: &[u8]) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => Some(Ipv4Addr::from(*bytes.first_chunk()?).into()),
+        libc::AF_INET6 => Some(Ipv6Addr::from(*bytes.first_chunk()?).into()),
+        _ => None,
+    }
+}
+
+fn read_address(payload: &[u8]) -> Option<Address> {
+    let (family, prefix) = (*payload.first()?, *payload.get(1)?);
+    let link = number(payload.get(4..)?);
+    let attributes = payload.get(8..)?;
+    let find = |wanted| Attributes::new(attributes).find(|(kind, _)| *kind == wanted);
+    // On a point-to-point link IFA_ADDRESS is the other side's.
+    let (_, bytes) = find(IFA_LOCAL).or_else(|| find(IFA_ADDRESS))?;
+    Some(Address {
+        link,
+        ip: ip(family, bytes)?,
+        prefix,
+    })
+}
+
+fn read_route(payload: &[u8]) -> Option<Route> {
+    let (family, prefix, kind) = (*payload.first()?, *payload.get(1)?, *payload.get(7)?);
+    let mut table = u32::from(*payload.get(4)?);
+    let (mut destination, mut gateway, mut link) = (None, None, 0);
+    for (kind, value) in Attributes::new(payload.get(12..)?) {
+        match kind {
+            RTA_DST => destination = ip(family, value),
+            RTA_GATEWAY => gateway = ip(family, value),
+            RTA_OIF => link = number(value),
+            RTA_TABLE => table = number(value),
+            _ => (),
+        }
+    }
+    let any = if i32::from(family) == libc::AF_INET {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    (kind == RTN_UNICAST && table != RT_TABLE_LOCAL).then_some(Route {
+        destination: destination.unwrap_or(any),
+        prefix,
+        gateway,
+        link,
+    })
+}
