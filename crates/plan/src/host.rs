@@ -18,7 +18,8 @@ pub struct Host {
     pub hard_limits: BTreeMap<String, u64>,
     /// Subordinate ids of the caller, mapped through newuidmap and newgidmap.
     pub subordinate: Option<Subordinate>,
-    pub cpus: u32,
+    /// As uname(2) calls it: `x86_64`.
+    pub machine: String,
 }
 
 impl Host {

@@ -24,7 +24,7 @@ pub struct Input<'a> {
     pub data: &'a str,
     /// Files in `data` (name, content) that mounts of the config refer to.
     pub files: Vec<(String, String)>,
-    pub cgroup: CgroupSteps,
+    pub cgroup: cgroup::Plan,
     pub network: NetworkSteps,
     /// sampan stays as pid 1.
     pub reaper: bool,
@@ -32,14 +32,6 @@ pub struct Input<'a> {
     pub foreground: bool,
     /// The working directory is made when it is not there, as docker does for an image's.
     pub create_cwd: bool,
-}
-
-#[derive(Debug, Default)]
-pub struct CgroupSteps {
-    pub prepare: Vec<cgroup::HostStep>,
-    pub attach: Vec<cgroup::AttachStep>,
-    /// cgroup v2: the directory to clone into.
-    pub clone_into: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -162,7 +154,6 @@ fn attach(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceK
         });
     }
     steps.extend(process.oom_score_adj.map(AttachStep::OomScoreAdj));
-    steps.extend(input.cgroup.attach.iter().cloned().map(AttachStep::Cgroup));
     if !steps.is_empty() {
         steps.push(AttachStep::Go);
     }
@@ -196,9 +187,16 @@ fn init(
             userxattr: new.contains(&NamespaceKind::User),
         },
     });
-    let parsed = input.config.mounts.iter().map(mounts::parse).collect::<Result<Vec<_>, _>>()?;
-    let own_dev = parsed.iter().any(|m| m.destination == "/dev" && matches!(m.source, Source::Filesystem { .. }));
-    steps.extend(parsed.into_iter().map(InitStep::Mount));
+    let mut own_dev = false;
+    for spec in &input.config.mounts {
+        if spec.kind == "cgroup" {
+            cgroup_mounts(input, spec, new, &mut steps)?;
+            continue;
+        }
+        let mount = mounts::parse(spec)?;
+        own_dev |= mount.destination == "/dev" && matches!(mount.source, Source::Filesystem { .. });
+        steps.push(InitStep::Mount(mount));
+    }
     if own_dev {
         devices(input, linux, new, &mut steps);
     }
@@ -209,7 +207,12 @@ fn init(
         steps.push(InitStep::Session);
     }
 
-    // Settings through /proc/sys before it becomes read-only, and that before anything of the image could run.
+    // As late as it can be: the parent makes the link while the child makes its mounts. And while /proc/sys, which has
+    // the settings of links, can be written.
+    if !input.network.attach.is_empty() {
+        steps.push(InitStep::AwaitAttached);
+    }
+    steps.extend(input.network.init.iter().cloned().map(InitStep::Network));
     let sysctl = |(key, value): (&String, &String)| InitStep::Sysctl { key: key.clone(), value: value.clone() };
     steps.extend(linux.sysctl.iter().map(sysctl));
     steps.extend(linux.readonly_paths.iter().map(|path| InitStep::Readonly { path: path.clone() }));
@@ -226,14 +229,45 @@ fn init(
     if !input.config.domainname.is_empty() {
         steps.push(InitStep::Domainname(input.config.domainname.clone()));
     }
-    // As late as it can be: the parent makes the link while the child makes its mounts.
-    if !input.network.attach.is_empty() {
-        steps.push(InitStep::AwaitAttached);
-    }
-    steps.extend(input.network.init.iter().cloned().map(InitStep::Network));
 
     security(input, linux, process, &mut steps)?;
     Ok(steps)
+}
+
+/// What the one `cgroup` mount of config.json stands for: on v2 one filesystem, on v1 one for each hierarchy.
+fn cgroup_mounts(
+    input: &Input<'_>,
+    spec: &spec::runtime::Mount,
+    new: &[NamespaceKind],
+    steps: &mut Vec<InitStep>,
+) -> Result<(), Rejected> {
+    let mut push = |kind: &str, source: &str, destination: &str, more: &[String]| {
+        let mut mount = spec::runtime::Mount {
+            destination: destination.to_owned(),
+            kind: kind.to_owned(),
+            source: source.to_owned(),
+            ..spec.clone()
+        };
+        mount.options.extend_from_slice(more);
+        mounts::parse(&mount).map(|mount| steps.push(InitStep::Mount(mount)))
+    };
+    let mut links = Vec::new();
+    for mount in cgroup::container_mounts(&input.cgroup.cgroup, new.contains(&NamespaceKind::Cgroup)) {
+        match mount {
+            cgroup::Mount::Tmpfs { destination } => push("tmpfs", "tmpfs", &destination, &["mode=755".to_owned()])?,
+            cgroup::Mount::Cgroup2 { destination } => push("cgroup2", "cgroup", &destination, &[])?,
+            cgroup::Mount::Cgroup { destination, options } => {
+                let options: Vec<String> = options.split(',').map(str::to_owned).collect();
+                push("cgroup", "cgroup", &destination, &options)?;
+            }
+            cgroup::Mount::Bind { source, destination } => {
+                push("bind", &source, &destination, &["bind".to_owned()])?;
+            }
+            cgroup::Mount::Symlink { target, link } => links.push(InitStep::Symlink { path: link, to: target }),
+        }
+    }
+    steps.extend(links);
+    Ok(())
 }
 
 fn identity(
@@ -252,9 +286,11 @@ fn identity(
         Some(InitStep::Join { kind: ns.kind, path: ns.path.as_ref()?.to_string_lossy().into_owned() })
     }));
     let own_user = new.contains(&NamespaceKind::User);
-    if own_user || process.oom_score_adj.is_some() || !input.cgroup.attach.is_empty() {
+    if own_user || process.oom_score_adj.is_some() {
         steps.push(InitStep::AwaitGo);
     }
+    // With the parent's fds, so a user namespace does not stand in the way.
+    steps.extend(input.cgroup.join.iter().cloned().map(InitStep::Cgroup));
     if own_user || joined(linux, NamespaceKind::User).is_some() {
         // An ordinary user's map of one id forbids setgroups (user_namespaces(7)).
         let clear_groups = !input.host.rootless() || input.host.subordinate.is_some();
@@ -325,7 +361,7 @@ fn security(
         return Err(refuse(format!("the working directory {cwd:?} is not an absolute path")));
     }
     steps.push(InitStep::Chdir { path: cwd.to_owned(), create: input.create_cwd });
-    let filter = linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
+    let filter = linux.seccomp.as_ref().map(|profile| compile(profile, input.host)).transpose()?;
     let filter = filter.map(|program| InitStep::Seccomp { program });
     let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
     if let Some(capabilities) = &process.capabilities {
@@ -353,6 +389,14 @@ fn security(
     // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes.
     steps.extend(late);
     Ok(())
+}
+
+fn compile(profile: &spec::runtime::Seccomp, host: &Host) -> Result<seccomp::Program, Rejected> {
+    let arch = seccomp::Arch::from_machine(&host.machine).ok_or_else(|| {
+        Rejected::new("cannot filter system calls", format!("sampan has no table of them for {}", host.machine))
+            .hint("--security-opt seccomp=unconfined does without")
+    })?;
+    seccomp::compile(profile, arch)
 }
 
 /// The paths that execvp(3) would try, in its order.

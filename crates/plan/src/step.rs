@@ -26,7 +26,6 @@ pub enum AttachStep {
     /// The maps of the child's user namespace. `helpers`: through newuidmap and newgidmap.
     IdMaps { uid: Vec<IdMapping>, gid: Vec<IdMapping>, helpers: bool },
     OomScoreAdj(i32),
-    Cgroup(cgroup::AttachStep),
     /// Let the child go on: its ids and cgroup are as they shall be.
     Go,
     Network(network::AttachStep),
@@ -40,6 +39,7 @@ pub enum InitStep {
     Join { kind: NamespaceKind, path: String },
     AwaitGo,
     BecomeRoot { clear_groups: bool },
+    Cgroup(cgroup::InitStep),
     UnshareCgroup,
     Propagation { flags: u64 },
     /// The container's root: layers, topmost first, under one writable directory.
@@ -165,7 +165,6 @@ impl AttachStep {
         match self {
             Self::IdMaps { .. } => "who the container's users are outside".into(),
             Self::OomScoreAdj(_) => "how soon the kernel kills it when memory is short".into(),
-            Self::Cgroup(step) => step.why(),
             Self::Go => "ids and cgroup are set: the container may build its view".into(),
             Self::Network(step) => step.why(),
             Self::Attached => "its links are there: the container may start".into(),
@@ -177,7 +176,6 @@ impl AttachStep {
         match self {
             Self::IdMaps { uid, gid, helpers } => id_maps(uid, gid, *helpers),
             Self::OomScoreAdj(value) => format!("echo {value} >/proc/$PID/oom_score_adj"),
-            Self::Cgroup(step) => step.shell(),
             Self::Go => "echo >$GO".into(),
             Self::Network(step) => step.shell(),
             Self::Attached => "echo >$ATTACHED".into(),
@@ -189,7 +187,6 @@ impl AttachStep {
         match self {
             // These are of the child and go with it.
             Self::IdMaps { .. } | Self::OomScoreAdj(_) | Self::Go | Self::Attached => Vec::new(),
-            Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
         }
     }
@@ -232,6 +229,7 @@ impl InitStep {
             Self::Join { kind, .. } => format!("share the {} namespace", namespace_word(*kind)),
             Self::AwaitGo => "wait until ids and cgroup are set from outside".into(),
             Self::BecomeRoot { .. } => "root of the new user namespace, so that what is made belongs to it".into(),
+            Self::Cgroup(step) => step.why(),
             Self::UnshareCgroup => "its own cgroup is the root of what it sees of cgroups".into(),
             Self::Propagation { .. } => "no mount made in here reaches the host".into(),
             Self::Overlay { .. } => "the image's layers, with a writable one on top".into(),
@@ -269,6 +267,7 @@ impl InitStep {
             Self::Join { kind, path } => format!("# nsenter --{}={}", namespace_word(*kind), quote(path)),
             Self::AwaitGo => "read -r <$GO".into(),
             Self::BecomeRoot { .. } => "# no shell equivalent: unshare --user starts as root once the maps are set".into(),
+            Self::Cgroup(step) => step.shell(),
             Self::UnshareCgroup => "exec unshare --cgroup \"$0\" \"$@\"".into(),
             Self::Propagation { flags } => format!("mount --make-{} /", propagation_word(*flags)),
             Self::Overlay { lower, upper, at, userxattr } => overlay(lower, upper, at, *userxattr),

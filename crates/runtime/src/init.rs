@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use plan::mounts::{self, Source};
+use plan::{cgroup, network};
 use plan::step::{Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
 use std::ffi::CString;
@@ -90,6 +91,12 @@ impl Compiler {
             InitStep::Join { kind, path } => self.join(*kind, path)?,
             InitStep::AwaitGo | InitStep::AwaitAttached => Op::Await,
             InitStep::BecomeRoot { clear_groups } => Op::BecomeRoot { clear_groups: *clear_groups },
+            InitStep::Cgroup(cgroup::InitStep::Join { file }) => {
+                let fd = sys::cgroup::open_for_writing(file)?;
+                let op = Op::WriteFd { fd: fd.as_raw_fd(), data: b"0".to_vec() };
+                self.fds.push(fd);
+                op
+            }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
             InitStep::Propagation { flags } => Op::Propagation { flags: *flags },
             InitStep::Overlay { lower, upper, at, userxattr } => return self.overlay(lower, upper, at, *userxattr),
@@ -115,6 +122,9 @@ impl Compiler {
             InitStep::Pivot { .. } => Op::Pivot,
             InitStep::Hostname(name) => Op::Hostname(name.clone().into_bytes()),
             InitStep::Domainname(name) => Op::Domainname(name.clone().into_bytes()),
+            InitStep::Network(network::InitStep::NoAdvertisements) => {
+                Op::Write { place: root(network::InitStep::ACCEPT_RA)?, data: b"0".to_vec() }
+            }
             InitStep::Network(step) => crate::apply::network::init(step),
             InitStep::Keyring => Op::Keyring,
             InitStep::Rlimit { kind, soft, hard } => Op::Rlimit {

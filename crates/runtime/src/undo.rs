@@ -37,6 +37,14 @@ fn undo(verb: &Verb) -> Result<()> {
     }
 }
 
+/// SIGKILL for a process that is known to be a container's.
+///
+/// # Errors
+/// The kernel's.
+pub fn kill_process(pid: i32) -> Result<()> {
+    sys::process::start_time(pid).map_or(Ok(()), |start| kill(pid, start))
+}
+
 /// SIGKILL, and wait until it is gone: what follows removes what it stands on.
 fn kill(pid: i32, start: u64) -> Result<()> {
     let Some(number) = Pid::from_raw(pid) else { return Ok(()) };

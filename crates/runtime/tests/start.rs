@@ -1,6 +1,6 @@
 //! A plan of `plan::plan`, run by `runtime::container::start` on the real kernel.
 
-use plan::order::{CgroupSteps, NetworkSteps};
+use plan::order::NetworkSteps;
 use plan::step::Upper;
 use plan::{Input, Rootfs};
 use runtime::journal::Journal;
@@ -83,7 +83,7 @@ fn runs_and_leaves_nothing() {
         host: &host,
         data: &data,
         files: vec![("hosts".into(), "127.0.0.1 localhost\n".into())],
-        cgroup: CgroupSteps::default(),
+        cgroup: plan::cgroup::Plan::default(),
         network: NetworkSteps::default(),
         reaper: false,
         foreground: true,

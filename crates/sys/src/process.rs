@@ -246,3 +246,28 @@ pub fn effective_capabilities() -> Result<u64> {
     let sets = rustix::thread::capabilities(None).map_err(Error::of(|| "capget(0)".into()))?;
     Ok(sets.effective.bits())
 }
+
+/// The host's name, as uname(2) has it.
+#[must_use]
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[must_use]
+pub fn euid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// 256 bits of getrandom(2).
+///
+/// # Errors
+/// The kernel's.
+pub fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0u8; 32];
+    // SAFETY: a valid buffer of that length; up to 256 bytes the call is never short (getrandom(2)).
+    if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } == bytes.len() as isize {
+        return Ok(bytes);
+    }
+    let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
+    Err(Error::new("getrandom(32)", errno))
+}

@@ -37,7 +37,6 @@ pub fn attach(step: &AttachStep, pid: i32, sync: &OwnedFd) -> Result<()> {
     match step {
         AttachStep::IdMaps { uid, gid, helpers } => id_maps(pid, uid, gid, *helpers),
         AttachStep::OomScoreAdj(value) => oom_score_adj(pid, *value),
-        AttachStep::Cgroup(step) => cgroup::attach(step, pid),
         AttachStep::Network(step) => network::attach(step, pid),
         AttachStep::Go | AttachStep::Attached => crate::sync::go(sync),
     }

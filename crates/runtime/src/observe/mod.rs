@@ -20,7 +20,7 @@ pub fn host() -> Result<Host> {
         time_namespace: Path::new("/proc/self/ns/time").exists(),
         hard_limits: sys::process::rlimits().into_iter().map(|(name, _, hard)| (name.to_owned(), hard)).collect(),
         subordinate: (euid != 0).then(|| subordinate(euid)).flatten(),
-        cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
+        machine: rustix::system::uname().machine().to_string_lossy().into_owned(),
     })
 }
 

@@ -93,6 +93,8 @@ pub enum Op {
     Node { place: Place, mode: u32, device: u64, owner: (u32, u32) },
     Symlink { place: Place, to: CString },
     Write { place: Place, data: Vec<u8> },
+    /// To a file that the parent opened.
+    WriteFd { fd: RawFd, data: Vec<u8> },
     Xattr { place: Place, name: CString, value: Vec<u8> },
     /// Cover with /dev/null (a file) or an empty read-only tmpfs (a directory); absent is no error.
     Mask { place: Place },

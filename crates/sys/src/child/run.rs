@@ -171,6 +171,7 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
             }
         }
         Op::Write { place, data } => write(place, data, state),
+        Op::WriteFd { fd, data } => sys!(SYS_write, *fd, data.as_ptr(), data.len()).map(drop),
         Op::Xattr { place, name, value } => {
             let fd = open(place, libc::O_RDONLY, state)?;
             sys!(SYS_fsetxattr, fd.0, text(name), value.as_ptr(), value.len(), 0).map(drop)

@@ -1,0 +1,485 @@
+//! From a request, an image's configuration and the host to config.json: docker's defaults, said once.
+//!
+//! Pure: the same values give the same configuration. Must not: look at the host (the caller did).
+
+use crate::request::limit::Bound;
+use crate::request::mount::{Bind, Flags, Kind, Mount as Asked, Recursion, Tmpfs, TmpfsSize};
+use crate::request::security::{Capability, Seccomp as AskedSeccomp, Unmask};
+use crate::request::{Join, Limits, Run};
+use plan::host::Host;
+use plan::{Rejected, capability, seccomp};
+use spec::runtime::{
+    BlockIo, Capabilities, Config, ConsoleSize, Cpu, Device, DeviceRule, IdMapping, Linux, Memory, Mount,
+    Namespace, NamespaceKind, Pids, Process, Resources, Root, ThrottleDevice, User, WeightDevice,
+};
+
+/// What resolve found out, beside the request.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub hostname: String,
+    pub args: Vec<String>,
+    /// The image's variables, `NAME=VALUE`.
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub user: User,
+    pub home: String,
+    /// Namespaces that are joined, by path.
+    pub joined: Vec<(NamespaceKind, String)>,
+    /// Namespaces of the host.
+    pub shared: Vec<NamespaceKind>,
+    pub uid_map: Vec<IdMapping>,
+    pub gid_map: Vec<IdMapping>,
+    /// Devices asked for, as they are on the host.
+    pub devices: Vec<Device>,
+    /// Major and minor of the block devices that limits name, by path.
+    pub disks: Vec<(String, u32, u32)>,
+    /// The profile that the request's file holds.
+    pub seccomp: Option<String>,
+    pub console: ConsoleSize,
+    /// Files of the container's own that cover the image's: (in the container, on the host).
+    pub files: Vec<(String, String)>,
+    /// Filesystems that the image needs fresh (the `host` image: /run, /tmp).
+    pub fresh: Vec<String>,
+    /// The host's directory trees below `/` that the `host` image shows, read-only.
+    pub trees: Vec<String>,
+    pub cgroups_path: String,
+}
+
+/// # Errors
+/// What contradicts itself, or this host.
+pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejected> {
+    let bounding = capabilities(request)?;
+    let linux = linux(request, facts, host, &bounding)?;
+    let user_namespace = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
+    Ok(Config {
+        oci_version: "1.2.0".to_owned(),
+        root: Some(Root { path: "rootfs".into(), readonly: request.files.read_only }),
+        process: Some(process(request, facts, bounding)),
+        hostname: facts.hostname.clone(),
+        domainname: request.network.domainname.clone().unwrap_or_default(),
+        mounts: mounts(request, facts, user_namespace),
+        annotations: request.annotations.iter().cloned().collect(),
+        linux: Some(linux),
+    })
+}
+
+fn capabilities(request: &Run) -> Result<Vec<String>, Rejected> {
+    let names = |capabilities: &[Capability]| -> Vec<String> {
+        let name = |capability: &Capability| match capability {
+            Capability::All => "ALL".to_owned(),
+            Capability::Named(name) => name.clone(),
+        };
+        capabilities.iter().map(name).collect()
+    };
+    let security = &request.security;
+    capability::select(security.privileged, &names(&security.cap_add), &names(&security.cap_drop))
+}
+
+fn process(request: &Run, facts: &Facts, bounding: Vec<String>) -> Process {
+    Process {
+        terminal: request.terminal.tty,
+        console_size: request.terminal.tty.then_some(facts.console),
+        user: facts.user.clone(),
+        args: facts.args.clone(),
+        env: env(request, facts),
+        cwd: facts.cwd.clone(),
+        capabilities: Some(Capabilities {
+            effective: bounding.clone(),
+            permitted: bounding.clone(),
+            // Empty, against what docker did before CVE-2022-24769: inheritable ones would let a file with inheritable
+            // bits give them to any user.
+            inheritable: Vec::new(),
+            ambient: Vec::new(),
+            bounding,
+        }),
+        rlimits: request.process.ulimits.clone(),
+        no_new_privileges: request.security.no_new_privileges,
+        apparmor_profile: String::new(),
+        selinux_label: String::new(),
+        oom_score_adj: request.process.oom_score_adj,
+    }
+}
+
+/// docker's order: PATH, HOSTNAME, TERM, HOME; the image's; what was asked for.
+fn env(request: &Run, facts: &Facts) -> Vec<String> {
+    const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut env: Vec<String> = vec![PATH.to_owned(), format!("HOSTNAME={}", facts.hostname)];
+    if request.terminal.tty {
+        env.push("TERM=xterm".to_owned());
+    }
+    let set = |env: &mut Vec<String>, name: &str, value: Option<String>| {
+        let at = env.iter().position(|var| var.split('=').next() == Some(name));
+        match (at, value) {
+            (Some(at), Some(value)) => env[at] = value,
+            (Some(at), None) => drop(env.remove(at)),
+            (None, Some(value)) => env.push(value),
+            (None, None) => {}
+        }
+    };
+    for var in &facts.env {
+        set(&mut env, var.split('=').next().unwrap_or_default(), Some(var.clone()));
+    }
+    for var in &request.process.env {
+        let value = var.value.as_ref().map(|value| format!("{}={value}", var.name));
+        set(&mut env, &var.name, value);
+    }
+    if !env.iter().any(|var| var.starts_with("HOME=") && var.len() > 5) {
+        set(&mut env, "HOME", Some(format!("HOME={}", facts.home)));
+    }
+    env
+}
+
+fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
+    let has = |kind: NamespaceKind| !facts.shared.contains(&kind);
+    let owned = |kind: NamespaceKind| has(kind) && !facts.joined.iter().any(|(joined, _)| *joined == kind);
+    let single = facts.gid_map.iter().map(|map| map.size).sum::<u32>() == 1;
+    let privileged = request.security.privileged;
+    let mut mounts = Vec::new();
+    // The kernel lets root of a user namespace mount only a procfs of a pid namespace and a sysfs of a network
+    // namespace that it owns (mount_too_revealing, fs/namespace.c); of others it may show what is there already.
+    mounts.push(if user_namespace && !owned(NamespaceKind::Pid) {
+        bind("/proc", "/proc", &["rbind", "nosuid", "noexec", "nodev"])
+    } else {
+        new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
+    });
+    mounts.push(new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
+    let gid = (!single).then_some("gid=5");
+    let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"].into_iter().chain(gid);
+    mounts.push(new("/dev/pts", "devpts", "devpts", &pts.collect::<Vec<_>>()));
+    let write = if privileged { "rw" } else { "ro" };
+    mounts.push(if user_namespace && !owned(NamespaceKind::Network) {
+        bind("/sys", "/sys", &["rbind", "nosuid", "noexec", "nodev", "rro"])
+    } else {
+        new("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", write])
+    });
+    mounts.push(new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", write]));
+    mounts.push(if owned(NamespaceKind::Ipc) {
+        new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])
+    } else {
+        bind("/dev/mqueue", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])
+    });
+    let shm = request.files.shm_size.map_or(64 << 20, spec::unit::Size::bytes);
+    mounts.push(if has(NamespaceKind::Ipc) {
+        let size = format!("size={shm}");
+        new("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size])
+    } else {
+        bind("/dev/shm", "/dev/shm", &["bind", "nosuid", "noexec", "nodev"])
+    });
+    mounts.extend(facts.trees.iter().map(|tree| bind(tree, tree, &["bind", "ro", "nosuid", "nodev", "rprivate"])));
+    mounts.extend(facts.fresh.iter().map(|at| {
+        let mode = if at.ends_with("tmp") { "mode=1777" } else { "mode=755" };
+        new(at, "tmpfs", "tmpfs", &["nosuid", "nodev", mode])
+    }));
+    // What the user mounts there himself wins.
+    let taken = |to: &str| request.files.mounts.iter().any(|mount| mount.target == to);
+    let files = facts.files.iter().filter(|(to, _)| !taken(to));
+    mounts.extend(files.map(|(to, from)| bind(to, from, &["bind", "rprivate"])));
+    mounts.extend(request.files.mounts.iter().map(asked));
+    mounts
+}
+
+fn new(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: kind.to_owned(),
+        source: source.to_owned(),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
+    }
+}
+
+fn bind(destination: &str, source: &str, options: &[&str]) -> Mount {
+    new(destination, "bind", source, options)
+}
+
+fn asked(mount: &Asked) -> Mount {
+    match &mount.kind {
+        Kind::Bind(kind) => asked_bind(&mount.target, mount.flags, kind),
+        Kind::Tmpfs(kind) => asked_tmpfs(&mount.target, mount.flags, kind),
+    }
+}
+
+fn asked_bind(target: &str, flags: Flags, kind: &Bind) -> Mount {
+    let mut options = vec![if kind.recursion == Recursion::Alone { "bind" } else { "rbind" }];
+    options.push(match (flags.read_only, kind.recursion) {
+        (false, _) => "rw",
+        (true, Recursion::Recursive | Recursion::ReadOnlyBelow) => "rro",
+        (true, Recursion::WritableBelow | Recursion::Alone) => "ro",
+    });
+    options.extend(switches(flags));
+    options.push(kind.propagation.map_or("rprivate", crate::request::mount::Propagation::option));
+    let mut mount = bind(target, &kind.source.to_string_lossy(), &options);
+    if let Some(idmap) = &kind.idmap {
+        mount.uid_mappings.clone_from(&idmap.uids);
+        mount.gid_mappings.clone_from(&idmap.gids);
+        mount.options.push("idmap".to_owned());
+    }
+    mount
+}
+
+fn switches(flags: Flags) -> impl Iterator<Item = &'static str> {
+    let switch = |value: Option<bool>, on, off| value.map(|value| if value { on } else { off });
+    [
+        switch(flags.exec, "exec", "noexec"),
+        switch(flags.dev, "dev", "nodev"),
+        switch(flags.suid, "suid", "nosuid"),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn asked_tmpfs(target: &str, flags: Flags, kind: &Tmpfs) -> Mount {
+    // docker's defaults for --tmpfs.
+    let defaults = Flags {
+        exec: flags.exec.or(Some(false)),
+        dev: flags.dev.or(Some(false)),
+        suid: flags.suid.or(Some(false)),
+        ..flags
+    };
+    let mut mount = new(target, "tmpfs", "tmpfs", &switches(defaults).collect::<Vec<_>>());
+    mount.options.retain(|option| option.starts_with("no"));
+    let mut push = |text: String| mount.options.push(text);
+    if flags.read_only {
+        push("ro".to_owned());
+    }
+    push(format!("mode={:o}", kind.mode.unwrap_or(0o1777)));
+    match kind.size {
+        Some(TmpfsSize::Bytes(size)) => push(format!("size={}", size.bytes())),
+        Some(TmpfsSize::Percent(percent)) => push(format!("size={percent}%")),
+        None => {}
+    }
+    for (key, value) in [("uid", kind.uid.map(u64::from)), ("gid", kind.gid.map(u64::from)), ("nr_inodes", kind.inodes)] {
+        if let Some(value) = value {
+            push(format!("{key}={value}"));
+        }
+    }
+    mount
+}
+
+fn linux(request: &Run, facts: &Facts, host: &Host, bounding: &[String]) -> Result<Linux, Rejected> {
+    let security = &request.security;
+    let (masked_paths, readonly_paths) = hidden(request);
+    Ok(Linux {
+        namespaces: namespaces(facts, host),
+        uid_mappings: facts.uid_map.clone(),
+        gid_mappings: facts.gid_map.clone(),
+        sysctl: security.sysctls.iter().cloned().collect(),
+        resources: Some(resources(request, facts)?),
+        cgroups_path: facts.cgroups_path.clone(),
+        devices: facts.devices.clone(),
+        seccomp: profile(request, facts, host, bounding)?,
+        masked_paths,
+        readonly_paths,
+        ..Linux::default()
+    })
+}
+
+fn namespaces(facts: &Facts, host: &Host) -> Vec<Namespace> {
+    use NamespaceKind as Kind;
+    let all = [Kind::User, Kind::Mount, Kind::Pid, Kind::Network, Kind::Uts, Kind::Ipc, Kind::Cgroup, Kind::Time];
+    let wanted = all.into_iter().filter(|kind| match kind {
+        Kind::User => !facts.uid_map.is_empty() || facts.joined.iter().any(|(joined, _)| joined == kind),
+        Kind::Time => host.time_namespace && !facts.shared.contains(kind),
+        kind => !facts.shared.contains(kind),
+    });
+    wanted
+        .map(|kind| Namespace {
+            kind,
+            path: facts.joined.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path.into()),
+        })
+        .collect()
+}
+
+/// docker's lists of what is masked and what is read-only.
+fn hidden(request: &Run) -> (Vec<String>, Vec<String>) {
+    const MASKED: [&str; 12] = [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
+    ];
+    const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+    let security = &request.security;
+    let shown = |path: &&&str| match &security.unmask {
+        _ if security.privileged => false,
+        Unmask::All => false,
+        Unmask::Paths(paths) => !paths.iter().any(|shown| shown == **path),
+    };
+    let own = |paths: &[&str]| paths.iter().filter(shown).map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    let mut masked = own(&MASKED);
+    masked.extend(security.mask.iter().cloned());
+    (masked, own(&READONLY))
+}
+
+fn profile(
+    request: &Run,
+    facts: &Facts,
+    host: &Host,
+    bounding: &[String],
+) -> Result<Option<spec::runtime::Seccomp>, Rejected> {
+    let Some(arch) = seccomp::Arch::from_machine(&host.machine) else { return Ok(None) };
+    match (&request.security.seccomp, &facts.seccomp) {
+        (AskedSeccomp::Unconfined, _) => Ok(None),
+        (AskedSeccomp::Default, _) if request.security.privileged => Ok(None),
+        (AskedSeccomp::File(_), Some(json)) => seccomp::parse(json, bounding, arch, host.kernel),
+        (AskedSeccomp::Default | AskedSeccomp::File(_), _) => Ok(Some(seccomp::default_profile(bounding, arch))),
+    }
+}
+
+fn resources(request: &Run, facts: &Facts) -> Result<Resources, Rejected> {
+    let limits = &request.limits;
+    Ok(Resources {
+        devices: device_rules(request, facts),
+        memory: memory(limits),
+        cpu: cpu(limits),
+        pids: limits.pids.map(|limit| Pids { limit: bound(limit, u64::cast_signed) }),
+        block_io: block_io(limits, facts)?,
+        ..Resources::default()
+    })
+}
+
+fn bound<T>(bound: Bound<T>, number: impl FnOnce(T) -> i64) -> i64 {
+    match bound {
+        Bound::Unlimited => -1,
+        Bound::At(value) => number(value),
+    }
+}
+
+fn bytes(size: spec::unit::Size) -> i64 {
+    size.bytes().try_into().unwrap_or(i64::MAX)
+}
+
+fn memory(limits: &Limits) -> Option<Memory> {
+    let limit = limits.memory.map(bytes);
+    let memory = Memory {
+        limit,
+        reservation: limits.memory_reservation.map(bytes),
+        // docker: with a memory limit alone, as much again may be swapped.
+        swap: limits.memory_swap.map(|swap| bound(swap, bytes)),
+        swappiness: limits.memory_swappiness.map(u64::from),
+        disable_oom_killer: limits.oom_kill_disable.then_some(true),
+    };
+    (memory != Memory::default()).then_some(memory)
+}
+
+fn cpu(limits: &Limits) -> Option<Cpu> {
+    const PERIOD: u64 = 100_000;
+    let numbers = |numbers: &Option<crate::request::limit::Numbers>| {
+        numbers.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    let (quota, period) = match limits.cpus {
+        Some(cpus) => (Some(cpus.quota(PERIOD)), Some(PERIOD)),
+        None => (limits.cpu_quota.map(|quota| bound(quota, u64::cast_signed)), limits.cpu_period),
+    };
+    let cpu = Cpu {
+        shares: limits.cpu_shares,
+        quota,
+        period,
+        burst: None,
+        cpus: numbers(&limits.cpuset_cpus),
+        mems: numbers(&limits.cpuset_mems),
+    };
+    (cpu != Cpu::default()).then_some(cpu)
+}
+
+fn block_io(limits: &Limits, facts: &Facts) -> Result<Option<BlockIo>, Rejected> {
+    let number = |path: &str| {
+        let found = facts.disks.iter().find(|(known, ..)| known == path);
+        found.map(|(_, major, minor)| (i64::from(*major), i64::from(*minor))).ok_or_else(|| {
+            Rejected::new(format!("cannot limit the device {path}"), "it is no block device of this host")
+                .hint("lsblk lists them")
+        })
+    };
+    let throttle = |path: &str, rate: u64| {
+        number(path).map(|(major, minor)| ThrottleDevice { major, minor, rate })
+    };
+    let sizes = |rates: &[spec::unit::DeviceRate<spec::unit::Size>]| {
+        rates.iter().map(|rate| throttle(&rate.path, rate.rate.bytes())).collect::<Result<Vec<_>, _>>()
+    };
+    let operations = |rates: &[spec::unit::DeviceRate<spec::unit::Operations>]| {
+        rates.iter().map(|rate| throttle(&rate.path, rate.rate.0)).collect::<Result<Vec<_>, _>>()
+    };
+    let weight = |device: &spec::unit::DeviceWeight| {
+        number(&device.path).map(|(major, minor)| WeightDevice { major, minor, weight: device.weight })
+    };
+    let block_io = BlockIo {
+        weight: limits.blkio_weight,
+        weight_device: limits.blkio_weight_device.iter().map(weight).collect::<Result<_, _>>()?,
+        throttle_read_bps_device: sizes(&limits.device_read_bps)?,
+        throttle_write_bps_device: sizes(&limits.device_write_bps)?,
+        throttle_read_iops_device: operations(&limits.device_read_iops)?,
+        throttle_write_iops_device: operations(&limits.device_write_iops)?,
+    };
+    Ok((block_io != BlockIo::default()).then_some(block_io))
+}
+
+/// Nothing but the usual devices and those asked for; everything for `--privileged`.
+fn device_rules(request: &Run, facts: &Facts) -> Vec<DeviceRule> {
+    if request.security.privileged {
+        return vec![DeviceRule { allow: true, access: "rwm".to_owned(), ..DeviceRule::default() }];
+    }
+    let mut rules = plan::cgroup::default_rules();
+    rules.extend(facts.devices.iter().zip(&request.files.devices).map(|(device, asked)| DeviceRule {
+        allow: true,
+        kind: device.kind.clone(),
+        major: Some(device.major),
+        minor: Some(device.minor),
+        access: asked.access.letters(),
+    }));
+    rules.extend(request.limits.device_rules.iter().map(|rule| DeviceRule {
+        allow: true,
+        kind: rule.kind.letter().to_owned(),
+        major: rule.major.map(i64::from),
+        minor: rule.minor.map(i64::from),
+        access: rule.access.letters(),
+    }));
+    rules
+}
+
+/// Which namespaces are the host's, and which of containers or paths are joined, resolved by `pid_of`.
+///
+/// # Errors
+/// What `pid_of` says of a container that is not running.
+pub fn joins<E>(
+    request: &Run,
+    pid_of: impl Fn(&spec::ContainerId) -> Result<i32, E>,
+) -> Result<(Vec<(NamespaceKind, String)>, Vec<NamespaceKind>), E> {
+    let names = &request.namespaces;
+    let network = match request.network.mode.clone() {
+        Some(crate::request::network::Mode::Host) => Join::Host,
+        Some(crate::request::network::Mode::Container(id)) => Join::Container(id),
+        Some(crate::request::network::Mode::Path(path)) => Join::Path(path),
+        _ => Join::Private,
+    };
+    let user = match names.user.clone() {
+        Some(crate::request::User::Container(id)) => Join::Container(id),
+        Some(crate::request::User::Path(path)) => Join::Path(path),
+        _ => Join::Private,
+    };
+    let asked = [
+        (NamespaceKind::User, user, "user"),
+        (NamespaceKind::Pid, names.pid.clone(), "pid"),
+        (NamespaceKind::Ipc, names.ipc.clone(), "ipc"),
+        (NamespaceKind::Uts, names.uts.clone(), "uts"),
+        (NamespaceKind::Cgroup, names.cgroup.clone().unwrap_or_default(), "cgroup"),
+        (NamespaceKind::Network, network, "net"),
+    ];
+    let (mut joined, mut shared) = (Vec::new(), Vec::new());
+    for (kind, join, word) in asked {
+        match join {
+            Join::Private => {}
+            Join::Host => shared.push(kind),
+            Join::Container(id) => joined.push((kind, format!("/proc/{}/ns/{word}", pid_of(&id)?))),
+            Join::Path(path) => joined.push((kind, path.to_string_lossy().into_owned())),
+        }
+    }
+    Ok((joined, shared))
+}

@@ -1,0 +1,212 @@
+//! Containers as they are on disk: which there are, what they are called, which run; and the reaper.
+//!
+//! A container that runs has a journal that somebody holds. One that is kept after it ended (no `--rm`) has a record.
+//! What has neither is what a killed sampan left: the reaper undoes it. Readers take no lock.
+
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+use runtime::journal::Journal;
+use serde::{Deserialize, Serialize};
+use spec::ContainerId;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// Of a container that is kept: `record.json` in its directory. Of one that runs: the same, in the state directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    pub id: String,
+    pub name: String,
+    pub image: String,
+    pub command: Vec<String>,
+    /// Seconds since the epoch.
+    pub created: u64,
+    /// Of its first process, in the host's pid namespace; 0 when it does not run.
+    pub pid: i32,
+    pub exit_code: Option<u8>,
+    pub out_of_memory: bool,
+    pub ports: Vec<String>,
+}
+
+/// The record, and whether the container runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub record: Record,
+    pub running: bool,
+}
+
+/// Claim a name for an id: an exclusive create, so one of two wins.
+///
+/// # Errors
+/// When the name is in use, with the container that has it.
+pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
+    let path = paths.names().join(name.as_str());
+    let clash = |owner: &str| {
+        let owner = owner.get(..12).unwrap_or(owner);
+        Error::rejected(
+            format!("cannot use the container name {name}"),
+            format!("it is already in use by container {owner}"),
+        )
+        .hint(format!("sampan rm {name} frees it"))
+    };
+    match symlink(id, &path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let owner = std::fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
+            Err(clash(&owner))
+        }
+        Err(error) => Err(Error::rejected(format!("cannot claim the name {name}"), error.to_string())),
+    }
+}
+
+/// Give a name back, if it is this id's.
+pub fn release(paths: &Paths, name: &str, id: &str) {
+    let path = paths.names().join(name);
+    if std::fs::read_link(&path).is_ok_and(|owner| owner == Path::new(id)) {
+        // A name that stays points to nothing, and the reaper takes it.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Written to a temporary name and renamed, so that a reader sees all of it or nothing.
+///
+/// # Errors
+/// The kernel's.
+pub fn save(record: &Record, path: &Path) -> Result<()> {
+    let cannot = |error: std::io::Error| {
+        Error::rejected(format!("cannot write {}", path.display()), error.to_string())
+    };
+    let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
+    let temporary = path.with_extension("tmp");
+    let mut file = std::fs::File::create(&temporary).map_err(cannot)?;
+    file.write_all(&text).and_then(|()| file.sync_data()).map_err(cannot)?;
+    std::fs::rename(&temporary, path).map_err(cannot)
+}
+
+fn load(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// All containers, those that run and those that are kept, newest first.
+#[must_use]
+pub fn list(paths: &Paths) -> Vec<Listed> {
+    let records = |directory: &Path, file: &dyn Fn(&Path) -> Option<std::path::PathBuf>| -> Vec<Record> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| load(&file(&entry.path())?)).collect()
+    };
+    let json = |path: &Path| (path.extension()? == "json").then(|| path.to_owned());
+    let mut all: Vec<Listed> = records(&paths.journals(), &json)
+        .into_iter()
+        .map(|record| Listed { record, running: true })
+        .collect();
+    let kept = records(&paths.containers(), &|path| Some(path.join("record.json")));
+    let kept = kept.into_iter().filter(|record| !all.iter().any(|other| other.record.id == record.id));
+    let kept: Vec<Listed> = kept.map(|record| Listed { record, running: false }).collect();
+    all.extend(kept);
+    all.sort_by_key(|listed| std::cmp::Reverse(listed.record.created));
+    all
+}
+
+/// By name, id or a prefix of the id that only one has.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
+    let all = list(paths);
+    let exact = |listed: &&Listed| listed.record.name == word || listed.record.id == word;
+    if let Some(found) = all.iter().find(exact) {
+        return Ok(found.clone());
+    }
+    let mut matching = all.into_iter().filter(|listed| !word.is_empty() && listed.record.id.starts_with(word));
+    match (matching.next(), matching.next()) {
+        (Some(found), None) => Ok(found),
+        (Some(_), Some(_)) => Err(Error::rejected(
+            format!("cannot tell which container {word} is"),
+            "the id of more than one starts so",
+        )
+        .hint("sampan ps -a --no-trunc shows the whole ids")),
+        _ => Err(Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
+            .hint("sampan ps -a shows which there are")),
+    }
+}
+
+/// Remove a container that is kept; with `force` one that runs, too.
+///
+/// # Errors
+/// When it runs and `force` is not given, or something of it cannot be removed.
+pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<String> {
+    let Listed { record, running } = find(paths, word)?;
+    if running {
+        if !force {
+            return Err(Error::rejected(format!("cannot remove container {word}"), "it is running")
+                .hint("stop it first, or use --force"));
+        }
+        // Its own sampan sees the end of the process and undoes the rest.
+        runtime::undo::kill_process(record.pid)?;
+        wait_until_undone(paths, &record.id);
+    }
+    release(paths, &record.name, &record.id);
+    runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
+    Ok(word.to_owned())
+}
+
+fn wait_until_undone(paths: &Paths, id: &str) {
+    let path = paths.journal(id);
+    for _ in 0..500 {
+        if !path.exists() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Undo what dead sampans left. Returns what could not be undone.
+#[must_use]
+pub fn reap(paths: &Paths) -> Vec<runtime::Error> {
+    let mut errors = Vec::new();
+    for path in entries(&paths.journals()) {
+        if path.extension().is_none_or(|extension| extension != "journal") {
+            continue;
+        }
+        match Journal::take_over(&path) {
+            Ok(Some(journal)) => {
+                errors.extend(runtime::undo::replay(journal));
+                let _ = std::fs::remove_file(path.with_extension("json"));
+            }
+            Ok(None) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    // After a reboot the journals are gone, but not the directories of containers that were to be removed.
+    for path in entries(&paths.containers()) {
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !path.join("record.json").exists() && !paths.journal(&id).exists() {
+            errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
+        }
+    }
+    for path in entries(&paths.names()) {
+        let id = std::fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
+        if !paths.container(&id).exists() && !paths.journal(&id).exists() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    errors
+}
+
+fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
+    let read = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    read.map(|entry| entry.path()).collect()
+}
+
+/// The pid of a running container, for joining its namespaces.
+///
+/// # Errors
+/// When there is none, or it does not run.
+pub fn pid(paths: &Paths, name: &ContainerId) -> Result<i32> {
+    let found = find(paths, name.as_str())?;
+    if found.running && found.record.pid > 0 {
+        return Ok(found.record.pid);
+    }
+    Err(Error::rejected(format!("cannot join container {name}"), "it is not running"))
+}

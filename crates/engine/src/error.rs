@@ -1,0 +1,56 @@
+use std::fmt;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a command of the engine failed.
+#[derive(Debug)]
+pub enum Error {
+    /// What is wrong with the request, before anything was touched.
+    Rejected(plan::Rejected),
+    Image(image::Error),
+    /// While the plan ran. What it had done is undone.
+    Runtime(runtime::Error),
+}
+
+impl Error {
+    pub(crate) fn rejected(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Rejected(plan::Rejected::new(what, why))
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Rejected(rejected) => Self::Rejected(rejected.hint(hint)),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(error) => error.fmt(f),
+            Self::Image(error) => error.fmt(f),
+            Self::Runtime(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<plan::Rejected> for Error {
+    fn from(error: plan::Rejected) -> Self {
+        Self::Rejected(error)
+    }
+}
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<runtime::Error> for Error {
+    fn from(error: runtime::Error) -> Self {
+        Self::Runtime(error)
+    }
+}

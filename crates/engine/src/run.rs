@@ -1,0 +1,335 @@
+//! `sampan run`, as a story: ground, facts, configuration, plan; then start, watch, undo.
+
+use crate::config::{self, Facts};
+use crate::containers::{self, Record};
+use crate::error::{Error, Result};
+use crate::ground::{self, Ground};
+use crate::net;
+use crate::paths::Paths;
+use crate::request::Run;
+use plan::host::Host;
+use plan::{Input, Plan};
+use runtime::container::Started;
+use runtime::journal::Journal;
+use runtime::supervise::{self, DetachKeys, Event, Exit};
+use spec::ContainerId;
+use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+use sys::process::SingleThread;
+use sys::signal::{Signal, Signals};
+
+/// What the caller may show while it happens.
+#[derive(Debug)]
+pub enum Notice {
+    Warning(String),
+    /// Not undone yet; the next command tries again.
+    Leftover(runtime::Error),
+}
+
+/// How it ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// docker's: the container's own, or 128 and the signal.
+    pub code: u8,
+    /// The kernel killed something in it because its memory was at the limit (bytes).
+    pub out_of_memory: Option<Option<u64>>,
+    pub timings: Vec<(String, Duration)>,
+}
+
+/// A container that can be printed or run.
+#[derive(Debug)]
+pub struct Prepared {
+    pub plan: Plan,
+    id: String,
+    name: String,
+    image: String,
+    cgroup: plan::cgroup::Cgroup,
+    memory_limit: Option<u64>,
+    warnings: Vec<String>,
+}
+
+/// Everything up to the plan: nothing of the host is changed.
+///
+/// # Errors
+/// Everything that is wrong with the request.
+pub fn prepare(request: &Run, paths: &Paths) -> Result<Prepared> {
+    let host = runtime::observe::host()?;
+    let id = id()?;
+    let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
+    let ground = ground::find(request, paths, &host, &id)?;
+    let mut warnings = request.check()?;
+
+    let mut facts = facts(request, paths, &host, &ground, &id)?;
+    let user_namespace = !facts.uid_map.is_empty();
+    let net = net::connect(request, paths, &host, &id, &facts, user_namespace)?;
+    warnings.extend(net.warnings.iter().cloned());
+    let data = paths.container(&id).to_string_lossy().into_owned();
+    let files = net::files(request, &facts, &net, &data, &mut warnings)?;
+    facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{data}/{name}"))).collect();
+    facts.cgroups_path = format!("/sampan/{id}");
+
+    let config = config::config(request, &facts, &host)?;
+    let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
+    warnings.extend(cgroup.notes.iter().cloned());
+    let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
+    let planned_cgroup = cgroup.cgroup.clone();
+    let plan = plan::plan(Input {
+        config: &config,
+        rootfs: ground.rootfs,
+        host: &host,
+        data: &data,
+        files,
+        cgroup,
+        network: net.steps,
+        reaper: request.process.init,
+        foreground: true,
+        create_cwd: true,
+    })?;
+    Ok(Prepared { plan, id, name, image: ground.name, cgroup: planned_cgroup, memory_limit, warnings })
+}
+
+/// # Errors
+/// What failed; what was done until then is undone.
+pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
+    supervise::check_input(request.terminal.tty, request.terminal.interactive, std::io::stdin())?;
+    paths.ensure(rustix_euid())?;
+    for error in containers::reap(paths) {
+        tell(Notice::Leftover(error));
+    }
+    let mut prepared = prepare(request, paths)?;
+    for warning in std::mem::take(&mut prepared.warnings) {
+        tell(Notice::Warning(warning));
+    }
+    // Blocked before the clone: from here on a signal is read, not suffered, and the undo is never skipped.
+    let signals = Signals::take().map_err(runtime::Error::from)?;
+    let mut journal = Journal::create(&paths.journal(&prepared.id))?;
+    let claimed = ContainerId::parse(&prepared.name)
+        .map_err(|error| Error::rejected("cannot name the container", error.to_string()))
+        .and_then(|name| containers::claim(paths, &name, &prepared.id));
+    let outcome = claimed.and_then(|()| live(request, paths, &prepared, &mut journal, &signals, tell));
+    finish(request, paths, &prepared, journal, &outcome, tell);
+    outcome
+}
+
+fn live(
+    request: &Run,
+    paths: &Paths,
+    prepared: &Prepared,
+    journal: &mut Journal,
+    signals: &Signals,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Ended> {
+    let one = SingleThread::check().map_err(runtime::Error::from)?;
+    let null = std::fs::File::open("/dev/null")
+        .map_err(|error| Error::rejected("cannot open /dev/null", error.to_string()))?;
+    let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
+    let mut started = runtime::container::start(&prepared.plan, journal, [stdin, 1, 2], one)?;
+    let record = record(prepared, started.child.pid);
+    containers::save(&record, &paths.running(&prepared.id))?;
+    if !request.remove {
+        containers::save(&record, &paths.container(&prepared.id).join("record.json"))?;
+    }
+    write_files(request, &prepared.id, started.child.pid)?;
+    let exit = watch(request, &mut started, signals, tell)?;
+    let code = match exit {
+        Exit::Code(code) => code as u8,
+        Exit::Signal(signal) => 128 + signal.as_raw() as u8,
+        // Nobody would watch it: without a monitor of its own a container ends with its terminal.
+        Exit::Detached | Exit::Interrupted(_) => 130,
+    };
+    let killed = runtime::apply::cgroup::oom_kills(&prepared.cgroup).unwrap_or(0) > 0;
+    Ok(Ended {
+        code,
+        out_of_memory: (killed && code != 0).then_some(prepared.memory_limit),
+        timings: started.timings,
+    })
+}
+
+fn watch(
+    request: &Run,
+    started: &mut Started,
+    signals: &Signals,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Exit> {
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let has_terminal = started.terminal.is_some();
+    let terminal = has_terminal.then(|| supervise::Terminal {
+        master: &mut started.terminal,
+        stdin: request.terminal.interactive.then(|| stdin.as_fd()),
+        stdout: stdout.as_fd(),
+        detach_keys: DetachKeys::from_bytes(&request.terminal.detach_keys),
+    });
+    let container = supervise::Container {
+        pidfd: started.child.pidfd.as_fd(),
+        terminal,
+        forward_signals: request.terminal.forward_signals,
+    };
+    let mut say = |event: Event| {
+        if let Some(text) = describe(&event) {
+            tell(Notice::Warning(text));
+        }
+    };
+    Ok(supervise::supervise(container, signals, &mut say).map_err(runtime::Error::from)?)
+}
+
+fn describe(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Ignored(signal) => {
+            format!("the container's first process ignores {signal}; once more kills the container")
+        }
+        Event::Killing(signal) => format!("second {signal}: killing the container"),
+        Event::Undelivered(signal, error) => format!("cannot pass on {signal}: {error}"),
+        Event::HungUp(_) => return None,
+    })
+}
+
+/// Undo, whatever the outcome, and give the name back where nothing is kept.
+fn finish(
+    request: &Run,
+    paths: &Paths,
+    prepared: &Prepared,
+    journal: Journal,
+    outcome: &Result<Ended>,
+    tell: &mut dyn FnMut(Notice),
+) {
+    let kept = !request.remove && outcome.is_ok();
+    if let (true, Ok(ended)) = (kept, outcome) {
+        let record = Record {
+            exit_code: Some(ended.code),
+            out_of_memory: ended.out_of_memory.is_some(),
+            ..record(prepared, 0)
+        };
+        if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json")) {
+            tell(Notice::Warning(error.to_string()));
+        }
+    } else {
+        containers::release(paths, &prepared.name, &prepared.id);
+    }
+    let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
+    for error in runtime::undo::replay_but(journal, keep.as_deref()) {
+        tell(Notice::Leftover(error));
+    }
+    let _ = std::fs::remove_file(paths.running(&prepared.id));
+    if let Err(error) = net::retire(paths) {
+        tell(Notice::Leftover(error));
+    }
+}
+
+fn record(prepared: &Prepared, pid: i32) -> Record {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Record {
+        id: prepared.id.clone(),
+        name: prepared.name.clone(),
+        image: prepared.image.clone(),
+        command: prepared.plan.exec.args.clone(),
+        created: now.unwrap_or_default().as_secs(),
+        pid,
+        ..Record::default()
+    }
+}
+
+fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
+    let write = |path: &Option<std::path::PathBuf>, text: String| match path {
+        None => Ok(()),
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| Error::rejected(format!("cannot write {}", path.display()), error.to_string())),
+    };
+    write(&request.cidfile, id.to_owned())?;
+    write(&request.pidfile, format!("{pid}\n"))
+}
+
+fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
+    let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
+    let (uid_map, gid_map) = maps(request, host, &joined)?;
+    let host_name = || sys::process::hostname();
+    let hostname = match &request.network.hostname {
+        Some(name) => name.clone(),
+        None if shared.contains(&NamespaceKind::Uts) || shared.contains(&NamespaceKind::Network) => host_name(),
+        None => id[..12].to_owned(),
+    };
+    let console = sys::terminal::Size::of(std::io::stdin())
+        .map(|size| ConsoleSize { height: size.rows, width: size.columns })
+        .unwrap_or_default();
+    Ok(Facts {
+        hostname,
+        args: ground.args.clone(),
+        env: ground.env.clone(),
+        cwd: ground.cwd.clone(),
+        user: ground.user.clone(),
+        home: ground.home.clone(),
+        joined,
+        shared,
+        uid_map,
+        gid_map,
+        devices: ground::devices(request)?,
+        disks: ground::disks(request),
+        seccomp: ground::seccomp(request)?,
+        console,
+        files: Vec::new(),
+        fresh: ground.fresh.clone(),
+        trees: ground.trees.clone(),
+        cgroups_path: String::new(),
+    })
+}
+
+/// The maps of a new user namespace; both empty when there is none.
+fn maps(
+    request: &Run,
+    host: &Host,
+    joined: &[(NamespaceKind, String)],
+) -> Result<(Vec<IdMapping>, Vec<IdMapping>)> {
+    use crate::request::User;
+    if joined.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let names = &request.namespaces;
+    let (mut uid, mut gid) = (names.uid_map.clone(), names.gid_map.clone());
+    if uid.is_empty() {
+        uid.clone_from(&gid);
+    }
+    if gid.is_empty() {
+        gid.clone_from(&uid);
+    }
+    if !uid.is_empty() {
+        return Ok((uid, gid));
+    }
+    match (&names.user, host.rootless()) {
+        (None | Some(User::Host), false) => Ok((Vec::new(), Vec::new())),
+        (Some(User::KeepId { .. }), _) => Err(Error::rejected(
+            "cannot use --userns keep-id",
+            "this version maps the caller to the container's root only",
+        )
+        .hint("leave --userns out, or write the maps with --uidmap and --gidmap")),
+        (Some(_), false) => Err(Error::rejected(
+            "cannot choose a range of ids",
+            "root has no subordinate ids of its own to take one from",
+        )
+        .hint("write the maps with --uidmap and --gidmap: --uidmap 0:100000:65536")),
+        (_, true) => Ok(plan::host::rootless_maps(host)),
+    }
+}
+
+fn cgroup(
+    request: &Run,
+    config: &spec::runtime::Config,
+    host: &Host,
+    id: &str,
+    user_namespace: bool,
+) -> Result<plan::cgroup::Plan> {
+    let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
+    let parent = request.limits.cgroup_parent.as_deref();
+    let path = plan::cgroup::CgroupPath::of_container(parent, id, host.rootless())?;
+    let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
+    Ok(plan::cgroup::plan(&layout, &path, &resources, host.rootless() || user_namespace)?)
+}
+
+/// 256 random bits in hex, as docker's.
+fn id() -> Result<String> {
+    let bytes = sys::process::random().map_err(runtime::Error::from)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn rustix_euid() -> u32 {
+    sys::process::euid()
+}
