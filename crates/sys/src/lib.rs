@@ -3,6 +3,7 @@
 //! Invariant: every error prints the call with its arguments and the errno's name. Raw fds only in [`child`].
 //! Must not: hold policy, call NSS, start threads.
 
+pub mod bpf;
 pub mod cgroup;
 pub mod child;
 pub mod mount;

@@ -31,6 +31,12 @@ pub struct Hierarchy {
     pub target: Target,
 }
 
+impl Hierarchy {
+    pub(super) fn serves(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
+}
+
 /// The mounted v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unified {

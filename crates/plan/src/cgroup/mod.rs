@@ -359,8 +359,12 @@ impl Draft<'_> {
             return;
         }
         for controller in ["freezer", "cpuacct"] {
-            let serves = |it: &Hierarchy| it.target.writable && it.controllers.iter().any(|name| name == controller);
-            if let Some(at) = self.layout.v1.iter().position(serves) {
+            if let Some(at) = self
+                .layout
+                .v1
+                .iter()
+                .position(|it| it.target.writable && it.serves(controller))
+            {
                 self.v1.entry(at).or_default();
             }
         }
@@ -379,13 +383,20 @@ impl Draft<'_> {
             notes: std::mem::take(&mut self.notes),
             ..Plan::default()
         };
-        let v1_devices = self.device_hierarchy(devices.as_deref())?;
-        for (at, values) in std::mem::take(&mut self.v1) {
-            let hierarchy = &self.layout.v1[at];
-            let cpuset = hierarchy.controllers.iter().any(|name| name == "cpuset");
-            let dir = create(&mut plan, path, &hierarchy.target, Version::V1 { cpuset })?;
+        let v1_devices = self.v1_devices(devices.is_some())?;
+        let mut v1: Vec<(&Hierarchy, Values)> = std::mem::take(&mut self.v1)
+            .into_iter()
+            .map(|(at, values)| (&self.layout.v1[at], values))
+            .collect();
+        // What kills best comes last, so that its undo comes first: the freezer stops forks, the v2 tree needs no loop.
+        v1.sort_by_key(|(hierarchy, _)| hierarchy.serves("freezer"));
+        for (hierarchy, values) in v1 {
+            let version = Version::V1 {
+                cpuset: hierarchy.serves("cpuset"),
+            };
+            let dir = create(&mut plan, path, &hierarchy.target, version)?;
             limits(&mut plan, &dir, values);
-            if let (true, Some(rules)) = (v1_devices == Some(at), &devices) {
+            if let (true, Some(rules)) = (v1_devices && hierarchy.serves("devices"), &devices) {
                 let rules = device::exceptions(rules)?;
                 plan.prepare.push(HostStep::Devices(DeviceList {
                     dir: dir.clone(),
@@ -397,7 +408,6 @@ impl Draft<'_> {
             });
             plan.cgroup.v1.push((hierarchy.controllers.clone(), dir));
         }
-        // Last, so that its undo, which kills everything at once, comes first.
         if let Some(tree) = self.layout.v2.as_ref().filter(|tree| tree.target.writable) {
             let first = self.v2.values().map(|(first, _)| *first).min().unwrap_or(0);
             let controllers: Vec<String> = self.v2.keys().cloned().collect();
@@ -407,7 +417,7 @@ impl Draft<'_> {
             };
             let dir = create(&mut plan, path, &tree.target, version)?;
             limits(&mut plan, &dir, self.v2.into_values().flat_map(|(_, values)| values));
-            if let (None, Some(rules)) = (v1_devices, &devices) {
+            if let (false, Some(rules)) = (v1_devices, &devices) {
                 let program = device::program(rules);
                 plan.prepare.push(HostStep::Filter(DeviceFilter {
                     dir: dir.clone(),
@@ -421,25 +431,26 @@ impl Draft<'_> {
         Ok(plan)
     }
 
-    /// The v1 hierarchy for the device rules; `None`: there are none, or the v2 tree takes them.
-    fn device_hierarchy(&mut self, rules: Option<&[device::Rule]>) -> Result<Option<usize>, Rejected> {
-        if rules.is_none() {
-            return Ok(None);
+    /// There are rules, and a v1 hierarchy for them; else the v2 tree takes them.
+    fn v1_devices(&mut self, rules: bool) -> Result<bool, Rejected> {
+        if !rules {
+            return Ok(false);
         }
-        let serves = |it: &Hierarchy| it.target.writable && it.controllers.iter().any(|name| name == "devices");
-        let at = self.layout.v1.iter().position(serves);
-        match at {
-            Some(at) => _ = self.v1.entry(at).or_default(),
-            None if self.has_tree() => {}
-            None => {
-                return Err(Rejected::new(
-                    "cannot keep the container from the host's devices",
-                    "neither a v1 `devices` hierarchy nor a v2 tree is writable",
-                )
-                .hint("mount cgroups writable, or ask for no device rules"));
-            }
+        let at = self
+            .layout
+            .v1
+            .iter()
+            .position(|it| it.target.writable && it.serves("devices"));
+        if let Some(at) = at {
+            self.v1.entry(at).or_default();
+        } else if !self.has_tree() {
+            return Err(Rejected::new(
+                "cannot keep the container from the host's devices",
+                "neither a v1 `devices` hierarchy nor a v2 tree is writable",
+            )
+            .hint("mount cgroups writable, or ask for no device rules"));
         }
-        Ok(at)
+        Ok(at.is_some())
     }
 }
 

@@ -110,7 +110,10 @@ fn io_max(throttle: &Throttle) -> String {
     .collect()
 }
 
-fn weight_file(layout: &Layout) -> Result<(&'static str, fn(u16) -> u64), Rejected> {
+/// A file, and how a weight is written to it.
+type WeightFile = (&'static str, fn(u16) -> u64);
+
+fn weight_file(layout: &Layout) -> Result<WeightFile, Rejected> {
     let disks = layout.disks.as_deref().unwrap_or_default();
     let as_it_is = |weight| u64::from(weight);
     // 10 to 1000 becomes 1 to 10000, as the runtime-spec's users do it.

@@ -1,1 +1,476 @@
-//! cgroup steps.
+//! cgroup steps, their undoing, and what a container's cgroup tells.
+//!
+//! Invariant: a limit is read back; what is not in force is an error. A tree is only removed after all in it was killed.
+
+use plan::cgroup::{
+    CPUSET, Cgroup, Create, DeviceFilter, DeviceList, HostStep, InitStep, Limit, Undo, Version, enable,
+};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+use sys::bpf::Insn;
+use sys::cgroup::Dir;
+
+#[derive(Debug)]
+pub enum Error {
+    Call(sys::Error),
+    /// The kernel took the value and does something else.
+    NotInForce {
+        what: String,
+        path: String,
+        asked: String,
+        read: String,
+    },
+    /// The kernel refused it.
+    Limit {
+        what: &'static str,
+        source: sys::Error,
+    },
+    /// Something still runs in it.
+    Busy {
+        path: String,
+        processes: Vec<i32>,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(error) => error.fmt(f),
+            Self::NotInForce {
+                what,
+                path,
+                asked,
+                read,
+            } => {
+                write!(f, "cannot limit {what}: {path} was set to {asked:?} and says {read:?}")
+            }
+            Self::Limit { what, source } => write!(f, "cannot limit {what}: {source}"),
+            Self::Busy { path, processes } => write!(f, "cannot remove the cgroup {path}: it holds {processes:?}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<sys::Error> for Error {
+    fn from(error: sys::Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// The directories that the steps of one plan work in, each opened once.
+#[derive(Debug, Default)]
+pub struct Dirs(Vec<Dir>);
+
+impl Dirs {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn get(&mut self, path: &str) -> sys::Result<&Dir> {
+        let at = match self.0.iter().position(|dir| dir.path() == path) {
+            Some(at) => at,
+            None => {
+                self.0.push(Dir::open(path)?);
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[at])
+    }
+
+    /// For `CLONE_INTO_CGROUP`.
+    ///
+    /// # Errors
+    /// open(2).
+    pub fn clone_into(&mut self, dir: &str) -> Result<BorrowedFd<'_>> {
+        use std::os::fd::AsFd;
+        Ok(self.get(dir)?.as_fd())
+    }
+}
+
+/// # Errors
+/// A call that failed, or a limit that is not in force.
+pub fn apply(step: &HostStep, dirs: &mut Dirs) -> Result<()> {
+    match step {
+        HostStep::Create(create) => {
+            let dir = make(create)?;
+            dirs.0.push(dir);
+            Ok(())
+        }
+        HostStep::Limit(limit) => apply_limit(limit, dirs.get(&limit.dir)?),
+        HostStep::Devices(list) => apply_devices(list, dirs.get(&list.dir)?),
+        HostStep::Filter(filter) => apply_filter(filter, dirs.get(&filter.dir)?),
+    }
+}
+
+/// The fd that the child writes `0` to.
+///
+/// # Errors
+/// open(2).
+pub fn prepare(step: &InitStep, dirs: &mut Dirs) -> Result<OwnedFd> {
+    let InitStep::Join { file } = step;
+    let (dir, name) = file.rsplit_once('/').unwrap_or(("/", file));
+    Ok(dirs.get(dir)?.writer(name)?)
+}
+
+/// As often as another container, the last in the shared directory, may remove it between two of our calls.
+const RACES: usize = 100;
+
+fn make(create: &Create) -> Result<Dir> {
+    let mut race = 0;
+    loop {
+        match try_make(create) {
+            // rmdir(2) came between: ENOENT from a path, ENODEV from a file of a directory that is no more.
+            Err(Error::Call(error)) if gone(&error) && race < RACES => race += 1,
+            done => return done,
+        }
+    }
+}
+
+fn gone(error: &sys::Error) -> bool {
+    matches!(error.errno, Errno::NOENT | Errno::NODEV)
+}
+
+fn try_make(create: &Create) -> Result<Dir> {
+    let mut dir = Dir::open(&create.anchor)?;
+    for (depth, name) in create.components.iter().enumerate() {
+        if let Version::V2 { controllers, first } = &create.version
+            && depth >= *first
+        {
+            enable_missing(&dir, controllers)?;
+        }
+        let name = c_name(name)?;
+        let new = dir.mkdir(&name)?;
+        let below = dir.below(&name)?;
+        if matches!(create.version, Version::V1 { cpuset: true }) {
+            inherit(&dir, &below)?;
+        }
+        if !new && depth + 1 == create.components.len() {
+            let processes = below.processes()?;
+            if !processes.is_empty() {
+                return Err(Error::Busy {
+                    path: below.path().to_owned(),
+                    processes,
+                });
+            }
+        }
+        dir = below;
+    }
+    Ok(dir)
+}
+
+fn c_name(name: &str) -> sys::Result<CString> {
+    CString::new(name).map_err(|_| sys::Error::new(format!("mkdir({name:?})"), Errno::INVAL))
+}
+
+fn enable_missing(dir: &Dir, controllers: &[String]) -> sys::Result<()> {
+    if controllers.is_empty() {
+        return Ok(());
+    }
+    let enabled = dir.read("cgroup.subtree_control")?;
+    let enabled: Vec<&str> = enabled.split_whitespace().collect();
+    let missing: Vec<&String> = controllers
+        .iter()
+        .filter(|name| !enabled.contains(&name.as_str()))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    dir.write("cgroup.subtree_control", &enable(&missing))
+}
+
+fn inherit(above: &Dir, below: &Dir) -> sys::Result<()> {
+    for file in CPUSET {
+        if below.read(file)?.trim().is_empty() {
+            below.write(file, above.read(file)?.trim())?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_limit(limit: &Limit, dir: &Dir) -> Result<()> {
+    let read = dir
+        .write_and_read(&limit.file, &limit.value)
+        .map_err(|source| Error::Limit {
+            what: limit.what,
+            source,
+        })?;
+    if limit
+        .check
+        .holds(&limit.value, &read, rustix::param::page_size() as u64)
+    {
+        return Ok(());
+    }
+    Err(Error::NotInForce {
+        what: limit.what.to_owned(),
+        path: limit.path(),
+        asked: limit.value.clone(),
+        read: read.trim().to_owned(),
+    })
+}
+
+fn apply_devices(list: &DeviceList, dir: &Dir) -> Result<()> {
+    let writes: Vec<(&str, String)> = list.writes().collect();
+    for group in writes.chunk_by(|a, b| a.0 == b.0) {
+        dir.write_each(group[0].0, group.iter().map(|(_, line)| line.as_str()))?;
+    }
+    let read = dir.read("devices.list")?;
+    let (mut asked, mut have) = (list.lines(), read.lines().map(str::to_owned).collect::<Vec<_>>());
+    asked.sort_unstable();
+    have.sort_unstable();
+    if asked == have {
+        return Ok(());
+    }
+    let path = format!("{}/devices.list", list.dir);
+    Err(Error::NotInForce {
+        what: "devices".into(),
+        path,
+        asked: asked.join("; "),
+        read: have.join("; "),
+    })
+}
+
+fn apply_filter(filter: &DeviceFilter, dir: &Dir) -> Result<()> {
+    use std::os::fd::AsFd;
+    let insn = |insn: &plan::cgroup::Insn| Insn::new(insn.code, insn.dst, insn.src, insn.off, insn.imm);
+    let program: Vec<Insn> = filter.program.iter().map(insn).collect();
+    Ok(sys::bpf::attach_device_filter(dir.as_fd(), &program)?)
+}
+
+/// A process in the kernel, in a disk's wait for example, dies late.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Also from another process, later; also when the step was never or half done.
+#[must_use]
+pub fn undo(undo: &Undo) -> Vec<Error> {
+    let Undo::Remove { dir, keep } = undo;
+    let deadline = Instant::now() + PATIENCE;
+    let mut errors = Vec::new();
+    let mut path = dir.as_str();
+    while path.len() > keep.len() {
+        let Some((above, name)) = path.rsplit_once('/') else {
+            break;
+        };
+        let parent = Dir::open(if above.is_empty() { "/" } else { above });
+        let done = match (parent, c_name(name)) {
+            (Ok(parent), Ok(name)) if path == dir => remove(&parent, &name, deadline),
+            (Ok(parent), Ok(name)) => remove_if_empty(&parent, &name),
+            (Err(error), _) if gone(&error) => Ok(()),
+            (Err(error), _) | (_, Err(error)) => Err(error.into()),
+        };
+        errors.extend(done.err());
+        path = above;
+    }
+    errors
+}
+
+/// A shared directory: others may be in it, or may have removed it.
+fn remove_if_empty(parent: &Dir, name: &CString) -> Result<()> {
+    match parent.rmdir(name) {
+        Err(error) if !gone(&error) && !matches!(error.errno, Errno::BUSY | Errno::NOTEMPTY) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn remove(parent: &Dir, name: &CString, deadline: Instant) -> Result<()> {
+    let mut pause = Duration::from_micros(50);
+    loop {
+        match parent.rmdir(name) {
+            Ok(()) => return Ok(()),
+            Err(error) if gone(&error) => return Ok(()),
+            Err(error) if !matches!(error.errno, Errno::BUSY | Errno::NOTEMPTY) => return Err(error.into()),
+            Err(_) => {}
+        }
+        let dir = match parent.below(name) {
+            Err(error) if gone(&error) => return Ok(()),
+            dir => dir?,
+        };
+        kill_once(&dir)?;
+        for child in dir.children()? {
+            remove(&dir, &child, deadline)?;
+        }
+        if Instant::now() > deadline {
+            return Err(Error::Busy {
+                path: dir.path().to_owned(),
+                processes: dir.processes()?,
+            });
+        }
+        // A killed process leaves its cgroup only when it is off the CPU.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// SIGKILL to all in the tree. Without cgroup.kill (Linux 5.14, v2) a fork may escape, except from a frozen cgroup.
+fn kill_once(top: &Dir) -> sys::Result<()> {
+    match top.write("cgroup.kill", "1") {
+        Err(error) if error.errno == Errno::NOENT => {}
+        done => return ignore_gone(done),
+    }
+    let freezer = top.has("freezer.state");
+    if freezer {
+        ignore_gone(top.write("freezer.state", "FROZEN"))?;
+    }
+    let killed = for_each(top, &mut |dir| dir.kill_once().map(|_| ()));
+    if freezer {
+        // Only a thawed process can die.
+        ignore_gone(top.write("freezer.state", "THAWED"))?;
+    }
+    killed
+}
+
+fn ignore_gone(done: sys::Result<()>) -> sys::Result<()> {
+    done.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })
+}
+
+/// The whole tree, the top first. What is removed meanwhile is passed over.
+fn for_each(dir: &Dir, act: &mut impl FnMut(&Dir) -> sys::Result<()>) -> sys::Result<()> {
+    ignore_gone(act(dir))?;
+    for child in dir
+        .children()
+        .or_else(|error| if gone(&error) { Ok(Vec::new()) } else { Err(error) })?
+    {
+        match dir.below(&child) {
+            Ok(below) => for_each(&below, act)?,
+            Err(error) if gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Kills all processes of the container, and does not wait for their end.
+///
+/// # Errors
+/// A call that failed. No cgroup, or one that is gone, is no error.
+pub fn kill(cgroup: &Cgroup) -> Result<()> {
+    with_all(cgroup, kill_once)
+}
+
+/// The container's processes, those of cgroups below it too, by their numbers in our pid namespace.
+///
+/// # Errors
+/// A call that failed.
+pub fn processes(cgroup: &Cgroup) -> Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    with_all(cgroup, |top| {
+        for_each(top, &mut |dir| {
+            pids.extend(dir.processes()?);
+            Ok(())
+        })
+    })?;
+    Ok(pids)
+}
+
+fn with_all(cgroup: &Cgroup, act: impl FnOnce(&Dir) -> sys::Result<()>) -> Result<()> {
+    let Some(path) = cgroup.all() else { return Ok(()) };
+    match Dir::open(path) {
+        Ok(dir) => Ok(act(&dir)?),
+        Err(error) if gone(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Stops or continues all processes of the container; returns when they are.
+///
+/// # Errors
+/// A call that failed; `EOPNOTSUPP` without a v2 tree and without a v1 freezer; `EBUSY` if some don't stop within ten
+/// seconds: they are continued then.
+pub fn freeze(cgroup: &Cgroup, frozen: bool) -> Result<()> {
+    let (path, file, words, state) = if let Some(path) = &cgroup.v2 {
+        (path.as_str(), "cgroup.freeze", ["0", "1"], "cgroup.events")
+    } else if let Some(path) = cgroup.v1("freezer") {
+        (path, "freezer.state", ["THAWED", "FROZEN"], "freezer.state")
+    } else {
+        return Err(sys::Error::new("freeze(no cgroup)", Errno::OPNOTSUPP).into());
+    };
+    let dir = Dir::open(path)?;
+    let word = words[usize::from(frozen)];
+    dir.write(file, word)?;
+    let asked = if file == state {
+        word.to_owned()
+    } else {
+        format!("frozen {word}")
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !dir.read(state)?.lines().any(|line| line == asked) {
+        if Instant::now() > deadline {
+            dir.write(file, words[0])?;
+            return Err(sys::Error::new(format!("freeze({path:?})"), Errno::BUSY).into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// How many of the container's processes the kernel killed for want of memory. To be read before the cgroup is removed;
+/// 0 without a memory controller.
+///
+/// # Errors
+/// A call that failed.
+pub fn oom_kills(cgroup: &Cgroup) -> Result<u64> {
+    if let Some(path) = cgroup.v2("memory") {
+        // Counts the whole tree.
+        return Ok(field(&Dir::open(path)?.read("memory.events")?, "oom_kill"));
+    }
+    let mut kills = 0;
+    if let Some(path) = cgroup.v1("memory") {
+        for_each(&Dir::open(path)?, &mut |dir| {
+            kills += field(&dir.read("memory.oom_control")?, "oom_kill");
+            Ok(())
+        })?;
+    }
+    Ok(kills)
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+    text.lines().find_map(value).unwrap_or(0)
+}
+
+/// Bytes; `None` where the kernel doesn't say (no memory controller; the peak on v2 before Linux 5.19).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    pub current: Option<u64>,
+    pub peak: Option<u64>,
+    /// `None` too if there is none.
+    pub limit: Option<u64>,
+}
+
+/// # Errors
+/// A call that failed.
+pub fn memory(cgroup: &Cgroup) -> Result<Memory> {
+    let (path, files) = if let Some(path) = cgroup.v2("memory") {
+        (path, ["memory.current", "memory.peak", "memory.max"])
+    } else if let Some(path) = cgroup.v1("memory") {
+        (
+            path,
+            [
+                "memory.usage_in_bytes",
+                "memory.max_usage_in_bytes",
+                "memory.limit_in_bytes",
+            ],
+        )
+    } else {
+        return Ok(Memory::default());
+    };
+    let dir = Dir::open(path)?;
+    let read = |file| match dir.read(file) {
+        Ok(text) => Ok(text.trim().parse().ok()),
+        Err(error) if error.errno == Errno::NOENT => Ok(None),
+        Err(error) => Err(error),
+    };
+    // v1 says "none" with the greatest number of pages.
+    let limit: Option<u64> = read(files[2])?.filter(|limit| *limit < 1 << 62);
+    Ok(Memory {
+        current: read(files[0])?,
+        peak: read(files[1])?,
+        limit,
+    })
+}

@@ -1,1 +1,326 @@
-//! The cgroup layout.
+//! The cgroup layout: which hierarchies are mounted where, and what this process may do in each.
+//!
+//! Invariant: reads only. A hierarchy that is not mounted, or hidden under another mount, is left out.
+
+use plan::cgroup::{CgroupPath, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified, names};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use sys::Result;
+use sys::cgroup::Dir;
+
+/// For a container at `path`. `block_io`: it has limits on disks, so the host's disks are looked at too.
+///
+/// # Errors
+/// /proc/self/mountinfo or /proc/self/cgroup can't be read.
+pub fn observe(path: &CgroupPath, block_io: bool) -> Result<Layout> {
+    let mounts = mounts(&read("/proc/self/mountinfo")?);
+    let mut layout = Layout {
+        path: path.clone(),
+        v1: Vec::new(),
+        v2: None,
+        cpus: IdSet::default(),
+        mems: IdSet::default(),
+        features: Features::default(),
+        disks: block_io.then(disks),
+    };
+    for membership in memberships(&read("/proc/self/cgroup")?) {
+        // The last one mounted hides those before it at the same place.
+        let Some(place) = mounts.iter().rev().find_map(|mount| Place::find(mount, &membership)) else {
+            continue;
+        };
+        if membership.controllers.is_empty() {
+            layout.features.io_cost = place.root.has("io.cost.model");
+            layout.v2 = Some(unified(&place, path));
+        } else {
+            note_features(&place.root, &mut layout.features);
+            let target = target(&place, &place.anchor(path, false), path);
+            layout.v1.push(Hierarchy {
+                controllers: membership.controllers,
+                mount: place.mount,
+                target,
+            });
+        }
+    }
+    layout.cpus = allowed(&layout, ["cpuset.effective_cpus", "cpuset.cpus.effective"], "cpu");
+    layout.mems = allowed(&layout, ["cpuset.effective_mems", "cpuset.mems.effective"], "node");
+    Ok(layout)
+}
+
+fn read(path: &str) -> Result<String> {
+    std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .map_err(sys::Error::of_io(|| format!("read({path:?})")))
+}
+
+/// A mounted cgroup filesystem (proc_pid_mountinfo(5)).
+struct Mount {
+    /// The directory of the hierarchy that is mounted.
+    root: String,
+    point: String,
+    /// v1: its controllers or name, among other words; `None`: v2.
+    options: Option<Vec<String>>,
+}
+
+fn mounts(mountinfo: &str) -> Vec<Mount> {
+    mountinfo.lines().filter_map(mount).collect()
+}
+
+fn mount(line: &str) -> Option<Mount> {
+    let (left, right) = line.split_once(" - ")?;
+    let (left, right): (Vec<&str>, Vec<&str>) = (left.split(' ').collect(), right.split(' ').collect());
+    let options = match *right.first()? {
+        "cgroup2" => None,
+        "cgroup" => Some(right.get(2)?.split(',').map(str::to_owned).collect()),
+        _ => return None,
+    };
+    Some(Mount {
+        root: unescape(left.get(3)?),
+        point: unescape(left.get(4)?),
+        options,
+    })
+}
+
+/// `\040` is a space, and so on.
+fn unescape(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let code = rest
+            .get(at + 1..at + 4)
+            .and_then(|octal| u8::from_str_radix(octal, 8).ok());
+        out.push(code.map_or('\\', char::from));
+        rest = &rest[at + if code.is_some() { 4 } else { 1 }..];
+    }
+    out + rest
+}
+
+/// One line of /proc/self/cgroup (cgroups(7)); no controllers: the v2 tree.
+struct Membership {
+    controllers: Vec<String>,
+    path: String,
+}
+
+fn memberships(text: &str) -> Vec<Membership> {
+    let line = |line: &str| {
+        let mut words = line.splitn(3, ':').skip(1);
+        let names = words.next()?.split(',').filter(|name| !name.is_empty());
+        Some(Membership {
+            controllers: names.map(str::to_owned).collect(),
+            path: words.next()?.to_owned(),
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// A hierarchy as this process reaches it.
+struct Place {
+    mount: String,
+    root: Dir,
+    /// Our own directory below the mount; `None` if it is out of sight, above a namespace's or a bind mount's root.
+    own: Option<Vec<String>>,
+}
+
+impl Place {
+    fn find(mount: &Mount, membership: &Membership) -> Option<Self> {
+        match &mount.options {
+            Some(_) if membership.controllers.is_empty() => return None,
+            Some(options) if !membership.controllers.iter().all(|name| options.contains(name)) => return None,
+            None if !membership.controllers.is_empty() => return None,
+            _ => {}
+        }
+        let root = Dir::open(&mount.point).ok().filter(|root| root.has("cgroup.procs"))?;
+        let below = membership.path.strip_prefix(mount.root.trim_end_matches('/'));
+        let own = below.filter(|below| below.is_empty() || below.starts_with('/'));
+        let own: Option<Vec<String>> = own.map(|path| {
+            path.split('/')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect()
+        });
+        let own = own.filter(|own| !own.iter().any(|name| name == ".."));
+        Some(Self {
+            mount: mount.point.clone(),
+            root,
+            own,
+        })
+    }
+
+    /// The components of the directory under which the container's path hangs.
+    fn anchor(&self, path: &CgroupPath, v2: bool) -> Vec<String> {
+        let mut own = self.own.clone().unwrap_or_default();
+        if path.is_absolute() {
+            own.clear();
+        } else if v2 {
+            // Beside us: a cgroup that holds processes can have no children with controllers.
+            own.pop();
+        }
+        own
+    }
+
+    fn path(&self, components: &[String]) -> String {
+        std::iter::once(self.mount.trim_end_matches('/'))
+            .chain(components.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+}
+
+/// The directories of `components` under `from` that exist, `from` first.
+fn walk(from: Dir, components: &[String]) -> Vec<Dir> {
+    let mut dirs = vec![from];
+    for name in components {
+        let below = CString::new(name.as_str()).ok().zip(dirs.last());
+        match below.map(|(name, dir)| dir.below(&name)) {
+            Some(Ok(dir)) => dirs.push(dir),
+            _ => break,
+        }
+    }
+    dirs
+}
+
+fn target(place: &Place, anchor: &[String], path: &CgroupPath) -> Target {
+    let anchor = place.path(anchor);
+    match Dir::open(&anchor) {
+        Ok(dir) => describe(&walk(dir, path.components()), anchor, path),
+        Err(_) => Target {
+            anchor,
+            ..Target::default()
+        },
+    }
+}
+
+fn describe(dirs: &[Dir], anchor: String, path: &CgroupPath) -> Target {
+    let present = dirs.len() - 1;
+    let exists = present == path.components().len();
+    let used = |dir: &Dir| {
+        dir.processes().is_ok_and(|pids| !pids.is_empty()) || dir.children().is_ok_and(|names| !names.is_empty())
+    };
+    Target {
+        anchor,
+        present,
+        writable: dirs.last().is_some_and(|dir| dir.may_write(".")),
+        taken: exists && dirs.last().is_some_and(used),
+    }
+}
+
+fn unified(place: &Place, path: &CgroupPath) -> Unified {
+    let components = place.anchor(path, true);
+    let anchor = place.path(&components);
+    let mut tree = Unified {
+        mount: place.mount.clone(),
+        target: Target::default(),
+        levels: Vec::new(),
+    };
+    let Ok(top) = Dir::open(&anchor) else {
+        tree.target.anchor = anchor;
+        return tree;
+    };
+    let dirs = walk(top, path.components());
+    tree.target = describe(&dirs, anchor, path);
+    tree.target.writable &= may_enter(place, &components, path);
+    tree.levels = dirs.iter().take(path.components().len()).map(level).collect();
+    tree
+}
+
+/// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
+/// so must who clones into a cgroup.
+fn may_enter(place: &Place, anchor: &[String], path: &CgroupPath) -> bool {
+    let Some(own) = &place.own else { return true };
+    let target = anchor.iter().chain(path.components());
+    let common = own.iter().zip(target).take_while(|(own, target)| own == target).count();
+    Dir::open(&place.path(&own[..common])).is_ok_and(|dir| dir.may_write("cgroup.procs"))
+}
+
+fn level(dir: &Dir) -> Level {
+    let list = |file| dir.read(file).map_or_else(|_| BTreeSet::new(), |list| names(&list));
+    Level {
+        controllers: list("cgroup.controllers"),
+        enabled: list("cgroup.subtree_control"),
+        delegated: dir.may_write("cgroup.subtree_control"),
+        // Only the real root lacks cgroup.type. A process of another pid namespace is listed as 0.
+        occupied: dir.has("cgroup.type") && dir.read("cgroup.procs").is_ok_and(|list| !list.is_empty()),
+    }
+}
+
+fn note_features(root: &Dir, features: &mut Features) {
+    features.memsw |= root.has("memory.memsw.limit_in_bytes");
+    features.cfs_quota |= root.has("cpu.cfs_quota_us");
+    features.cfs_burst |= root.has("cpu.cfs_burst_us");
+    features.throttle |= root.has("blkio.throttle.read_bps_device");
+    // The root has bfq's statistics, but no weight.
+    features.blkio_bfq |= root.has("blkio.bfq.io_serviced") || root.has("blkio.bfq.weight");
+    features.blkio_weight |= root.has("blkio.weight");
+}
+
+/// CPUs or memory nodes in force above the container: `files` are v1's and v2's.
+fn allowed(layout: &Layout, files: [&str; 2], class: &str) -> IdSet {
+    let v1 = layout
+        .v1("cpuset")
+        .map(|hierarchy| (&hierarchy.target.anchor, files[0]));
+    let v2 = layout.v2.as_ref().map(|tree| (&tree.target.anchor, files[1]));
+    let in_cpuset = v1.or(v2).and_then(|(dir, file)| Dir::open(dir).ok()?.read(file).ok());
+    let online = || read(&format!("/sys/devices/system/{class}/online")).ok();
+    let list = in_cpuset.or_else(online).unwrap_or_else(|| "0".to_owned());
+    IdSet::parse(&list).unwrap_or_default()
+}
+
+fn disks() -> Vec<Disk> {
+    let Ok(entries) = std::fs::read_dir("/sys/block") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| disk(&entry.file_name().to_string_lossy()))
+        .collect()
+}
+
+fn disk(name: &str) -> Option<Disk> {
+    let dir = format!("/sys/block/{name}");
+    let (major, minor) = number(&dir)?;
+    let below = std::fs::read_dir(&dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let partitions = below.filter(|path| path.join("partition").exists());
+    Some(Disk {
+        major,
+        minor,
+        name: name.to_owned(),
+        schedulers: read(&format!("{dir}/queue/scheduler"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+        partitions: partitions.filter_map(|path| number(path.to_str()?)).collect(),
+    })
+}
+
+fn number(dir: &str) -> Option<(i64, i64)> {
+    let text = read(&format!("{dir}/dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_lines() {
+        let mount =
+            mount(r"35 31 0:31 /a /sys/fs/my\040cg rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct").unwrap();
+        assert_eq!((mount.root.as_str(), mount.point.as_str()), ("/a", "/sys/fs/my cg"));
+        assert_eq!(mount.options.unwrap(), ["rw", "cpu", "cpuacct"]);
+        assert!(mounts("22 27 0:21 / /proc rw,relatime - proc proc rw").is_empty());
+        assert_eq!(unescape(r"a\134b\"), r"a\b\");
+    }
+
+    #[test]
+    fn membership_lines() {
+        let lines = memberships("9:name=systemd:/x\n1:cpu,cpuacct:/a:b\n0::/\n");
+        assert_eq!(lines[0].controllers, ["name=systemd"]);
+        assert_eq!((lines[1].controllers.len(), lines[1].path.as_str()), (2, "/a:b"));
+        assert!(lines[2].controllers.is_empty());
+    }
+}
