@@ -70,28 +70,26 @@ pub fn pids(text: &str) -> Result<Bound<u64>, Invalid> {
     }
 }
 
-/// `--cpu-quota`, in microseconds.
+/// `--cpu-quota`, in microseconds; 0 is docker's "not given".
 ///
 /// # Errors
-/// [`Invalid`] for what is neither -1, 0 (not given) nor at least 1000.
-pub fn quota(text: &str) -> Result<Option<Bound<u64>>, Invalid> {
+/// [`Invalid`] for what is neither -1, 0 nor at least 1000.
+pub fn quota(text: &str) -> Result<Bound<u64>, Invalid> {
     match (text, text::number::<u64>(text)) {
-        ("-1", _) => Ok(Some(Bound::Unlimited)),
-        (_, Some(0)) => Ok(None),
-        // 2^44 - 1, kernel/sched/core.c max_cfs_runtime, in microseconds.
-        (_, Some(quota @ 1000..=17_592_186_044)) => Ok(Some(Bound::At(quota))),
+        ("-1", _) => Ok(Bound::Unlimited),
+        // The kernel takes less than 2^44 (MAX_BW, kernel/sched/sched.h).
+        (_, Some(quota @ (0 | 1000..=17_592_186_044_415))) => Ok(Bound::At(quota)),
         _ => Err(Invalid::new("not a quota in microseconds").hint("1000 or more, or -1 for no quota")),
     }
 }
 
-/// A number in a range; 0 is "not given", as in docker.
+/// A number from `min` to `max`, or 0, docker's "not given".
 ///
 /// # Errors
 /// [`Invalid`] for what is no number or out of the range.
-pub fn ranged(text: &str, min: u64, max: u64) -> Result<Option<u64>, Invalid> {
+pub fn ranged(text: &str, min: u64, max: u64) -> Result<u64, Invalid> {
     match text::number::<u64>(text) {
-        Some(0) => Ok(None),
-        Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
+        Some(number) if number == 0 || (min..=max).contains(&number) => Ok(number),
         _ => Err(Invalid::new(format!("{text:?} is not from {min} to {max}"))),
     }
 }
@@ -177,15 +175,12 @@ mod tests {
         assert_eq!(pids("many").unwrap_err().why, "not a number of processes");
         assert_eq!(
             (quota("-1"), quota("0"), quota("50000")),
-            (Ok(Some(Bound::Unlimited)), Ok(None), Ok(Some(Bound::At(50000))))
+            (Ok(Bound::Unlimited), Ok(Bound::At(0)), Ok(Bound::At(50000)))
         );
-        for text in ["", "999", "x", "-2", "17592186045"] {
+        for text in ["", "999", "x", "-2", "17592186044416"] {
             assert_eq!(quota(text).unwrap_err().why, "not a quota in microseconds");
         }
-        assert_eq!(
-            (ranged("0", 10, 1000), ranged("10", 10, 1000)),
-            (Ok(None), Ok(Some(10)))
-        );
+        assert_eq!((ranged("0", 10, 1000), ranged("10", 10, 1000)), (Ok(0), Ok(10)));
         assert_eq!(ranged("9", 10, 1000).unwrap_err().why, "\"9\" is not from 10 to 1000");
     }
 
