@@ -57,10 +57,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Call, Failure> {
         Some(first) if first.as_encoded_bytes().starts_with(b"-") => match globals::leading(words)? {
             globals::Leading::Globals(globals, words) => (*globals, words),
             globals::Leading::Verb(verb) => {
-                return Ok(Call {
-                    globals: Globals::default(),
-                    verb: *verb,
-                });
+                return Ok(Call { globals: Globals::default(), verb: *verb });
             }
         },
         _ => (Globals::default(), words),

@@ -36,10 +36,7 @@ impl Ui {
     #[must_use]
     pub fn new(level: Level, quiet: bool) -> Self {
         let level = if quiet { level.min(Level::Warning) } else { level };
-        Self {
-            level,
-            colour: colour(),
-        }
+        Self { level, colour: colour() }
     }
 
     /// Before the arguments are known.
@@ -72,11 +69,7 @@ impl Ui {
     fn line(&self, level: Level, word: &str, style: &str, message: &str) {
         if self.level >= level {
             let space = if word.is_empty() { "" } else { " " };
-            write_error(&format!(
-                "{}{space}{}\n",
-                styled(word, style, self.colour),
-                clean(message)
-            ));
+            write_error(&format!("{}{space}{}\n", styled(word, style, self.colour), clean(message)));
         }
     }
 }
@@ -93,11 +86,7 @@ fn colour() -> bool {
 }
 
 fn styled<'a>(word: &'a str, style: &str, colour: bool) -> Cow<'a, str> {
-    if colour && !word.is_empty() {
-        format!("{style}{word}\x1b[0m").into()
-    } else {
-        word.into()
-    }
+    if colour && !word.is_empty() { format!("{style}{word}\x1b[0m").into() } else { word.into() }
 }
 
 /// Escapes what a terminal would obey; newlines stay.
@@ -106,15 +95,7 @@ fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(obeyed) {
         return text.into();
     }
-    text.chars()
-        .map(|c| {
-            if obeyed(c) {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
+    text.chars().map(|c| if obeyed(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// A standard error that cannot be written to leaves nobody to tell.

@@ -49,11 +49,7 @@ impl<T: FromStr<Err = Invalid>> FromStr for Bound<T> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text == "-1" {
-            Ok(Self::Unlimited)
-        } else {
-            text.parse().map(Self::At)
-        }
+        if text == "-1" { Ok(Self::Unlimited) } else { text.parse().map(Self::At) }
     }
 }
 
@@ -64,9 +60,9 @@ impl<T: FromStr<Err = Invalid>> FromStr for Bound<T> {
 pub fn pids(text: &str) -> Result<Bound<u64>, Invalid> {
     match text {
         "-1" | "0" => Ok(Bound::Unlimited),
-        _ => text::number(text)
-            .map(Bound::At)
-            .ok_or_else(|| Invalid::new("not a number of processes").hint("64, or -1")),
+        _ => {
+            text::number(text).map(Bound::At).ok_or_else(|| Invalid::new("not a number of processes").hint("64, or -1"))
+        }
     }
 }
 
@@ -136,11 +132,7 @@ impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (first, last)) in self.runs.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { "," })?;
-            if first == last {
-                write!(f, "{first}")?
-            } else {
-                write!(f, "{first}-{last}")?
-            }
+            if first == last { write!(f, "{first}")? } else { write!(f, "{first}-{last}")? }
         }
         Ok(())
     }
@@ -167,10 +159,7 @@ mod tests {
     fn reads_bounds() {
         assert_eq!("-1".parse(), Ok(Bound::<Size>::Unlimited));
         assert_eq!("1g".parse(), Ok(Bound::At(Size::from_bytes(1 << 30))));
-        assert_eq!(
-            "-2".parse::<Bound<Size>>().unwrap_err().why,
-            "a size cannot be negative"
-        );
+        assert_eq!("-2".parse::<Bound<Size>>().unwrap_err().why, "a size cannot be negative");
         assert_eq!((pids("0"), pids("64")), (Ok(Bound::Unlimited), Ok(Bound::At(64))));
         assert_eq!(pids("many").unwrap_err().why, "not a number of processes");
         assert_eq!(
@@ -186,23 +175,13 @@ mod tests {
 
     #[test]
     fn reads_lists() {
-        for (text, printed) in [
-            ("0", "0"),
-            ("0-3,5", "0-3,5"),
-            ("5,0-3", "0-3,5"),
-            ("0,1,2", "0-2"),
-            ("0-5,2-3,7", "0-5,7"),
-        ] {
+        for (text, printed) in
+            [("0", "0"), ("0-3,5", "0-3,5"), ("5,0-3", "0-3,5"), ("0,1,2", "0-2"), ("0-5,2-3,7", "0-5,7")]
+        {
             assert_eq!(text.parse::<Numbers>().unwrap().to_string(), printed);
         }
         for text in ["", ",", "a", "3-1", "-1", "0-", "0,,1", "70000", "1-2-3"] {
-            assert!(
-                text.parse::<Numbers>()
-                    .unwrap_err()
-                    .why
-                    .ends_with("is not a list of numbers"),
-                "{text}"
-            );
+            assert!(text.parse::<Numbers>().unwrap_err().why.ends_with("is not a list of numbers"), "{text}");
         }
     }
 

@@ -35,11 +35,7 @@ pub enum CgroupManager {
 impl Globals {
     #[must_use]
     pub fn level(&self) -> Level {
-        if self.debug {
-            Level::Debug
-        } else {
-            self.log_level.unwrap_or(Level::Info)
-        }
+        if self.debug { Level::Debug } else { self.log_level.unwrap_or(Level::Info) }
     }
 }
 
@@ -78,9 +74,7 @@ struct Top {
 pub fn leading(words: Vec<OsString>) -> Result<Leading, Failure> {
     let command = tree::leaf::<Top>("sampan", false);
     let failed = |error: clap::Error| usage::failure(&error, "sampan").code(1);
-    let matches = command
-        .try_get_matches_from(std::iter::once("sampan".into()).chain(words))
-        .map_err(failed)?;
+    let matches = command.try_get_matches_from(std::iter::once("sampan".into()).chain(words)).map_err(failed)?;
     let top = Top::from_arg_matches(&matches).map_err(failed)?;
     Ok(if top.flags.version {
         Leading::Verb(Box::new(Verb::Version(list::Version::default())))

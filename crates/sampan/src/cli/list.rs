@@ -181,8 +181,7 @@ pub struct Completion {
 }
 
 fn shell(text: &str) -> Result<Shell, Invalid> {
-    text.parse()
-        .map_err(|_| Invalid::new("unknown shell").hint("one of bash, elvish, fish, powershell, zsh"))
+    text.parse().map_err(|_| Invalid::new("unknown shell").hint("one of bash, elvish, fish, powershell, zsh"))
 }
 
 impl Leaf for Completion {

@@ -31,11 +31,7 @@ struct Entry {
 }
 
 const fn entry<L: Leaf>() -> Entry {
-    Entry {
-        names: L::NAMES,
-        command: described::<L>,
-        parse: parse::<L>,
-    }
+    Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
 static ENTRIES: [Entry; 9] = [
@@ -65,11 +61,7 @@ pub fn verb(mut words: Vec<OsString>) -> Result<Verb, Failure> {
     let Some((entry, length)) = find(&words) else {
         return unknown(words);
     };
-    let rest = if helps {
-        vec!["--help".into()]
-    } else {
-        words.split_off(length)
-    };
+    let rest = if helps { vec!["--help".into()] } else { words.split_off(length) };
     (entry.parse)(rest)
 }
 
@@ -92,10 +84,7 @@ fn unknown(words: Vec<OsString>) -> Result<Verb, Failure> {
 }
 
 fn shows_help(error: &clap::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    )
+    matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)
 }
 
 fn parse<L: Leaf>(words: Vec<OsString>) -> Result<Verb, Failure> {
@@ -127,11 +116,7 @@ pub fn leaf<A: Args>(name: &'static str, short_help: bool) -> Command {
 
 fn plain<A: Args>(name: &'static str, short_help: bool) -> Command {
     let command = A::augment_args(Command::new(name).disable_help_flag(true).disable_version_flag(true));
-    if command.get_arguments().any(|arg| arg.get_id() == "help") {
-        command
-    } else {
-        command.arg(help_flag(short_help))
-    }
+    if command.get_arguments().any(|arg| arg.get_id() == "help") { command } else { command.arg(help_flag(short_help)) }
 }
 
 fn help_flag(short: bool) -> Arg {
@@ -145,11 +130,7 @@ fn habits(arg: Arg) -> Arg {
         ArgAction::SetTrue => {
             let switch = arg.action(ArgAction::Set).num_args(0..=1).require_equals(true);
             let switch = switch.default_missing_value("true").value_parser(boolean);
-            if switch.get_default_values().is_empty() {
-                switch.default_value("false")
-            } else {
-                switch
-            }
+            if switch.get_default_values().is_empty() { switch.default_value("false") } else { switch }
         }
         ArgAction::Set | ArgAction::Append => arg.allow_hyphen_values(true),
         _ => arg,
@@ -167,21 +148,12 @@ fn boolean(text: &str) -> Result<bool, Invalid> {
 
 /// All verbs. A verb's second name in the same group is taken, not shown.
 pub fn tree() -> Command {
-    let mut root = super::globals::root("sampan")
-        .about("Containers without a daemon")
-        .subcommand_required(true);
-    let mut groups: Vec<Command> = [
-        ("container", "Containers"),
-        ("image", "Images"),
-        ("system", "This machine"),
-    ]
-    .map(|(name, about)| {
-        Command::new(name)
-            .about(about)
-            .subcommand_required(true)
-            .arg_required_else_help(true)
-    })
-    .into();
+    let mut root = plain::<Flags>("sampan", true).about("Containers without a daemon").subcommand_required(true);
+    let mut groups: Vec<Command> = [("container", "Containers"), ("image", "Images"), ("system", "This machine")]
+        .map(|(name, about)| {
+            Command::new(name).about(about).arg(help_flag(true)).subcommand_required(true).arg_required_else_help(true)
+        })
+        .into();
     for entry in &ENTRIES {
         let mut shown = Vec::new();
         for name in entry.names {
@@ -198,8 +170,5 @@ pub fn tree() -> Command {
 }
 
 pub fn help() -> String {
-    tree()
-        .override_usage("sampan [OPTIONS] COMMAND [ARG...]")
-        .render_help()
-        .to_string()
+    tree().override_usage("sampan [OPTIONS] COMMAND [ARG...]").render_help().to_string()
 }

@@ -17,9 +17,7 @@ pub fn failure(error: &Error, call: &str) -> Failure {
             if !flag.starts_with('-') {
                 return Failure::new(format!("unexpected argument {flag:?}")).hint(see);
             }
-            let hint = absent(flag)
-                .map(str::to_owned)
-                .or_else(|| near(error, ContextKind::SuggestedArg));
+            let hint = absent(flag).map(str::to_owned).or_else(|| near(error, ContextKind::SuggestedArg));
             Failure::new(format!("unknown flag {flag}")).hint(hint.unwrap_or(see))
         }
         ErrorKind::InvalidSubcommand => {
@@ -31,19 +29,15 @@ pub fn failure(error: &Error, call: &str) -> Failure {
             let what = format!("invalid value {value:?} for {}", flag(&argument));
             match error.source().and_then(|source| source.downcast_ref::<Invalid>()) {
                 Some(invalid) => Failure::invalid(what, invalid.clone()),
-                None => error
-                    .source()
-                    .map_or_else(|| Failure::new(&what), |source| Failure::new(&what).cause(source)),
+                None => error.source().map_or_else(|| Failure::new(&what), |source| Failure::new(&what).cause(source)),
             }
         }
         ErrorKind::InvalidValue if value.is_empty() => {
             Failure::new(format!("{} needs a value", flag(&argument))).hint(see)
         }
-        ErrorKind::MissingRequiredArgument => Failure::new(format!(
-            "missing {}",
-            argument.trim_start_matches('<').replace(['<', '>'], "")
-        ))
-        .hint(see),
+        ErrorKind::MissingRequiredArgument => {
+            Failure::new(format!("missing {}", argument.trim_start_matches('<').replace(['<', '>'], ""))).hint(see)
+        }
         ErrorKind::InvalidUtf8 => Failure::new("an argument is not UTF-8").hint("a container's configuration is JSON"),
         _ => {
             let text = error.to_string();

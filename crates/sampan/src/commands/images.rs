@@ -25,11 +25,7 @@ impl Row {
         [
             named(&self.repository),
             named(&self.tag),
-            if whole {
-                self.id.clone()
-            } else {
-                hex.chars().take(12).collect()
-            },
+            if whole { self.id.clone() } else { hex.chars().take(12).collect() },
             self.age.map_or("N/A".into(), ago),
             decimal(self.size, 3),
         ]
@@ -87,23 +83,10 @@ busybox      <none>    0123456789ab   3 days ago   4.26MB
 ";
         assert_eq!(text(&arguments, &[row.clone()]), table);
         assert_eq!(
-            text(
-                &ImageList {
-                    quiet: true,
-                    no_trunc: true,
-                    ..arguments.clone()
-                },
-                &[row.clone()]
-            ),
+            text(&ImageList { quiet: true, no_trunc: true, ..arguments.clone() }, &[row.clone()]),
             format!("{}\n", row.id)
         );
-        let json = text(
-            &ImageList {
-                format: Format::Json,
-                ..arguments
-            },
-            &[row],
-        );
+        let json = text(&ImageList { format: Format::Json, ..arguments }, &[row]);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&value["Digest"], &value["Size"]), (&"<none>".into(), &"4.26MB".into()));
     }

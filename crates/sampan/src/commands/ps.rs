@@ -21,16 +21,9 @@ pub struct Row {
 impl Row {
     fn cells(&self, whole: bool) -> [String; 7] {
         [
-            if whole {
-                self.id.clone()
-            } else {
-                self.id.chars().take(12).collect()
-            },
+            if whole { self.id.clone() } else { self.id.chars().take(12).collect() },
             self.image.clone(),
-            format!(
-                "\"{}\"",
-                cut(&self.command.join(" "), if whole { usize::MAX } else { 18 })
-            ),
+            format!("\"{}\"", cut(&self.command.join(" "), if whole { usize::MAX } else { 18 })),
             ago(self.age),
             self.status.clone(),
             self.ports.clone(),
@@ -46,11 +39,7 @@ pub fn ago(seconds: u64) -> String {
 
 /// At most `width` characters, the last an ellipsis if something is missing.
 fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        text.into()
-    } else {
-        text.chars().take(width - 1).chain(['…']).collect()
-    }
+    if text.chars().count() <= width { text.into() } else { text.chars().take(width - 1).chain(['…']).collect() }
 }
 
 /// # Errors
@@ -66,18 +55,7 @@ fn text(arguments: &Ps, rows: &[Row]) -> String {
         return cells.iter().map(|[id, ..]| format!("{id}\n")).collect();
     }
     match arguments.format {
-        Format::Table => table(
-            [
-                "CONTAINER ID",
-                "IMAGE",
-                "COMMAND",
-                "CREATED",
-                "STATUS",
-                "PORTS",
-                "NAMES",
-            ],
-            &cells,
-        ),
+        Format::Table => table(["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], &cells),
         Format::Json => rows.iter().zip(&cells).map(|(row, cells)| object(row, cells)).collect(),
     }
 }
@@ -116,29 +94,10 @@ CONTAINER ID   IMAGE     COMMAND                CREATED         STATUS         P
 0123456789ab   busybox   \"sh -c sleep 10000…\"   3 minutes ago   Up 3 minutes   0.0.0.0:8080->80/tcp   web
 ";
         assert_eq!(text(&arguments, &[row()]), table);
-        assert_eq!(
-            text(
-                &Ps {
-                    quiet: true,
-                    ..arguments.clone()
-                },
-                &[row()]
-            ),
-            "0123456789ab\n"
-        );
-        let json = text(
-            &Ps {
-                format: Format::Json,
-                no_trunc: true,
-                ..arguments
-            },
-            &[row()],
-        );
+        assert_eq!(text(&Ps { quiet: true, ..arguments.clone() }, &[row()]), "0123456789ab\n");
+        let json = text(&Ps { format: Format::Json, no_trunc: true, ..arguments }, &[row()]);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            (&value["ID"], &value["State"]),
-            (&"0123456789abcdef".into(), &"running".into())
-        );
+        assert_eq!((&value["ID"], &value["State"]), (&"0123456789abcdef".into(), &"running".into()));
         assert_eq!(value["Command"], "\"sh -c sleep 100000000\"");
     }
 }

@@ -21,10 +21,7 @@ pub struct Failure {
 impl Failure {
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            ..Self::default()
-        }
+        Self { what: what.into(), ..Self::default() }
     }
 
     #[must_use]
@@ -48,12 +45,7 @@ impl Failure {
     /// `what`, and why a value that the user wrote is not valid.
     #[must_use]
     pub fn invalid(what: impl Into<String>, error: Invalid) -> Self {
-        Self {
-            what: what.into(),
-            causes: vec![error.why],
-            hint: error.hint,
-            ..Self::default()
-        }
+        Self { what: what.into(), causes: vec![error.why], hint: error.hint, ..Self::default() }
     }
 
     /// Newline at the end.
@@ -65,11 +57,7 @@ impl Failure {
         }
         for (word, lines) in [("step:", &self.step), ("hint:", &self.hint)] {
             for (index, line) in lines.iter().flat_map(|lines| lines.lines()).enumerate() {
-                let word = if index == 0 {
-                    styled(word, CYAN, colour)
-                } else {
-                    "     ".into()
-                };
+                let word = if index == 0 { styled(word, CYAN, colour) } else { "     ".into() };
                 let _ = writeln!(text, "{word} {}", clean(line));
             }
         }
@@ -79,12 +67,7 @@ impl Failure {
 
 impl From<Rejected> for Failure {
     fn from(rejected: Rejected) -> Self {
-        Self {
-            what: rejected.what,
-            causes: vec![rejected.why],
-            hint: rejected.hint,
-            ..Self::default()
-        }
+        Self { what: rejected.what, causes: vec![rejected.why], hint: rejected.hint, ..Self::default() }
     }
 }
 
@@ -94,19 +77,13 @@ mod tests {
 
     #[test]
     fn has_one_form() {
-        let mut failure = Failure::new("cannot start web")
-            .cause("cannot mount proc")
-            .cause("EPERM")
-            .hint("be root\nor");
+        let mut failure =
+            Failure::new("cannot start web").cause("cannot mount proc").cause("EPERM").hint("be root\nor");
         failure.step = Some("mount -t proc proc /proc".into());
         let text = "error: cannot start web\n  cannot mount proc\n  EPERM\nstep: mount -t proc proc /proc\n\
                     hint: be root\n      or\n";
         assert_eq!(failure.render(false), text);
-        assert!(
-            failure
-                .render(true)
-                .starts_with("\x1b[1;31merror:\x1b[0m cannot start web\n")
-        );
+        assert!(failure.render(true).starts_with("\x1b[1;31merror:\x1b[0m cannot start web\n"));
     }
 
     #[test]

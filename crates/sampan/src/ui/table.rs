@@ -4,13 +4,7 @@
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let header = header.map(str::to_owned);
     let lines = || std::iter::once(&header).chain(rows);
-    let width = |column: usize| {
-        lines()
-            .map(|line| line[column].chars().count() + 3)
-            .max()
-            .unwrap_or(0)
-            .max(10)
-    };
+    let width = |column: usize| lines().map(|line| line[column].chars().count() + 3).max().unwrap_or(0).max(10);
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
     for line in lines() {

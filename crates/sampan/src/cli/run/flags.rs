@@ -167,7 +167,7 @@ pub struct Files {
 #[command(next_help_heading = "Network")]
 pub struct Network {
     /// bridge, none, host, pasta, container:NAME, ns:PATH
-    #[arg(long, visible_alias = "net", value_name = "MODE")]
+    #[arg(long, alias = "net", value_name = "MODE")]
     pub network: Option<Mode>,
     /// Publish a port
     #[arg(long, short, value_name = "[[IP:]PORT:]PORT[/PROTO]")]
@@ -337,41 +337,27 @@ fn rootfs(text: &str) -> Result<(PathBuf, bool), Invalid> {
 }
 
 fn file(text: &str) -> Result<PathBuf, Invalid> {
-    if text.is_empty() {
-        Err(Invalid::new("an empty path"))
-    } else {
-        Ok(text.into())
-    }
+    if text.is_empty() { Err(Invalid::new("an empty path")) } else { Ok(text.into()) }
 }
 
 fn word(text: &str) -> Result<String, Invalid> {
-    if text.is_empty() {
-        Err(Invalid::new("an empty word"))
-    } else {
-        Ok(text.into())
-    }
+    if text.is_empty() { Err(Invalid::new("an empty word")) } else { Ok(text.into()) }
 }
 
 fn ip4(text: &str) -> Result<Ipv4Addr, Invalid> {
-    text.parse()
-        .map_err(|_| Invalid::new("not an IPv4 address").hint("four numbers, such as 10.88.0.7"))
+    text.parse().map_err(|_| Invalid::new("not an IPv4 address").hint("four numbers, such as 10.88.0.7"))
 }
 
 fn ip6(text: &str) -> Result<Ipv6Addr, Invalid> {
-    text.parse()
-        .map_err(|_| Invalid::new("not an IPv6 address").hint("such as fd00::7"))
+    text.parse().map_err(|_| Invalid::new("not an IPv6 address").hint("such as fd00::7"))
 }
 
 fn ip(text: &str) -> Result<IpAddr, Invalid> {
-    text.parse()
-        .map_err(|_| Invalid::new("not an IP address").hint("such as 9.9.9.9"))
+    text.parse().map_err(|_| Invalid::new("not an IP address").hint("such as 9.9.9.9"))
 }
 
 fn swappiness(text: &str) -> Result<Swappiness, Invalid> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| *number <= 100 && !text.starts_with('+'));
+    let number = text.parse().ok().filter(|number| *number <= 100 && !text.starts_with('+'));
     match (text, number) {
         ("-1", _) => Ok((None,)),
         (_, Some(number)) => Ok((Some(number),)),

@@ -27,17 +27,7 @@ impl Leaf for Args {
 
 impl Args {
     fn request(self) -> Result<Run, Failure> {
-        let Self {
-            container,
-            process,
-            terminal,
-            files,
-            network,
-            namespaces,
-            limits,
-            security,
-            words,
-        } = self;
+        let Self { container, process, terminal, files, network, namespaces, limits, security, words } = self;
         let (rootfs, command) = rootfs(&container, words)?;
         let labels = labels(&container.label_file, container.label)?;
         Ok(Run {
@@ -51,10 +41,7 @@ impl Args {
             security: security_of(security)?,
             limits: limits_of(limits, files.device_cgroup_rule.clone()),
             files: files_of(files)?,
-            stop: Stop {
-                signal: container.stop_signal,
-                patience: container.stop_timeout,
-            },
+            stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },
             labels,
             annotations: container.annotation,
             cidfile: container.cidfile.map(absolute).transpose()?,
@@ -69,26 +56,13 @@ impl Args {
 
 fn rootfs(container: &flags::Container, mut words: Vec<String>) -> Result<(Rootfs, Vec<String>), Failure> {
     if let Some((path, overlay)) = &container.rootfs {
-        return Ok((
-            Rootfs::Directory {
-                path: absolute(path.clone())?,
-                overlay: *overlay,
-            },
-            words,
-        ));
+        return Ok((Rootfs::Directory { path: absolute(path.clone())?, overlay: *overlay }, words));
     }
     if words.first().is_none_or(String::is_empty) {
         return Err(Failure::new("no image given").hint("name one after the flags: sampan run --rm -it host sh"));
     }
     let reference = words.remove(0);
-    Ok((
-        Rootfs::Image {
-            reference,
-            pull: container.pull,
-            platform: container.platform.clone(),
-        },
-        words,
-    ))
+    Ok((Rootfs::Image { reference, pull: container.pull, platform: container.platform.clone() }, words))
 }
 
 fn process_of(flags: flags::Process, command: Vec<String>, oom_score_adj: Option<i32>) -> Result<Process, Failure> {
@@ -167,12 +141,7 @@ fn files_of(flags: flags::Files) -> Result<Files, Failure> {
         }
     }
     let shm_size = flags.shm_size.filter(|size| size.bytes() > 0);
-    Ok(Files {
-        read_only: flags.read_only,
-        mounts,
-        shm_size,
-        devices: flags.device,
-    })
+    Ok(Files { read_only: flags.read_only, mounts, shm_size, devices: flags.device })
 }
 
 fn network_of(flags: flags::Network) -> Network {
@@ -209,9 +178,7 @@ fn limits_of(flags: flags::Limits, device_rules: Vec<engine::request::DeviceRule
     let given = |size: &spec::unit::Size| size.bytes() > 0;
     Limits {
         memory: flags.memory.filter(given),
-        memory_swap: flags
-            .memory_swap
-            .filter(|swap| !matches!(swap, Bound::At(size) if !given(size))),
+        memory_swap: flags.memory_swap.filter(|swap| !matches!(swap, Bound::At(size) if !given(size))),
         memory_reservation: flags.memory_reservation.filter(given),
         memory_swappiness: flags.memory_swappiness.and_then(|(percent,)| percent),
         oom_kill_disable: flags.oom_kill_disable,
@@ -222,10 +189,7 @@ fn limits_of(flags: flags::Limits, device_rules: Vec<engine::request::DeviceRule
         cpuset_cpus: flags.cpuset_cpus,
         cpuset_mems: flags.cpuset_mems,
         pids: flags.pids_limit,
-        blkio_weight: flags
-            .blkio_weight
-            .filter(|weight| *weight > 0)
-            .and_then(|weight| u16::try_from(weight).ok()),
+        blkio_weight: flags.blkio_weight.filter(|weight| *weight > 0).and_then(|weight| u16::try_from(weight).ok()),
         blkio_weight_device: flags.blkio_weight_device,
         device_read_bps: flags.device_read_bps,
         device_write_bps: flags.device_write_bps,
@@ -246,9 +210,7 @@ fn security_of(flags: flags::Security) -> Result<Security, Failure> {
     };
     for option in &flags.security_opt {
         let what = || format!("invalid value {option:?} for --security-opt");
-        security
-            .option(option)
-            .map_err(|error| Failure::invalid(what(), error))?;
+        security.option(option).map_err(|error| Failure::invalid(what(), error))?;
     }
     if let Seccomp::File(path) = &mut security.seccomp {
         *path = absolute(std::mem::take(path))?;
