@@ -63,22 +63,14 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rootfs {
     /// A reference as typed; resolving it is the image store's work.
-    Image {
-        reference: String,
-        pull: Pull,
-        platform: Option<Platform>,
-    },
+    Image { reference: String, pull: Pull, platform: Option<Platform> },
     /// Absolute. `overlay`: changes go to a layer of the container's own and the directory stays as it is.
     Directory { path: PathBuf, overlay: bool },
 }
 
 impl Default for Rootfs {
     fn default() -> Self {
-        Self::Image {
-            reference: String::new(),
-            pull: Pull::Missing,
-            platform: None,
-        }
+        Self::Image { reference: String::new(), pull: Pull::Missing, platform: None }
     }
 }
 
@@ -126,10 +118,7 @@ impl FromStr for Platform {
         if os != "linux" {
             return Err(Invalid::new(format!("containers of {os:?} cannot run on Linux")).hint("linux/ARCHITECTURE"));
         }
-        Ok(Self {
-            architecture: architecture.to_owned(),
-            variant: variant.map(str::to_owned),
-        })
+        Ok(Self { architecture: architecture.to_owned(), variant: variant.map(str::to_owned) })
     }
 }
 
@@ -149,12 +138,7 @@ pub struct Terminal {
 impl Default for Terminal {
     fn default() -> Self {
         // ctrl-p ctrl-q
-        Self {
-            interactive: false,
-            tty: false,
-            detach_keys: vec![16, 17],
-            forward_signals: true,
-        }
+        Self { interactive: false, tty: false, detach_keys: vec![16, 17], forward_signals: true }
     }
 }
 

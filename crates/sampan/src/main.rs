@@ -1,1 +1,16 @@
-fn main() {}
+//! The binary: arguments in, one verb called, messages and an exit code out.
+
+mod cli;
+mod commands;
+mod ui;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let call = match cli::parse(std::env::args_os().skip(1).collect()) {
+        Ok(call) => call,
+        Err(failure) => return ui::Ui::plain().failed(&failure),
+    };
+    let ui = ui::Ui::new(call.globals.level(), call.verb.quiet());
+    commands::dispatch(call, &ui).unwrap_or_else(|failure| ui.failed(&failure))
+}

@@ -13,11 +13,7 @@ pub struct InvalidId(pub String);
 
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invalid container name {:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed",
-            self.0
-        )
+        write!(f, "invalid container name {:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed", self.0)
     }
 }
 
@@ -29,14 +25,8 @@ impl ContainerId {
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let ok = text.len() <= 128
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        if ok {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidId(text.to_owned()))
-        }
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        if ok { Ok(Self(text.to_owned())) } else { Err(InvalidId(text.to_owned())) }
     }
 
     #[must_use]

@@ -33,11 +33,10 @@ impl Run {
         let mut targets = BTreeSet::new();
         match self.files.mounts.iter().find(|mount| !targets.insert(&mount.target)) {
             None => Ok(()),
-            Some(twice) => Err(Rejected::new(
-                format!("cannot mount {} twice", twice.target),
-                "two mounts have this target",
-            )
-            .hint("take one of them out")),
+            Some(twice) => {
+                Err(Rejected::new(format!("cannot mount {} twice", twice.target), "two mounts have this target")
+                    .hint("take one of them out"))
+            }
         }
     }
 
@@ -47,11 +46,7 @@ impl Run {
         if names.uts != Join::Private {
             let set = [("--hostname", &network.hostname), ("--domainname", &network.domainname)];
             if let Some((flag, _)) = set.iter().find(|(_, value)| value.is_some()) {
-                return Err(conflict(
-                    flag,
-                    "--uts",
-                    "the name would change for everyone in that UTS namespace",
-                ));
+                return Err(conflict(flag, "--uts", "the name would change for everyone in that UTS namespace"));
             }
         }
         let mapped = [("--uidmap", &names.uid_map), ("--gidmap", &names.gid_map)];

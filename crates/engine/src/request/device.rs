@@ -21,29 +21,17 @@ pub struct Access {
 }
 
 impl Access {
-    pub const ALL: Self = Self {
-        read: true,
-        write: true,
-        mknod: true,
-    };
+    pub const ALL: Self = Self { read: true, write: true, mknod: true };
 
     /// As the OCI configuration writes it: a selection of `rwm`.
     #[must_use]
     pub fn letters(self) -> String {
         let letters = [(self.read, 'r'), (self.write, 'w'), (self.mknod, 'm')];
-        letters
-            .iter()
-            .filter(|(set, _)| *set)
-            .map(|(_, letter)| letter)
-            .collect()
+        letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect()
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut access = Self {
-            read: false,
-            write: false,
-            mknod: false,
-        };
+        let mut access = Self { read: false, write: false, mknod: false };
         for letter in text.chars() {
             let slot = match letter {
                 'r' => &mut access.read,
@@ -79,11 +67,7 @@ impl FromStr for Device {
         let access = Access::parse(access)
             .ok_or_else(|| Invalid::new(format!("{access:?} is not a selection of r, w and m")).hint(how))?;
         let container = text::target(if container.is_empty() { host } else { container })?;
-        Ok(Self {
-            host: host.into(),
-            container,
-            access,
-        })
+        Ok(Self { host: host.into(), container, access })
     }
 }
 
@@ -126,18 +110,9 @@ fn rule(text: &str) -> Option<DeviceRule> {
     };
     let (major, minor) = words.next()?.split_once(':')?;
     let number = |text: &str| {
-        if text == "*" {
-            Some(None)
-        } else {
-            text::number(text).map(Some)
-        }
+        if text == "*" { Some(None) } else { text::number(text).map(Some) }
     };
-    let rule = DeviceRule {
-        kind,
-        major: number(major)?,
-        minor: number(minor)?,
-        access: Access::parse(words.next()?)?,
-    };
+    let rule = DeviceRule { kind, major: number(major)?, minor: number(minor)?, access: Access::parse(words.next()?)? };
     words.next().is_none().then_some(rule)
 }
 
@@ -155,20 +130,13 @@ mod tests {
             ("/dev/sda::w", "/dev/sda", "/dev/sda", "w"),
         ] {
             let device: Device = text.parse().unwrap();
-            assert_eq!(
-                (device.host.to_str(), device.container.as_str()),
-                (Some(host), container),
-                "{text}"
-            );
+            assert_eq!((device.host.to_str(), device.container.as_str()), (Some(host), container), "{text}");
             assert_eq!(device.access.letters(), access);
         }
         for (text, why) in [
             ("", "the device path \"\" is not absolute"),
             ("fuse", "the device path \"fuse\" is not absolute"),
-            (
-                "vendor.com/class=gpu",
-                "the device path \"vendor.com/class=gpu\" is not absolute",
-            ),
+            ("vendor.com/class=gpu", "the device path \"vendor.com/class=gpu\" is not absolute"),
             ("/dev/a:/dev/b:rx", "\"rx\" is not a selection of r, w and m"),
             ("/dev/a:/dev/b:rr", "\"rr\" is not a selection of r, w and m"),
             ("/dev/a:b", "the container path \"b\" is not absolute"),
@@ -184,14 +152,8 @@ mod tests {
         assert_eq!((rule.kind, rule.major, rule.minor), (DeviceKind::Char, Some(10), None));
         assert_eq!(rule.access.letters(), "rw");
         assert!("a *:* rwm".parse::<DeviceRule>().is_ok());
-        for text in [
-            "", "c", "c 1:3", "x 1:3 r", "c 1 r", "c 1:3 x", "c 1:3 r ", "c 1:3  r", "c +1:3 r",
-        ] {
-            assert_eq!(
-                text.parse::<DeviceRule>().unwrap_err().why,
-                "not a device rule",
-                "{text}"
-            );
+        for text in ["", "c", "c 1:3", "x 1:3 r", "c 1 r", "c 1:3 x", "c 1:3 r ", "c 1:3  r", "c +1:3 r"] {
+            assert_eq!(text.parse::<DeviceRule>().unwrap_err().why, "not a device rule", "{text}");
         }
     }
 }

@@ -49,11 +49,7 @@ impl<T: FromStr<Err = Invalid>> FromStr for Bound<T> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text == "-1" {
-            Ok(Self::Unlimited)
-        } else {
-            text.parse().map(Self::At)
-        }
+        if text == "-1" { Ok(Self::Unlimited) } else { text.parse().map(Self::At) }
     }
 }
 
@@ -64,34 +60,32 @@ impl<T: FromStr<Err = Invalid>> FromStr for Bound<T> {
 pub fn pids(text: &str) -> Result<Bound<u64>, Invalid> {
     match text {
         "-1" | "0" => Ok(Bound::Unlimited),
-        _ => text::number(text)
-            .map(Bound::At)
-            .ok_or_else(|| Invalid::new("not a number of processes").hint("64, or -1")),
+        _ => {
+            text::number(text).map(Bound::At).ok_or_else(|| Invalid::new("not a number of processes").hint("64, or -1"))
+        }
     }
 }
 
-/// `--cpu-quota`, in microseconds.
+/// `--cpu-quota`, in microseconds; 0 is docker's "not given".
 ///
 /// # Errors
-/// [`Invalid`] for what is neither -1, 0 (not given) nor at least 1000.
-pub fn quota(text: &str) -> Result<Option<Bound<u64>>, Invalid> {
+/// [`Invalid`] for what is neither -1, 0 nor at least 1000.
+pub fn quota(text: &str) -> Result<Bound<u64>, Invalid> {
     match (text, text::number::<u64>(text)) {
-        ("-1", _) => Ok(Some(Bound::Unlimited)),
-        (_, Some(0)) => Ok(None),
-        // 2^44 - 1, kernel/sched/core.c max_cfs_runtime, in microseconds.
-        (_, Some(quota @ 1000..=17_592_186_044)) => Ok(Some(Bound::At(quota))),
+        ("-1", _) => Ok(Bound::Unlimited),
+        // The kernel takes less than 2^44 (MAX_BW, kernel/sched/sched.h).
+        (_, Some(quota @ (0 | 1000..=17_592_186_044_415))) => Ok(Bound::At(quota)),
         _ => Err(Invalid::new("not a quota in microseconds").hint("1000 or more, or -1 for no quota")),
     }
 }
 
-/// A number in a range; 0 is "not given", as in docker.
+/// A number from `min` to `max`, or 0, docker's "not given".
 ///
 /// # Errors
 /// [`Invalid`] for what is no number or out of the range.
-pub fn ranged(text: &str, min: u64, max: u64) -> Result<Option<u64>, Invalid> {
+pub fn ranged(text: &str, min: u64, max: u64) -> Result<u64, Invalid> {
     match text::number::<u64>(text) {
-        Some(0) => Ok(None),
-        Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
+        Some(number) if number == 0 || (min..=max).contains(&number) => Ok(number),
         _ => Err(Invalid::new(format!("{text:?} is not from {min} to {max}"))),
     }
 }
@@ -138,11 +132,7 @@ impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (first, last)) in self.runs.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { "," })?;
-            if first == last {
-                write!(f, "{first}")?
-            } else {
-                write!(f, "{first}-{last}")?
-            }
+            if first == last { write!(f, "{first}")? } else { write!(f, "{first}-{last}")? }
         }
         Ok(())
     }
@@ -169,45 +159,29 @@ mod tests {
     fn reads_bounds() {
         assert_eq!("-1".parse(), Ok(Bound::<Size>::Unlimited));
         assert_eq!("1g".parse(), Ok(Bound::At(Size::from_bytes(1 << 30))));
-        assert_eq!(
-            "-2".parse::<Bound<Size>>().unwrap_err().why,
-            "a size cannot be negative"
-        );
+        assert_eq!("-2".parse::<Bound<Size>>().unwrap_err().why, "a size cannot be negative");
         assert_eq!((pids("0"), pids("64")), (Ok(Bound::Unlimited), Ok(Bound::At(64))));
         assert_eq!(pids("many").unwrap_err().why, "not a number of processes");
         assert_eq!(
             (quota("-1"), quota("0"), quota("50000")),
-            (Ok(Some(Bound::Unlimited)), Ok(None), Ok(Some(Bound::At(50000))))
+            (Ok(Bound::Unlimited), Ok(Bound::At(0)), Ok(Bound::At(50000)))
         );
-        for text in ["", "999", "x", "-2", "17592186045"] {
+        for text in ["", "999", "x", "-2", "17592186044416"] {
             assert_eq!(quota(text).unwrap_err().why, "not a quota in microseconds");
         }
-        assert_eq!(
-            (ranged("0", 10, 1000), ranged("10", 10, 1000)),
-            (Ok(None), Ok(Some(10)))
-        );
+        assert_eq!((ranged("0", 10, 1000), ranged("10", 10, 1000)), (Ok(0), Ok(10)));
         assert_eq!(ranged("9", 10, 1000).unwrap_err().why, "\"9\" is not from 10 to 1000");
     }
 
     #[test]
     fn reads_lists() {
-        for (text, printed) in [
-            ("0", "0"),
-            ("0-3,5", "0-3,5"),
-            ("5,0-3", "0-3,5"),
-            ("0,1,2", "0-2"),
-            ("0-5,2-3,7", "0-5,7"),
-        ] {
+        for (text, printed) in
+            [("0", "0"), ("0-3,5", "0-3,5"), ("5,0-3", "0-3,5"), ("0,1,2", "0-2"), ("0-5,2-3,7", "0-5,7")]
+        {
             assert_eq!(text.parse::<Numbers>().unwrap().to_string(), printed);
         }
         for text in ["", ",", "a", "3-1", "-1", "0-", "0,,1", "70000", "1-2-3"] {
-            assert!(
-                text.parse::<Numbers>()
-                    .unwrap_err()
-                    .why
-                    .ends_with("is not a list of numbers"),
-                "{text}"
-            );
+            assert!(text.parse::<Numbers>().unwrap_err().why.ends_with("is not a list of numbers"), "{text}");
         }
     }
 

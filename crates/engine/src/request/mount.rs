@@ -144,20 +144,14 @@ impl Tmpfs {
         let bad = |what: &str| Invalid::new(format!("{key}={value}: not {what}"));
         Some(match key {
             "size" => tmpfs_size(value).map(|size| self.size = Some(size)),
-            "mode" => mode(value)
-                .map(|mode| self.mode = Some(mode))
-                .ok_or_else(|| bad("an octal mode").hint("mode=1777")),
-            "uid" => text::number(value)
-                .map(|id| self.uid = Some(id))
-                .ok_or_else(|| bad("a number")),
-            "gid" => text::number(value)
-                .map(|id| self.gid = Some(id))
-                .ok_or_else(|| bad("a number")),
+            "mode" => {
+                mode(value).map(|mode| self.mode = Some(mode)).ok_or_else(|| bad("an octal mode").hint("mode=1777"))
+            }
+            "uid" => text::number(value).map(|id| self.uid = Some(id)).ok_or_else(|| bad("a number")),
+            "gid" => text::number(value).map(|id| self.gid = Some(id)).ok_or_else(|| bad("a number")),
             "nr_inodes" => {
                 let inodes = value.parse::<spec::unit::Size>().ok().map(spec::unit::Size::bytes);
-                inodes
-                    .map(|inodes| self.inodes = Some(inodes))
-                    .ok_or_else(|| bad("a number"))
+                inodes.map(|inodes| self.inodes = Some(inodes)).ok_or_else(|| bad("a number"))
             }
             _ => return None,
         })
@@ -169,16 +163,12 @@ fn tmpfs_size(text: &str) -> Result<TmpfsSize, Invalid> {
         return text.parse().map(TmpfsSize::Bytes);
     };
     let percent = text::number(percent).filter(|percent| (1..=100).contains(percent));
-    percent
-        .map(TmpfsSize::Percent)
-        .ok_or_else(|| Invalid::new(format!("{text:?} is not from 1% to 100%")))
+    percent.map(TmpfsSize::Percent).ok_or_else(|| Invalid::new(format!("{text:?} is not from 1% to 100%")))
 }
 
 fn mode(text: &str) -> Option<u32> {
     let octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| octal && *mode <= 0o7777)
+    u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o7777)
 }
 
 /// podman's `idmap=uids=0-1000-1#1-100000-10;gids=…`: container-host-size, all three needed.
@@ -213,9 +203,7 @@ fn id_range(text: &str) -> Option<IdMapping> {
 /// Sets what a flag may set only once; `text` is the option for the message.
 fn once<T>(slot: &mut Option<T>, value: T, text: &str) -> Result<(), Invalid> {
     if slot.replace(value).is_some() {
-        return Err(
-            Invalid::new(format!("{text:?} repeats or contradicts an earlier option")).hint("keep one of them"),
-        );
+        return Err(Invalid::new(format!("{text:?} repeats or contradicts an earlier option")).hint("keep one of them"));
     }
     Ok(())
 }
@@ -247,12 +235,7 @@ impl Seen {
     }
 
     fn flags(&self) -> Flags {
-        Flags {
-            read_only: self.read_only.unwrap_or(false),
-            exec: self.exec,
-            dev: self.dev,
-            suid: self.suid,
-        }
+        Flags { read_only: self.read_only.unwrap_or(false), exec: self.exec, dev: self.dev, suid: self.suid }
     }
 }
 
@@ -262,22 +245,13 @@ mod tests {
 
     #[test]
     fn reads_id_maps() {
-        let map = |container_id, host_id, size| IdMapping {
-            container_id,
-            host_id,
-            size,
-        };
+        let map = |container_id, host_id, size| IdMapping { container_id, host_id, size };
         let read = idmap("uids=0-1000-1#1-100000-10;gids=0-1000-1").unwrap();
         assert_eq!(read.uids, [map(0, 1000, 1), map(1, 100_000, 10)]);
         assert_eq!(read.gids, [map(0, 1000, 1)]);
-        for text in [
-            "",
-            "uids=0-0-1",
-            "uids=0-0-1;gids=0-0",
-            "uids=0-0-0;gids=0-0-1",
-            "x=0-0-1",
-            "uids=@0-0-1;gids=0-0-1",
-        ] {
+        for text in
+            ["", "uids=0-0-1", "uids=0-0-1;gids=0-0", "uids=0-0-0;gids=0-0-1", "x=0-0-1", "uids=@0-0-1;gids=0-0-1"]
+        {
             assert!(idmap(text).unwrap_err().why.ends_with("is not an id map"), "{text}");
         }
     }

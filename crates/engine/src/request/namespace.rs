@@ -135,11 +135,7 @@ pub fn id_mapping(text: &str) -> Result<IdMapping, Invalid> {
 /// 2^32 - 1 is `(uid_t) -1`, which is no id (user_namespaces(7)).
 pub(super) fn mapping(container_id: u32, host_id: u32, size: u32) -> Option<IdMapping> {
     let fits = |start: u32| start.checked_add(size).is_some();
-    (size > 0 && fits(container_id) && fits(host_id)).then_some(IdMapping {
-        container_id,
-        host_id,
-        size,
-    })
+    (size > 0 && fits(container_id) && fits(host_id)).then_some(IdMapping { container_id, host_id, size })
 }
 
 #[cfg(test)]
@@ -163,13 +159,7 @@ mod tests {
             ("private", User::Private),
             ("auto", User::Auto),
             ("keep-id", User::KeepId { uid: None, gid: None }),
-            (
-                "keep-id:uid=5,gid=6",
-                User::KeepId {
-                    uid: Some(5),
-                    gid: Some(6),
-                },
-            ),
+            ("keep-id:uid=5,gid=6", User::KeepId { uid: Some(5), gid: Some(6) }),
             ("container:web", User::Container(name())),
             ("ns:/n", User::Path("/n".into())),
         ] {
@@ -183,27 +173,17 @@ mod tests {
             ("", "unknown namespace mode"),
             ("hots", "unknown namespace mode"),
             ("ns:relative", "the path after ns: is not absolute"),
-            (
-                "container:",
-                "invalid container name \"\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed",
-            ),
+            ("container:", "invalid container name \"\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed"),
         ] {
             assert_eq!(text.parse::<Join>().unwrap_err().why, why);
             assert_eq!(text.parse::<User>().unwrap_err().why, why);
         }
-        assert_eq!(
-            "keep-id:size=3".parse::<User>().unwrap_err().why,
-            "unknown keep-id option \"size=3\""
-        );
+        assert_eq!("keep-id:size=3".parse::<User>().unwrap_err().why, "unknown keep-id option \"size=3\"");
     }
 
     #[test]
     fn reads_id_mappings() {
-        let map = |container_id, host_id, size| IdMapping {
-            container_id,
-            host_id,
-            size,
-        };
+        let map = |container_id, host_id, size| IdMapping { container_id, host_id, size };
         assert_eq!(id_mapping("0:100000:65536"), Ok(map(0, 100_000, 65_536)));
         assert_eq!(id_mapping("0:1000"), Ok(map(0, 1000, 1)));
         assert_eq!(id_mapping("0:0:4294967295"), Ok(map(0, 0, u32::MAX)));
@@ -211,11 +191,7 @@ mod tests {
             assert_eq!(id_mapping(text).unwrap_err().why, "not an id mapping", "{text}");
         }
         for text in ["0:0:0", "1:0:4294967295", "4294967295:0:1"] {
-            assert_eq!(
-                id_mapping(text).unwrap_err().why,
-                "an empty range, or one past 4294967294",
-                "{text}"
-            );
+            assert_eq!(id_mapping(text).unwrap_err().why, "an empty range, or one past 4294967294", "{text}");
         }
     }
 }

@@ -72,12 +72,8 @@ impl FromStr for Mac {
         let mut bytes = [0; 6];
         let mut parts = text.split(separator);
         for byte in &mut bytes {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
-            *byte = part
-                .and_then(|part| u8::from_str_radix(part, 16).ok())
-                .ok_or_else(malformed)?;
+            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+            *byte = part.and_then(|part| u8::from_str_radix(part, 16).ok()).ok_or_else(malformed)?;
         }
         if parts.next().is_some() {
             return Err(malformed());
@@ -186,12 +182,7 @@ impl FromStr for Publish {
             let why = format!("{} host ports for {} container ports", host.count(), container.count());
             return Err(Invalid::new(why).hint("give two ranges of the same length"));
         }
-        Ok(Self {
-            address,
-            host,
-            container,
-            protocol,
-        })
+        Ok(Self { address, host, container, protocol })
     }
 }
 
@@ -201,11 +192,7 @@ fn listen(text: &str) -> Result<(Option<IpAddr>, Option<Ports>), Invalid> {
         Some((address, host)) => (Some(listen_address(address)?), host),
         None => (None, text),
     };
-    let host = if matches!(host, "" | "0") {
-        None
-    } else {
-        Some(host.parse()?)
-    };
+    let host = if matches!(host, "" | "0") { None } else { Some(host.parse()?) };
     Ok((address.flatten(), host))
 }
 
@@ -215,17 +202,13 @@ fn listen_address(text: &str) -> Result<Option<IpAddr>, Invalid> {
     }
     if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
         let address = inner.parse::<Ipv6Addr>().map(IpAddr::V6);
-        return address
-            .map(Some)
-            .map_err(|_| Invalid::new(format!("{inner:?} is not an IPv6 address")).hint(PUBLISH));
+        return address.map(Some).map_err(|_| Invalid::new(format!("{inner:?} is not an IPv6 address")).hint(PUBLISH));
     }
     if text.contains(':') {
         return Err(Invalid::new("more colons than expected").hint("put an IPv6 address in brackets: [::1]:8080:80"));
     }
     let address = text.parse::<Ipv4Addr>().map(IpAddr::V4);
-    address
-        .map(Some)
-        .map_err(|_| Invalid::new(format!("{text:?} is not an IP address of the host")).hint(PUBLISH))
+    address.map(Some).map_err(|_| Invalid::new(format!("{text:?} is not an IP address of the host")).hint(PUBLISH))
 }
 
 /// The text before the `/`, and the protocol after it.
@@ -250,10 +233,7 @@ impl FromStr for Expose {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (ports, protocol) = protocol(text)?;
-        Ok(Self {
-            ports: ports.parse()?,
-            protocol,
-        })
+        Ok(Self { ports: ports.parse()?, protocol })
     }
 }
 
@@ -271,9 +251,7 @@ impl FromStr for AddHost {
     /// `NAME:ADDRESS`, `NAME=ADDRESS`, `NAME;NAME:ADDRESS`; an IPv6 address with or without brackets.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let how = "write NAME:ADDRESS: db:10.0.0.7, or NAME:host-gateway";
-        let cut = text
-            .find(['=', ':'])
-            .ok_or_else(|| Invalid::new("no address after the name").hint(how))?;
+        let cut = text.find(['=', ':']).ok_or_else(|| Invalid::new("no address after the name").hint(how))?;
         let (names, address) = (&text[..cut], &text[cut + 1..]);
         let names: Vec<String> = names.split(';').map(str::to_owned).collect();
         let name = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
@@ -283,17 +261,9 @@ impl FromStr for AddHost {
         if address == "host-gateway" {
             return Ok(Self { names, address: None });
         }
-        let inner = address
-            .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-            .unwrap_or(address);
-        let parsed = inner
-            .parse()
-            .map_err(|_| Invalid::new(format!("{address:?} is not an IP address")).hint(how))?;
-        Ok(Self {
-            names,
-            address: Some(parsed),
-        })
+        let inner = address.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(address);
+        let parsed = inner.parse().map_err(|_| Invalid::new(format!("{address:?} is not an IP address")).hint(how))?;
+        Ok(Self { names, address: Some(parsed) })
     }
 }
 
@@ -305,15 +275,9 @@ impl FromStr for AddHost {
 pub fn hostname(text: &str) -> Result<String, Invalid> {
     let ok = (1..=64).contains(&text.len())
         && !text.starts_with(['-', '.'])
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let why = "not a host name";
-    if ok {
-        Ok(text.into())
-    } else {
-        Err(Invalid::new(why).hint("up to 64 letters, digits, -, _ and ."))
-    }
+    if ok { Ok(text.into()) } else { Err(Invalid::new(why).hint("up to 64 letters, digits, -, _ and .")) }
 }
 
 /// A search domain; `.` alone empties the list.
@@ -324,9 +288,7 @@ pub fn search_domain(text: &str) -> Result<String, Invalid> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -356,12 +318,7 @@ mod tests {
     fn publish(address: Option<&str>, host: Option<(u16, u16)>, container: (u16, u16), protocol: Protocol) -> Publish {
         let ports = |(first, last)| Ports { first, last };
         let address = address.map(|text| text.parse().unwrap());
-        Publish {
-            address,
-            host: host.map(ports),
-            container: ports(container),
-            protocol,
-        }
+        Publish { address, host: host.map(ports), container: ports(container), protocol }
     }
 
     #[test]
@@ -374,15 +331,9 @@ mod tests {
             ("8080:80", publish(None, Some((8080, 8080)), (80, 80), Tcp)),
             (":80", publish(None, None, (80, 80), Tcp)),
             ("0:80", publish(None, None, (80, 80), Tcp)),
-            (
-                "127.0.0.1:8080:80",
-                publish(Some("127.0.0.1"), Some((8080, 8080)), (80, 80), Tcp),
-            ),
+            ("127.0.0.1:8080:80", publish(Some("127.0.0.1"), Some((8080, 8080)), (80, 80), Tcp)),
             ("127.0.0.1::80", publish(Some("127.0.0.1"), None, (80, 80), Tcp)),
-            (
-                "[::1]:8080:80/udp",
-                publish(Some("::1"), Some((8080, 8080)), (80, 80), Udp),
-            ),
+            ("[::1]:8080:80/udp", publish(Some("::1"), Some((8080, 8080)), (80, 80), Udp)),
             ("[::]::80", publish(Some("::"), None, (80, 80), Tcp)),
             ("7000-7002:80-82", publish(None, Some((7000, 7002)), (80, 82), Tcp)),
             ("7000-7002:80", publish(None, Some((7000, 7002)), (80, 80), Tcp)),
@@ -416,32 +367,16 @@ mod tests {
             assert_eq!(text.parse::<Publish>().unwrap_err().why, why, "{text}");
         }
         assert_eq!("80-90/udp".parse::<Expose>().unwrap().ports.count(), 11);
-        assert_eq!(
-            "8080:80".parse::<Expose>().unwrap_err().why,
-            "\"8080:80\" is not a port"
-        );
+        assert_eq!("8080:80".parse::<Expose>().unwrap_err().why, "\"8080:80\" is not a port");
     }
 
     #[test]
     fn reads_addresses() {
         assert_eq!("02:42:AC:11:00:02".parse(), Ok(Mac([2, 0x42, 0xac, 0x11, 0, 2])));
-        assert_eq!(
-            "02-42-ac-11-00-02".parse::<Mac>().unwrap().to_string(),
-            "02:42:ac:11:00:02"
-        );
-        for text in [
-            "",
-            "02:42",
-            "02:42:ac:11:00:02:03",
-            "2:42:ac:11:00:02",
-            "02:42:ac:11:00:0g",
-            "+2:42:ac:11:00:02",
-        ] {
-            assert_eq!(
-                text.parse::<Mac>().unwrap_err().why,
-                "not an Ethernet address",
-                "{text}"
-            );
+        assert_eq!("02-42-ac-11-00-02".parse::<Mac>().unwrap().to_string(), "02:42:ac:11:00:02");
+        for text in ["", "02:42", "02:42:ac:11:00:02:03", "2:42:ac:11:00:02", "02:42:ac:11:00:0g", "+2:42:ac:11:00:02"]
+        {
+            assert_eq!(text.parse::<Mac>().unwrap_err().why, "not an Ethernet address", "{text}");
         }
         for text in ["01:42:ac:11:00:02", "00:00:00:00:00:00"] {
             assert_eq!(text.parse::<Mac>().unwrap_err().why, "a group address, or all zeros");
@@ -461,10 +396,7 @@ mod tests {
             let host: AddHost = text.parse().unwrap();
             assert_eq!(
                 (host.names, host.address),
-                (
-                    names.iter().map(|n| (*n).into()).collect(),
-                    address.map(|a| a.parse().unwrap())
-                )
+                (names.iter().map(|n| (*n).into()).collect(), address.map(|a| a.parse().unwrap()))
             );
         }
         for (text, why) in [

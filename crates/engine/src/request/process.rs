@@ -44,10 +44,7 @@ pub fn variable(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<V
     if name.is_empty() {
         return Err(Invalid::new("a variable without a name").hint("write NAME=VALUE, or NAME to pass it on"));
     }
-    Ok(Variable {
-        name: name.to_owned(),
-        value,
-    })
+    Ok(Variable { name: name.to_owned(), value })
 }
 
 /// docker's env-file: a variable a line, as [`variable`] reads it; empty lines and those that start with `#` are
@@ -59,15 +56,10 @@ pub fn env_file(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<V
     let mut variables = Vec::new();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, text) in pairs(text) {
-        let at = |error: Invalid| Invalid {
-            why: format!("line {line}: {}", error.why),
-            ..error
-        };
+        let at = |error: Invalid| Invalid { why: format!("line {line}: {}", error.why), ..error };
         let read = variable(text, &lookup).map_err(at)?;
         if read.name.contains(char::is_whitespace) {
-            return Err(at(
-                Invalid::new(format!("{:?} has a space in its name", read.name)).hint("write NAME=VALUE")
-            ));
+            return Err(at(Invalid::new(format!("{:?} has a space in its name", read.name)).hint("write NAME=VALUE")));
         }
         if read.value.is_some() {
             variables.push(read);
@@ -81,21 +73,13 @@ pub fn env_file(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<V
 /// # Errors
 /// [`Invalid`], with the number of the line.
 pub fn label_file(text: &str) -> Result<Vec<(String, String)>, Invalid> {
-    let at = |line, error: Invalid| Invalid {
-        why: format!("line {line}: {}", error.why),
-        ..error
-    };
-    pairs(text)
-        .map(|(line, text)| label(text).map_err(|error| at(line, error)))
-        .collect()
+    let at = |line, error: Invalid| Invalid { why: format!("line {line}: {}", error.why), ..error };
+    pairs(text).map(|(line, text)| label(text).map_err(|error| at(line, error))).collect()
 }
 
 /// The lines that say something, with their numbers.
 fn pairs(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim_start()));
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_start()));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
@@ -130,17 +114,11 @@ pub fn sysctl(text: &str) -> Result<(String, String), Invalid> {
             c
         }
     };
-    let name = if name[separator..].starts_with('/') {
-        name.chars().map(swapped).collect()
-    } else {
-        name.to_owned()
-    };
+    let name = if name[separator..].starts_with('/') { name.chars().map(swapped).collect() } else { name.to_owned() };
     let plain = |part: &str| {
         !part.is_empty()
             && part != "/"
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/'))
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/'))
     };
     if !name.split('.').all(plain) {
         return Err(malformed());
@@ -163,10 +141,7 @@ impl FromStr for User {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
         };
-        Ok(Self {
-            user: account(user)?,
-            group: group.map(account).transpose()?,
-        })
+        Ok(Self { user: account(user)?, group: group.map(account).transpose()? })
     }
 }
 
@@ -179,11 +154,7 @@ pub fn account(text: &str) -> Result<String, Invalid> {
     if text.is_empty() || text.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()) {
         return Err(Invalid::new(format!("{text:?} is not a user or group")).hint(how));
     }
-    let numeric = text
-        .strip_prefix('-')
-        .unwrap_or(text)
-        .bytes()
-        .all(|b| b.is_ascii_digit());
+    let numeric = text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit());
     if numeric && text::number::<u32>(text).is_none_or(|id| id == u32::MAX) {
         return Err(Invalid::new(format!("the id {text} is not from 0 to 4294967294")).hint(how));
     }
@@ -225,11 +196,7 @@ pub fn ulimit(text: &str) -> Result<Rlimit, Invalid> {
     if soft > hard {
         return Err(Invalid::new("the soft limit is above the hard limit").hint(how));
     }
-    Ok(Rlimit {
-        kind: format!("RLIMIT_{}", name.to_ascii_uppercase()),
-        soft,
-        hard,
-    })
+    Ok(Rlimit { kind: format!("RLIMIT_{}", name.to_ascii_uppercase()), soft, hard })
 }
 
 /// getrlimit(2).
@@ -273,11 +240,7 @@ impl FromStr for Signal {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let unknown = || Invalid::new("unknown signal").hint("a name such as SIGTERM, or a number from 1 to 64");
         if let Some(number) = text::number(text) {
-            return if (1..=RTMAX).contains(&number) {
-                Ok(Self(number))
-            } else {
-                Err(unknown())
-            };
+            return if (1..=RTMAX).contains(&number) { Ok(Self(number)) } else { Err(unknown()) };
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -286,10 +249,7 @@ impl FromStr for Signal {
             "CLD" => Some(17),
             "POLL" => Some(29),
             "UNUSED" => Some(31),
-            _ => SIGNALS
-                .iter()
-                .position(|known| *known == name)
-                .and_then(|at| i32::try_from(at + 1).ok()),
+            _ => SIGNALS.iter().position(|known| *known == name).and_then(|at| i32::try_from(at + 1).ok()),
         };
         number.or_else(|| realtime(name)).map(Self).ok_or_else(unknown)
     }
@@ -301,16 +261,8 @@ fn realtime(name: &str) -> Option<i32> {
         (_, Some(rest)) => (RTMAX, '-', rest),
         _ => return None,
     };
-    let offset: i32 = if rest.is_empty() {
-        0
-    } else {
-        text::number(rest.strip_prefix(sign)?)?
-    };
-    let number = if sign == '+' {
-        base.checked_add(offset)?
-    } else {
-        base.checked_sub(offset)?
-    };
+    let offset: i32 = if rest.is_empty() { 0 } else { text::number(rest.strip_prefix(sign)?)? };
+    let number = if sign == '+' { base.checked_add(offset)? } else { base.checked_sub(offset)? };
     (RTMIN..=RTMAX).contains(&number).then_some(number)
 }
 
@@ -341,9 +293,7 @@ impl FromStr for Patience {
         if text == "-1" {
             return Ok(Self::Endless);
         }
-        text::number(text)
-            .map(Self::Seconds)
-            .ok_or_else(|| Invalid::new("not a number of seconds").hint("10, or -1"))
+        text::number(text).map(Self::Seconds).ok_or_else(|| Invalid::new("not a number of seconds").hint("10, or -1"))
     }
 }
 
@@ -385,10 +335,7 @@ mod tests {
     }
 
     fn set(name: &str, value: &str) -> Variable {
-        Variable {
-            name: name.into(),
-            value: Some(value.into()),
-        }
+        Variable { name: name.into(), value: Some(value.into()) }
     }
 
     #[test]
@@ -396,13 +343,7 @@ mod tests {
         assert_eq!(variable("A=b=c", lookup), Ok(set("A", "b=c")));
         assert_eq!(variable("A=", lookup), Ok(set("A", "")));
         assert_eq!(variable("HOME", lookup), Ok(set("HOME", "/root")));
-        assert_eq!(
-            variable("NONE", lookup),
-            Ok(Variable {
-                name: "NONE".into(),
-                value: None
-            })
-        );
+        assert_eq!(variable("NONE", lookup), Ok(Variable { name: "NONE".into(), value: None }));
         for text in ["", "=x"] {
             assert_eq!(variable(text, lookup).unwrap_err().why, "a variable without a name");
         }
@@ -411,25 +352,11 @@ mod tests {
     #[test]
     fn reads_env_files() {
         let text = "\u{feff}A=b\r\n\n  # comment\n  C=\"d e\" # kept\nHOME\nNONE\nE=\n";
-        let expected = [
-            set("A", "b"),
-            set("C", "\"d e\" # kept"),
-            set("HOME", "/root"),
-            set("E", ""),
-        ];
+        let expected = [set("A", "b"), set("C", "\"d e\" # kept"), set("HOME", "/root"), set("E", "")];
         assert_eq!(env_file(text, lookup).unwrap(), expected);
-        assert_eq!(
-            env_file("A=b\n=c", lookup).unwrap_err().why,
-            "line 2: a variable without a name"
-        );
-        assert_eq!(
-            env_file("A b=c", lookup).unwrap_err().why,
-            "line 1: \"A b\" has a space in its name"
-        );
-        assert_eq!(
-            label_file("a=b\n#\nc\n").unwrap(),
-            [("a".into(), "b".into()), ("c".into(), String::new())]
-        );
+        assert_eq!(env_file("A=b\n=c", lookup).unwrap_err().why, "line 2: a variable without a name");
+        assert_eq!(env_file("A b=c", lookup).unwrap_err().why, "line 1: \"A b\" has a space in its name");
+        assert_eq!(label_file("a=b\n#\nc\n").unwrap(), [("a".into(), "b".into()), ("c".into(), String::new())]);
         assert_eq!(label_file("a=b\n=c").unwrap_err().why, "line 2: no key before the =");
     }
 
@@ -438,46 +365,21 @@ mod tests {
         for (text, name, value) in [
             ("net.ipv4.ip_forward=1", "net.ipv4.ip_forward", "1"),
             ("net/ipv4/ip_forward=1", "net.ipv4.ip_forward", "1"),
-            (
-                "net/ipv4/conf/eth0.5/rp_filter=0",
-                "net.ipv4.conf.eth0/5.rp_filter",
-                "0",
-            ),
+            ("net/ipv4/conf/eth0.5/rp_filter=0", "net.ipv4.conf.eth0/5.rp_filter", "0"),
             ("kernel.sem=250 32000 32 128", "kernel.sem", "250 32000 32 128"),
             ("kernel.domainname=", "kernel.domainname", ""),
         ] {
             assert_eq!(sysctl(text), Ok((name.into(), value.into())));
         }
-        for text in [
-            "",
-            "a=b",
-            "net.ipv4.ip_forward",
-            "net..a=1",
-            "net.../a=1",
-            "=1",
-            "net. a=1",
-            "/net/a=1",
-        ] {
+        for text in ["", "a=b", "net.ipv4.ip_forward", "net..a=1", "net.../a=1", "=1", "net. a=1", "/net/a=1"] {
             assert_eq!(sysctl(text).unwrap_err().why, "not a kernel parameter", "{text}");
         }
     }
 
     #[test]
     fn reads_users() {
-        assert_eq!(
-            "1000:1000".parse(),
-            Ok(User {
-                user: "1000".into(),
-                group: Some("1000".into())
-            })
-        );
-        assert_eq!(
-            "www-data".parse(),
-            Ok(User {
-                user: "www-data".into(),
-                group: None
-            })
-        );
+        assert_eq!("1000:1000".parse(), Ok(User { user: "1000".into(), group: Some("1000".into()) }));
+        assert_eq!("www-data".parse(), Ok(User { user: "www-data".into(), group: None }));
         for (text, why) in [
             ("", "\"\" is not a user or group"),
             (":5", "\"\" is not a user or group"),
@@ -495,19 +397,12 @@ mod tests {
         assert_eq!(entrypoint("").unwrap(), [""; 0]);
         assert_eq!(entrypoint("/bin/sh -c").unwrap(), ["/bin/sh -c"]);
         assert_eq!(entrypoint(r#"["sh", "-c"]"#).unwrap(), ["sh", "-c"]);
-        assert_eq!(
-            entrypoint("[sh]").unwrap_err().why,
-            "neither a program nor a list in JSON"
-        );
+        assert_eq!(entrypoint("[sh]").unwrap_err().why, "neither a program nor a list in JSON");
     }
 
     #[test]
     fn reads_ulimits() {
-        let limit = |soft, hard| Rlimit {
-            kind: "RLIMIT_NOFILE".into(),
-            soft,
-            hard,
-        };
+        let limit = |soft, hard| Rlimit { kind: "RLIMIT_NOFILE".into(), soft, hard };
         assert_eq!(ulimit("nofile=1024:2048"), Ok(limit(1024, 2048)));
         assert_eq!(ulimit("NOFILE=1024"), Ok(limit(1024, 1024)));
         assert_eq!(ulimit("nofile=5:-1"), Ok(limit(5, u64::MAX)));
@@ -537,15 +432,10 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Signal(number)), "{text}");
         }
-        for text in [
-            "", "0", "65", "-9", "SIGNONE", "RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMIN3",
-        ] {
+        for text in ["", "0", "65", "-9", "SIGNONE", "RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMIN3"] {
             assert_eq!(text.parse::<Signal>().unwrap_err().why, "unknown signal", "{text}");
         }
-        assert_eq!(
-            [Signal(15), Signal(34), Signal(37)].map(|s| s.to_string()),
-            ["SIGTERM", "SIGRTMIN", "SIGRTMIN+3"]
-        );
+        assert_eq!([Signal(15), Signal(34), Signal(37)].map(|s| s.to_string()), ["SIGTERM", "SIGRTMIN", "SIGRTMIN+3"]);
     }
 
     #[test]
@@ -556,10 +446,7 @@ mod tests {
         for text in ["ctrl-", "ctrl-1", "ab", ",", "ü"] {
             assert!(detach_keys(text).unwrap_err().why.starts_with("unknown key"), "{text}");
         }
-        assert_eq!(
-            ("10".parse(), "-1".parse()),
-            (Ok(Patience::Seconds(10)), Ok(Patience::Endless))
-        );
+        assert_eq!(("10".parse(), "-1".parse()), (Ok(Patience::Seconds(10)), Ok(Patience::Endless)));
         assert_eq!("soon".parse::<Patience>().unwrap_err().why, "not a number of seconds");
     }
 }

@@ -40,9 +40,7 @@ impl std::str::FromStr for Capability {
         if CAPABILITIES.contains(&name) {
             return Ok(Self::Named(format!("CAP_{name}")));
         }
-        let near = CAPABILITIES
-            .iter()
-            .find(|known| !name.is_empty() && known.contains(name));
+        let near = CAPABILITIES.iter().find(|known| !name.is_empty() && known.contains(name));
         let hint = near.map_or("a name of capabilities(7) such as NET_ADMIN, or ALL".into(), |near| {
             format!("did you mean {near}?")
         });
@@ -235,11 +233,7 @@ mod tests {
         ] {
             security.option(option).unwrap();
         }
-        let label = Label {
-            kind: Some("svirt_t".into()),
-            level: Some("s0:c1,c2".into()),
-            ..Label::default()
-        };
+        let label = Label { kind: Some("svirt_t".into()), level: Some("s0:c1,c2".into()), ..Label::default() };
         let expected = Security {
             no_new_privileges: true,
             seccomp: Seccomp::File("./profile.json".into()),
@@ -250,12 +244,7 @@ mod tests {
             ..Security::default()
         };
         assert_eq!(security, expected);
-        for option in [
-            "no-new-privileges=false",
-            "seccomp=unconfined",
-            "label=disable",
-            "systempaths=unconfined",
-        ] {
+        for option in ["no-new-privileges=false", "seccomp=unconfined", "label=disable", "systempaths=unconfined"] {
             security.option(option).unwrap();
         }
         assert!(!security.no_new_privileges && security.label.disable);

@@ -41,10 +41,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, Invalid> {
 
 /// Decimal digits only: `parse` alone also takes a plus sign.
 pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -55,14 +52,8 @@ mod tests {
     fn container_paths_are_clean() {
         assert_eq!(target("/a//b/./c/").as_deref(), Ok("/a/b/c"));
         assert_eq!(absolute("/").as_deref(), Ok("/"));
-        assert_eq!(
-            target("//").unwrap_err().why,
-            "the container's / cannot be mounted over"
-        );
+        assert_eq!(target("//").unwrap_err().why, "the container's / cannot be mounted over");
         assert_eq!(target("a").unwrap_err().hint.as_deref(), Some("/a"));
-        assert_eq!(
-            target("/a/../b").unwrap_err().why,
-            "the container path \"/a/../b\" has a .."
-        );
+        assert_eq!(target("/a/../b").unwrap_err().why, "the container path \"/a/../b\" has a ..");
     }
 }

@@ -43,9 +43,7 @@ impl FromStr for Cpus {
             return Err(Invalid::new("finer than a billionth of a CPU").hint(HOW));
         }
         let nano: Option<u64> = format!("0{whole}{fraction:0<9}").parse().ok();
-        let nano = nano
-            .filter(|nano| *nano <= Self::MAX)
-            .ok_or_else(|| Invalid::new("too many CPUs").hint(HOW))?;
+        let nano = nano.filter(|nano| *nano <= Self::MAX).ok_or_else(|| Invalid::new("too many CPUs").hint(HOW))?;
         if nano < Self::MIN {
             return Err(Invalid::new("less than the kernel can grant").hint("ask for 0.01 CPUs or more"));
         }

@@ -44,13 +44,9 @@ impl FromStr for Duration {
 
 /// One number with its unit, and what follows.
 fn term(text: &str) -> Result<(u128, &str), Invalid> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
-    let end = rest
-        .find(|c: char| c.is_ascii_digit() || c == '.')
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(end);
     if unit.is_empty() {
         return Err(Invalid::new(format!("no unit after {number}")).hint(HOW));
@@ -63,17 +59,10 @@ fn term(text: &str) -> Result<(u128, &str), Invalid> {
         return Err(malformed());
     }
     let parse = |digits: &str| {
-        if digits.is_empty() {
-            Ok(0)
-        } else {
-            digits.parse::<u64>().map_err(|_| malformed())
-        }
+        if digits.is_empty() { Ok(0) } else { digits.parse::<u64>().map_err(|_| malformed()) }
     };
     let scale = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(18));
-    Ok((
-        u128::from(parse(whole)?) * nanos + u128::from(parse(fraction)?) * nanos / scale,
-        rest,
-    ))
+    Ok((u128::from(parse(whole)?) * nanos + u128::from(parse(fraction)?) * nanos / scale, rest))
 }
 
 /// As Go prints it: `1m30s`, `1.5ms`, `0s`.

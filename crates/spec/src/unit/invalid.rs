@@ -12,10 +12,7 @@ pub struct Invalid {
 impl Invalid {
     #[must_use]
     pub fn new(why: impl Into<String>) -> Self {
-        Self {
-            why: why.into(),
-            hint: None,
-        }
+        Self { why: why.into(), hint: None }
     }
 
     #[must_use]

@@ -29,10 +29,7 @@ impl FromStr for DeviceRate<Size> {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (device, rate) = on_device(text, "/dev/sda:1mb")?;
-        Ok(Self {
-            device,
-            rate: rate.parse()?,
-        })
+        Ok(Self { device, rate: rate.parse()? })
     }
 }
 
@@ -41,10 +38,7 @@ impl FromStr for DeviceRate<Operations> {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (device, rate) = on_device(text, "/dev/sda:1000")?;
-        Ok(Self {
-            device,
-            rate: rate.parse()?,
-        })
+        Ok(Self { device, rate: rate.parse()? })
     }
 }
 
@@ -68,9 +62,7 @@ impl FromStr for DeviceWeight {
 
 fn on_device<'a>(text: &'a str, example: &str) -> Result<(PathBuf, &'a str), Invalid> {
     let how = || format!("write the device and the value: {example}");
-    let (device, value) = text
-        .rsplit_once(':')
-        .ok_or_else(|| Invalid::new("no value after the device").hint(how()))?;
+    let (device, value) = text.rsplit_once(':').ok_or_else(|| Invalid::new("no value after the device").hint(how()))?;
     if !Path::new(device).starts_with("/dev") || device == "/dev" {
         return Err(Invalid::new(format!("{device:?} is not a path under /dev")).hint(how()));
     }
@@ -84,22 +76,10 @@ mod tests {
     #[test]
     fn reads_device_and_value() {
         let bytes: DeviceRate<Size> = "/dev/sda:1mb".parse().unwrap();
-        assert_eq!(
-            (bytes.device.as_path(), bytes.rate.bytes()),
-            (Path::new("/dev/sda"), 1 << 20)
-        );
+        assert_eq!((bytes.device.as_path(), bytes.rate.bytes()), (Path::new("/dev/sda"), 1 << 20));
         let operations: DeviceRate<Operations> = "/dev/disk/by-id/a:b:1000".parse().unwrap();
-        assert_eq!(
-            (operations.device.to_str(), operations.rate.0),
-            (Some("/dev/disk/by-id/a:b"), 1000)
-        );
-        assert_eq!(
-            "/dev/sda:500".parse(),
-            Ok(DeviceWeight {
-                device: "/dev/sda".into(),
-                weight: 500
-            })
-        );
+        assert_eq!((operations.device.to_str(), operations.rate.0), (Some("/dev/disk/by-id/a:b"), 1000));
+        assert_eq!("/dev/sda:500".parse(), Ok(DeviceWeight { device: "/dev/sda".into(), weight: 500 }));
     }
 
     #[test]
@@ -113,22 +93,10 @@ mod tests {
             assert_eq!(text.parse::<DeviceRate<Size>>().unwrap_err().why, why, "{text}");
         }
         for text in ["/dev/sda:1k", "/dev/sda:-1", "/dev/sda:+1", "/dev/sda:"] {
-            assert!(
-                text.parse::<DeviceRate<Operations>>()
-                    .unwrap_err()
-                    .why
-                    .ends_with("operations a second"),
-                "{text}"
-            );
+            assert!(text.parse::<DeviceRate<Operations>>().unwrap_err().why.ends_with("operations a second"), "{text}");
         }
         for text in ["/dev/sda:9", "/dev/sda:1001", "/dev/sda:x"] {
-            assert!(
-                text.parse::<DeviceWeight>()
-                    .unwrap_err()
-                    .why
-                    .ends_with("is not from 10 to 1000"),
-                "{text}"
-            );
+            assert!(text.parse::<DeviceWeight>().unwrap_err().why.ends_with("is not from 10 to 1000"), "{text}");
         }
     }
 }

@@ -26,16 +26,10 @@ impl FromStr for Size {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let end = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
         if number.is_empty() {
-            let why = if text.starts_with('-') {
-                "a size cannot be negative"
-            } else {
-                "a size starts with a number"
-            };
+            let why = if text.starts_with('-') { "a size cannot be negative" } else { "a size starts with a number" };
             return Err(Invalid::new(why).hint(HOW));
         }
         let shift = shift(unit.strip_prefix(' ').unwrap_or(unit))
@@ -64,27 +58,14 @@ fn scaled(number: &str, shift: u32) -> Result<u64, Invalid> {
     if (whole.is_empty() && fraction.is_empty()) || !digits(fraction) {
         return Err(malformed());
     }
-    let whole: u128 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().map_err(|_| too_large())?
-    };
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_large())? };
     // 18 digits of a fraction are finer than a byte of the largest unit.
     let fraction = fraction.get(..18).unwrap_or(fraction);
     let scale = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(18));
-    let part: u128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().map_err(|_| malformed())?
-    };
-    let bytes = whole
-        .checked_mul(1 << shift)
-        .and_then(|bytes| bytes.checked_add((part << shift) / scale));
+    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| malformed())? };
+    let bytes = whole.checked_mul(1 << shift).and_then(|bytes| bytes.checked_add((part << shift) / scale));
     // The kernel's and the OCI configuration's sizes are signed.
-    bytes
-        .and_then(|bytes| i64::try_from(bytes).ok())
-        .and_then(|b| u64::try_from(b).ok())
-        .ok_or_else(too_large)
+    bytes.and_then(|bytes| i64::try_from(bytes).ok()).and_then(|b| u64::try_from(b).ok()).ok_or_else(too_large)
 }
 
 fn too_large() -> Invalid {

@@ -48,12 +48,8 @@ impl Fields {
         let flag = || value.map_or(Ok(true), text::boolean);
         let text = || {
             value.filter(|value| !value.is_empty()).ok_or_else(|| {
-                Invalid::new(if key.is_empty() {
-                    "an empty field".into()
-                } else {
-                    format!("no value for {key:?}")
-                })
-                .hint(HOW)
+                Invalid::new(if key.is_empty() { "an empty field".into() } else { format!("no value for {key:?}") })
+                    .hint(HOW)
             })
         };
         match key {
@@ -103,11 +99,7 @@ impl Fields {
                 once(&mut self.propagation, propagation, field)
             }
             "bind-nonrecursive" => {
-                let recursion = if flag()? {
-                    Recursion::Alone
-                } else {
-                    Recursion::Recursive
-                };
+                let recursion = if flag()? { Recursion::Alone } else { Recursion::Recursive };
                 once(&mut self.recursion, recursion, field)
             }
             "bind-recursive" => {
@@ -140,12 +132,8 @@ impl Fields {
     }
 
     fn mount(self) -> Result<Mount, Invalid> {
-        let flags = Flags {
-            read_only: self.read_only.unwrap_or(false),
-            exec: self.exec,
-            dev: self.dev,
-            suid: self.suid,
-        };
+        let flags =
+            Flags { read_only: self.read_only.unwrap_or(false), exec: self.exec, dev: self.dev, suid: self.suid };
         let kind = self.kind.as_deref().unwrap_or("volume");
         let stray = |field: &Option<String>| match field {
             Some(field) => Err(Invalid::new(format!("{field:?} does not go with type={kind}"))),
@@ -155,9 +143,7 @@ impl Fields {
         let kind = match kind {
             "bind" => {
                 stray(&self.of_tmpfs)?;
-                let source = self
-                    .source
-                    .ok_or_else(|| Invalid::new("no source").hint("add src=/PATH"))?;
+                let source = self.source.ok_or_else(|| Invalid::new("no source").hint("add src=/PATH"))?;
                 if self.recursion == Some(Recursion::ReadOnlyBelow) && !flags.read_only {
                     return Err(Invalid::new("bind-recursive=readonly without readonly").hint("add readonly"));
                 }
@@ -182,11 +168,7 @@ impl Fields {
             }
             other => return Err(Invalid::new(format!("unknown mount type {other:?}")).hint("type=bind or type=tmpfs")),
         };
-        Ok(Mount {
-            target: self.target.ok_or_else(no_target)?,
-            flags,
-            kind,
-        })
+        Ok(Mount { target: self.target.ok_or_else(no_target)?, flags, kind })
     }
 }
 
@@ -198,33 +180,15 @@ mod tests {
 
     #[test]
     fn reads_binds() {
-        let plain = Bind {
-            source: "/s".into(),
-            ..Bind::default()
-        };
-        for text in [
-            "type=bind,source=/s,target=/t",
-            "type=bind,src=/s,dst=/t",
-            "TYPE=bind,Src=/s,destination=/t/",
-        ] {
-            let mount = Mount {
-                target: "/t".into(),
-                flags: Flags::default(),
-                kind: Kind::Bind(plain.clone()),
-            };
+        let plain = Bind { source: "/s".into(), ..Bind::default() };
+        for text in ["type=bind,source=/s,target=/t", "type=bind,src=/s,dst=/t", "TYPE=bind,Src=/s,destination=/t/"] {
+            let mount = Mount { target: "/t".into(), flags: Flags::default(), kind: Kind::Bind(plain.clone()) };
             assert_eq!(long(text), Ok(mount), "{text}");
         }
         let text = "type=bind,\"src=/a,b\",dst=/t,ro,bind-propagation=rshared,bind-recursive=readonly,relabel=private,\
                     U,idmap,nosuid,bind-create-src";
         let mount = long(text).unwrap();
-        assert_eq!(
-            mount.flags,
-            Flags {
-                read_only: true,
-                suid: Some(false),
-                ..Flags::default()
-            }
-        );
+        assert_eq!(mount.flags, Flags { read_only: true, suid: Some(false), ..Flags::default() });
         let all = Bind {
             source: "/a,b".into(),
             create: true,
@@ -242,14 +206,7 @@ mod tests {
     fn reads_tmpfs() {
         let mount = long("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap();
         let size = Some(TmpfsSize::Bytes(Size::from_bytes(1 << 20)));
-        assert_eq!(
-            mount.kind,
-            Kind::Tmpfs(Tmpfs {
-                size,
-                mode: Some(0o700),
-                ..Tmpfs::default()
-            })
-        );
+        assert_eq!(mount.kind, Kind::Tmpfs(Tmpfs { size, mode: Some(0o700), ..Tmpfs::default() }));
     }
 
     #[test]
@@ -257,36 +214,18 @@ mod tests {
         for (text, why) in [
             ("", "an empty field"),
             ("src=/s,dst=/t", "named volumes are not supported by this version"),
-            (
-                "type=volume,src=data,dst=/t",
-                "named volumes are not supported by this version",
-            ),
+            ("type=volume,src=data,dst=/t", "named volumes are not supported by this version"),
             ("type=nfs,dst=/t", "unknown mount type \"nfs\""),
             ("type=bind,dst=/t", "no source"),
             ("type=bind,src=/s", "no target"),
             ("type=bind,src=,dst=/t", "no value for \"src\""),
             ("type=bind,src=/s,dst=t", "the container path \"t\" is not absolute"),
-            (
-                "type=bind,src=/s,dst=/t,dst=/u",
-                "\"dst=/u\" repeats or contradicts an earlier option",
-            ),
-            (
-                "type=bind,src=/s,dst=/t,ro=maybe",
-                "\"maybe\" is neither true nor false",
-            ),
+            ("type=bind,src=/s,dst=/t,dst=/u", "\"dst=/u\" repeats or contradicts an earlier option"),
+            ("type=bind,src=/s,dst=/t,ro=maybe", "\"maybe\" is neither true nor false"),
             ("type=bind,src=/s,dst=/t,nosuch=1", "unknown field \"nosuch\""),
-            (
-                "type=bind,src=/s,dst=/t,tmpfs-size=1m",
-                "\"tmpfs-size\" does not go with type=bind",
-            ),
-            (
-                "type=bind,src=/s,dst=/t,bind-propagation=x",
-                "unknown bind-propagation \"x\"",
-            ),
-            (
-                "type=bind,src=/s,dst=/t,bind-recursive=readonly",
-                "bind-recursive=readonly without readonly",
-            ),
+            ("type=bind,src=/s,dst=/t,tmpfs-size=1m", "\"tmpfs-size\" does not go with type=bind"),
+            ("type=bind,src=/s,dst=/t,bind-propagation=x", "unknown bind-propagation \"x\""),
+            ("type=bind,src=/s,dst=/t,bind-recursive=readonly", "bind-recursive=readonly without readonly"),
             ("type=tmpfs,src=/s,dst=/t", "\"source\" does not go with type=tmpfs"),
             ("type=tmpfs,dst=/t,chown", "\"chown\" does not go with type=tmpfs"),
             ("type=tmpfs,dst=/t,tmpfs-mode=8", "tmpfs-mode=8: not an octal mode"),

@@ -25,12 +25,7 @@ pub fn volume(spec: &str) -> Result<Mount, Invalid> {
         return Err(Invalid::new("named volumes are not supported by this version").hint(hint));
     }
     let mut options = Options::default();
-    for word in parts
-        .next()
-        .unwrap_or_default()
-        .split(',')
-        .filter(|word| !word.is_empty())
-    {
+    for word in parts.next().unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
         options.take(word)?;
     }
     let flags = options.seen.flags();
@@ -43,11 +38,7 @@ pub fn volume(spec: &str) -> Result<Mount, Invalid> {
         chown: options.chown.is_some(),
         idmap: options.idmap,
     };
-    Ok(Mount {
-        target: text::target(target)?,
-        flags,
-        kind: Kind::Bind(bind),
-    })
+    Ok(Mount { target: text::target(target)?, flags, kind: Kind::Bind(bind) })
 }
 
 #[derive(Default)]
@@ -104,11 +95,7 @@ pub fn tmpfs(spec: &str) -> Result<Mount, Invalid> {
                 .hint("size=, mode=, uid=, gid=, nr_inodes=, ro, rw, [no]exec, [no]dev, [no]suid"))
         })?;
     }
-    Ok(Mount {
-        target,
-        flags: seen.flags(),
-        kind: Kind::Tmpfs(tmpfs),
-    })
+    Ok(Mount { target, flags: seen.flags(), kind: Kind::Tmpfs(tmpfs) })
 }
 
 #[cfg(test)]
@@ -129,31 +116,13 @@ mod tests {
 
     #[test]
     fn reads_volumes() {
-        let plain = Bind {
-            source: "/s".into(),
-            create: true,
-            ..Bind::default()
-        };
+        let plain = Bind { source: "/s".into(), create: true, ..Bind::default() };
         assert_eq!(bind("/s:/t"), (Flags::default(), plain.clone()));
         assert_eq!(bind("/s:/t/:").1, plain);
         assert_eq!(bind("./s:/t").1.source, PathBuf::from("./s"));
-        assert_eq!(
-            bind("/s:/t:ro").0,
-            Flags {
-                read_only: true,
-                ..Flags::default()
-            }
-        );
+        assert_eq!(bind("/s:/t:ro").0, Flags { read_only: true, ..Flags::default() });
         let (flags, all) = bind("/s:/t:rw,Z,U,idmap,rslave,bind,noexec,nodev,suid,cached");
-        assert_eq!(
-            flags,
-            Flags {
-                read_only: false,
-                exec: Some(false),
-                dev: Some(false),
-                suid: Some(true)
-            }
-        );
+        assert_eq!(flags, Flags { read_only: false, exec: Some(false), dev: Some(false), suid: Some(true) });
         let expected = Bind {
             recursion: Recursion::Alone,
             propagation: Some(Propagation::RecursiveSlave),
@@ -163,10 +132,7 @@ mod tests {
             ..plain
         };
         assert_eq!(all, expected);
-        assert_eq!(
-            bind("/s:/t:idmap=uids=0-5-1;gids=0-5-1").1.idmap.unwrap().uids[0].host_id,
-            5
-        );
+        assert_eq!(bind("/s:/t:idmap=uids=0-5-1;gids=0-5-1").1.idmap.unwrap().uids[0].host_id, 5);
     }
 
     #[test]
@@ -181,44 +147,24 @@ mod tests {
             ("/s:", "the container path \"\" is not absolute"),
             ("/s:/t:ro,rw", "\"rw\" repeats or contradicts an earlier option"),
             ("/s:/t:z,Z", "\"Z\" repeats or contradicts an earlier option"),
-            (
-                "/s:/t:shared,rslave",
-                "\"rslave\" repeats or contradicts an earlier option",
-            ),
+            ("/s:/t:shared,rslave", "\"rslave\" repeats or contradicts an earlier option"),
             ("/s:/t:readonly", "unknown mount option \"readonly\""),
             ("/s:/t:ro:rw", "unknown mount option \"ro:rw\""),
             ("/s:/t:idmap=7", "\"7\" is not an id map"),
         ] {
             assert_eq!(volume(text).unwrap_err().why, why, "{text}");
         }
-        assert_eq!(
-            volume("data:/t").unwrap_err().hint.as_deref(),
-            Some("use a path: ./data")
-        );
+        assert_eq!(volume("data:/t").unwrap_err().hint.as_deref(), Some("use a path: ./data"));
     }
 
     #[test]
     fn reads_tmpfs() {
         let mount = tmpfs("/run:rw,noexec,size=64m,mode=1777,uid=5,gid=6,nr_inodes=1k").unwrap();
-        assert_eq!(
-            mount.flags,
-            Flags {
-                exec: Some(false),
-                ..Flags::default()
-            }
-        );
+        assert_eq!(mount.flags, Flags { exec: Some(false), ..Flags::default() });
         let size = Some(TmpfsSize::Bytes(Size::from_bytes(64 << 20)));
-        let all = Tmpfs {
-            size,
-            mode: Some(0o1777),
-            uid: Some(5),
-            gid: Some(6),
-            inodes: Some(1024),
-        };
+        let all = Tmpfs { size, mode: Some(0o1777), uid: Some(5), gid: Some(6), inodes: Some(1024) };
         assert_eq!((mount.target.as_str(), mount.kind), ("/run", Kind::Tmpfs(all)));
-        let Kind::Tmpfs(half) = tmpfs("/run:size=50%").unwrap().kind else {
-            panic!()
-        };
+        let Kind::Tmpfs(half) = tmpfs("/run:size=50%").unwrap().kind else { panic!() };
         assert_eq!(half.size, Some(TmpfsSize::Percent(50)));
         for (text, why) in [
             ("run", "the container path \"run\" is not absolute"),
@@ -228,10 +174,7 @@ mod tests {
             ("/run:mode=77777", "mode=77777: not an octal mode"),
             ("/run:uid=root", "uid=root: not a number"),
             ("/run:huge=always", "unknown tmpfs option \"huge=always\""),
-            (
-                "/run:exec,noexec",
-                "\"noexec\" repeats or contradicts an earlier option",
-            ),
+            ("/run:exec,noexec", "\"noexec\" repeats or contradicts an earlier option"),
         ] {
             assert_eq!(tmpfs(text).unwrap_err().why, why, "{text}");
         }

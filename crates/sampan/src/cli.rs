@@ -1,0 +1,70 @@
+//! The command line: from words to one [`Call`], or to a message.
+//!
+//! Invariant: nothing is touched; files named by `--env-file` and `--label-file` are read, the environment and the
+//! working directory are looked at. Only the parser of the verb that was called is built: a full tree costs more than
+//! a millisecond, which every start would pay.
+
+mod globals;
+mod list;
+mod run;
+mod tree;
+mod usage;
+
+pub use clap_complete::Shell;
+pub use globals::Globals;
+pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
+pub use tree::tree;
+
+use crate::ui::Failure;
+use engine::request;
+use std::ffi::OsString;
+
+/// One call of the program.
+#[derive(Debug)]
+pub struct Call {
+    pub globals: Globals,
+    pub verb: Verb,
+}
+
+#[derive(Debug)]
+pub enum Verb {
+    Run(Box<request::Run>),
+    Ps(Ps),
+    Remove(Remove),
+    ImageBootstrap(ImageBootstrap),
+    ImageList(ImageList),
+    ImageRemove(ImageRemove),
+    Version(Version),
+    Info(Info),
+    Completion(Shell),
+    /// Text to print.
+    Help(String),
+}
+
+impl Verb {
+    /// Whether the user asked for as few words as possible.
+    #[must_use]
+    pub fn quiet(&self) -> bool {
+        matches!(self, Self::Run(request) if request.quiet)
+    }
+}
+
+/// # Errors
+/// [`Failure`] for anything that is not a call of a verb with the arguments it takes; exit code 125 for `run`, as
+/// docker, and 1 for the others.
+pub fn parse(words: Vec<OsString>) -> Result<Call, Failure> {
+    let (globals, words) = match words.first() {
+        Some(first) if first.as_encoded_bytes().starts_with(b"-") => match globals::leading(words)? {
+            globals::Leading::Globals(globals, words) => (*globals, words),
+            globals::Leading::Verb(verb) => {
+                return Ok(Call { globals: Globals::default(), verb: *verb });
+            }
+        },
+        _ => (Globals::default(), words),
+    };
+    let verb = tree::verb(words)?;
+    Ok(Call { globals, verb })
+}
+
+#[cfg(test)]
+mod tests;

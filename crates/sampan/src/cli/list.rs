@@ -1,0 +1,195 @@
+//! The verbs with few flags.
+
+use super::tree::Leaf;
+use super::{Shell, Verb};
+use crate::ui::Failure;
+use clap::Args;
+use spec::ContainerId;
+use spec::unit::Invalid;
+use std::str::FromStr;
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "table" => Ok(Self::Table),
+            "json" | "{{json .}}" => Ok(Self::Json),
+            _ => Err(Invalid::new("unknown format").hint("one of table, json")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Ps {
+    /// Show containers that have exited too
+    #[arg(long, short)]
+    pub all: bool,
+    /// Print ids only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print whole ids and commands
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// table or json
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+impl Leaf for Ps {
+    const NAMES: &[&str] = &["ps", "container ls", "container list", "container ps"];
+    const ABOUT: &str = "List containers";
+    const USAGE: &str = "sampan ps [OPTIONS]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::Ps(self))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Remove {
+    /// Kill a running container first, and do not complain about one that is not there
+    #[arg(long, short)]
+    pub force: bool,
+    /// By name, id or the start of an id
+    #[arg(required = true, value_name = "CONTAINER", value_parser = container)]
+    pub containers: Vec<ContainerId>,
+}
+
+fn container(text: &str) -> Result<ContainerId, Invalid> {
+    ContainerId::parse(text).map_err(|error| Invalid::new(error.to_string()))
+}
+
+impl Leaf for Remove {
+    const NAMES: &[&str] = &["rm", "container rm", "container remove"];
+    const ABOUT: &str = "Remove containers";
+    const USAGE: &str = "sampan rm [OPTIONS] CONTAINER [CONTAINER...]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::Remove(self))
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ImageList {
+    /// Print ids only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print whole ids
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// table or json
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+impl Leaf for ImageList {
+    const NAMES: &[&str] = &["images", "image ls", "image list"];
+    const ABOUT: &str = "List images";
+    const USAGE: &str = "sampan images [OPTIONS]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::ImageList(self))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImageRemove {
+    /// Remove the image even if a container uses it, and do not complain about one that is not there
+    #[arg(long, short)]
+    pub force: bool,
+    /// By name or id
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+impl Leaf for ImageRemove {
+    const NAMES: &[&str] = &["rmi", "image rm", "image remove"];
+    const ABOUT: &str = "Remove images";
+    const USAGE: &str = "sampan rmi [OPTIONS] IMAGE [IMAGE...]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::ImageRemove(self))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImageBootstrap {
+    /// What to make
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+impl Leaf for ImageBootstrap {
+    const NAMES: &[&str] = &["image bootstrap"];
+    const ABOUT: &str = "Make an image from this machine's own files";
+    const USAGE: &str = "sampan image bootstrap NAME";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::ImageBootstrap(self))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct Info {
+    /// table or json
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+impl Leaf for Info {
+    const NAMES: &[&str] = &["info", "system info"];
+    const ABOUT: &str = "Show what this machine offers";
+    const USAGE: &str = "sampan info [OPTIONS]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::Info(self))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct Version {
+    /// table or json
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+impl Leaf for Version {
+    const NAMES: &[&str] = &["version"];
+    const ABOUT: &str = "Show the version";
+    const USAGE: &str = "sampan version [OPTIONS]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::Version(self))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Completion {
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_name = "SHELL", value_parser = shell)]
+    pub shell: Shell,
+}
+
+fn shell(text: &str) -> Result<Shell, Invalid> {
+    text.parse().map_err(|_| Invalid::new("unknown shell").hint("one of bash, elvish, fish, powershell, zsh"))
+}
+
+impl Leaf for Completion {
+    const NAMES: &[&str] = &["completion"];
+    const ABOUT: &str = "Print a completion script for a shell";
+    const USAGE: &str = "sampan completion SHELL";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::Completion(self.shell))
+    }
+}

@@ -1,0 +1,6 @@
+//! `sampan run`: docker's flags into the request.
+
+mod flags;
+mod request;
+
+pub use flags::Args;
