@@ -1,1 +1,26 @@
-//! The image store: an OCI image layout, layers by chainID, snapshots.
+//! The image store: an OCI image layout with the layers unpacked beside it by chainID, and what is asked of a root
+//! filesystem before a container of it exists.
+//!
+//! Invariant: whatever is under its final name is complete, verified and on disk; readers take no lock.
+//! Must not: fetch, mount, or know what a container is.
+
+pub mod bootstrap;
+mod elf;
+mod error;
+mod fs;
+pub mod gc;
+pub mod host;
+mod layer;
+mod layout;
+pub mod program;
+pub mod rootfs;
+pub mod store;
+mod temp;
+pub mod tree;
+pub mod unpack;
+pub mod user;
+
+pub use error::{Error, Kind, Result};
+pub use layer::{Expected, Layer};
+pub use rootfs::Rootfs;
+pub use store::{Image, Listed, Store, Writer};

@@ -56,7 +56,15 @@ impl Descriptor {
     #[must_use]
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
         let annotations = Annotations::new();
-        Self { media_type: media_type.to_owned(), digest, size, urls: vec![], annotations, platform: None, artifact_type: None }
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            urls: vec![],
+            annotations,
+            platform: None,
+            artifact_type: None,
+        }
     }
 }
 

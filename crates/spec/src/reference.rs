@@ -203,7 +203,9 @@ mod tests {
 
     #[test]
     fn shortens_names() {
-        for (text, short) in [("busybox", "busybox:latest"), ("a/b:c", "a/b:c"), ("quay.example/x", "quay.example/x:latest")] {
+        for (text, short) in
+            [("busybox", "busybox:latest"), ("a/b:c", "a/b:c"), ("quay.example/x", "quay.example/x:latest")]
+        {
             assert_eq!(text.parse::<Reference>().unwrap().familiar(), short);
         }
     }
@@ -214,8 +216,28 @@ mod tests {
         let long = "a/".repeat(128) + "a";
         let tag = format!("a:{}", "t".repeat(129));
         for text in [
-            "", ":", "a:", "a:-t", "A", "a/B", "/a", "a/", "a//b", "a___b", "a..b", "-a", "a-", "a@sha256:0", "a b", "a.b:x/c",
-            "-h.x/a", "../../etc", "[::1/a", &hex, &long, &tag,
+            "",
+            ":",
+            "a:",
+            "a:-t",
+            "A",
+            "a/B",
+            "/a",
+            "a/",
+            "a//b",
+            "a___b",
+            "a..b",
+            "-a",
+            "a-",
+            "a@sha256:0",
+            "a b",
+            "a.b:x/c",
+            "-h.x/a",
+            "../../etc",
+            "[::1/a",
+            &hex,
+            &long,
+            &tag,
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }

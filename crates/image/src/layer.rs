@@ -1,0 +1,119 @@
+//! A layer on its way in: stored, hashed twice and unpacked in one pass over the stream.
+
+use crate::error::{Error, Kind, Result};
+use crate::fs;
+use crate::temp::Temp;
+use crate::unpack::{self, Rights};
+use sha2::{Digest as _, Sha256};
+use spec::image::{Descriptor, media};
+use spec::{ChainId, DiffId, Digest};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// What the source promised; nothing gets a name in the store that differs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expected {
+    pub digest: Option<Digest>,
+    pub diff_id: Option<DiffId>,
+}
+
+/// A layer in the store. `skipped`: device nodes that were left out for want of rights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    pub descriptor: Descriptor,
+    pub diff_id: DiffId,
+    pub chain_id: ChainId,
+    pub skipped: Vec<String>,
+}
+
+pub(crate) const BLOB: &str = "blob";
+pub(crate) const TREE: &str = "tree";
+
+/// Into `blob` and `tree` of `temp`, both on disk when this returns.
+pub(crate) fn receive(temp: &Temp, stream: impl Read, rights: Rights, parent: Option<&ChainId>) -> Result<Layer> {
+    let blob = fs::create(temp, BLOB, 0o644)?;
+    fs::mkdir(temp, TREE, 0o755)?;
+    let tree = fs::open_dir(temp, TREE)?;
+    let mut packed = BufReader::with_capacity(1 << 17, Tee { stream, blob, hash: Sha256::new(), size: 0 });
+    let head = packed.fill_buf().map_err(broken)?;
+    let (media_type, skipped, diff_id) = if head.starts_with(&ZSTD) {
+        return Err(Error::new(Kind::Unsupported, "", "the layer is compressed with zstd"));
+    } else if head.starts_with(&GZIP) {
+        let (skipped, diff_id) = open(flate2::bufread::MultiGzDecoder::new(&mut packed), &tree, rights)?;
+        (media::LAYER_GZIP, skipped, diff_id)
+    } else {
+        let (skipped, diff_id) = open(&mut packed, &tree, rights)?;
+        (media::LAYER, skipped, diff_id)
+    };
+    io::copy(&mut packed, &mut io::sink()).map_err(broken)?;
+    let Tee { blob, hash, size, .. } = packed.into_inner();
+    blob.sync_all().map_err(sys::Error::of_io(|| "fsync(blob)".to_owned()))?;
+    // One call for the whole tree: an fsync for each of thousands of files would take minutes on a slow disk.
+    rustix::fs::syncfs(&tree).map_err(sys::Error::of(|| "syncfs(layer)".to_owned()))?;
+    let descriptor = Descriptor::new(media_type, Digest::finish(hash), size);
+    Ok(Layer { descriptor, diff_id, chain_id: ChainId::of(parent, diff_id), skipped })
+}
+
+/// Unpacks, then reads on to the end: the DiffID is of the whole file, and tar may pad behind its end mark.
+fn open(stream: impl Read, tree: &std::os::fd::OwnedFd, rights: Rights) -> Result<(Vec<String>, DiffId)> {
+    use std::os::fd::AsFd;
+    let mut tar = BufReader::with_capacity(1 << 17, Hashing { stream, hash: Sha256::new() });
+    let skipped = unpack::unpack(tree.as_fd(), &mut tar, rights)?;
+    io::copy(&mut tar, &mut io::sink()).map_err(broken)?;
+    Ok((skipped, DiffId(Digest::finish(tar.into_inner().hash))))
+}
+
+pub(crate) fn check(layer: &Layer, expected: Expected) -> Result<()> {
+    let differs = |what: &str, got: Digest, wanted: Digest| {
+        Err(Error::new(Kind::Corrupt, "", format!("its {what} is {got}, not {wanted}")))
+    };
+    match expected {
+        Expected { digest: Some(wanted), .. } if wanted != layer.descriptor.digest => {
+            differs("digest", layer.descriptor.digest, wanted)
+        }
+        Expected { diff_id: Some(wanted), .. } if wanted != layer.diff_id => {
+            differs("diffID", layer.diff_id.0, wanted.0)
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Tee<R> {
+    stream: R,
+    blob: File,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.read(buffer)?;
+        self.blob.write_all(&buffer[..n])?;
+        self.hash.update(&buffer[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+}
+
+struct Hashing<R> {
+    stream: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.read(buffer)?;
+        self.hash.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+fn broken(error: io::Error) -> Error {
+    match rustix::io::Errno::from_io_error(&error) {
+        Some(errno) => sys::Error::new("read(layer)", errno).into(),
+        None => Error::new(Kind::Corrupt, "", error.to_string()),
+    }
+}

@@ -1,0 +1,258 @@
+//! Looking into layers that nobody has mounted yet, as overlayfs would show them.
+//!
+//! Invariant: read-only; resolution is by directory descriptor, one name at a time, and a symbolic link is followed
+//! inside the root filesystem, never on the host. What cannot be known before the start (a mount whose content does not
+//! exist yet, a directory this user may not read) is [`Found::Unknown`], not absent.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::fs as dirfs;
+use crate::unpack::is_whiteout;
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Links followed in one lookup, as the kernel's (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+const MARKS: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+
+/// Layers, top first, and what will be mounted over them.
+pub struct Rootfs {
+    root: Rc<Merged>,
+    mounts: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+/// The directories of one name in all layers that show through, top first.
+type Merged = Vec<OwnedFd>;
+
+pub enum Found {
+    Absent,
+    Unknown,
+    Node(Node),
+}
+
+/// `path`: with all links resolved.
+pub struct Node {
+    pub path: PathBuf,
+    pub attributes: Attributes,
+    place: Place,
+}
+
+/// `mode` with the type bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl From<Stat> for Attributes {
+    fn from(stat: Stat) -> Self {
+        Self { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid }
+    }
+}
+
+enum Place {
+    Entry(Rc<Merged>, usize, OsString),
+    /// A directory, or a file that is mounted from the host.
+    Host(Option<PathBuf>),
+}
+
+impl Rootfs {
+    /// One plain directory is a list of one layer.
+    ///
+    /// # Errors
+    /// A layer cannot be opened.
+    pub fn open<P: AsRef<Path>>(layers: &[P]) -> Result<Self> {
+        let open = |layer: &P| {
+            dirfs::open_root(layer.as_ref()).context(|| format!("cannot open layer {}", layer.as_ref().display()))
+        };
+        Ok(Self { root: Rc::new(layers.iter().map(open).collect::<Result<_>>()?), mounts: HashMap::new() })
+    }
+
+    /// Lookups at and below `destination` go to `source` on the host, or are unknown (`None`: a filesystem that only
+    /// the container will have).
+    #[must_use]
+    pub fn mounted(mut self, destination: &Path, source: Option<&Path>) -> Self {
+        self.mounts.insert(destination.components().collect(), source.map(Path::to_owned));
+        self
+    }
+
+    /// # Errors
+    /// [`Kind::System`], or [`Kind::Corrupt`] for a loop of links.
+    pub fn find(&self, path: &Path) -> Result<Found> {
+        self.walk(path).context(|| format!("cannot look up {}", path.display()))
+    }
+
+    /// The file's first `limit` bytes. `None`: absent, not a regular file, or unknown.
+    ///
+    /// # Errors
+    /// As [`Rootfs::find`].
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Found::Node(node) = self.find(path)? else {
+            return Ok(None);
+        };
+        let Some(file) = node.open()? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes).map_err(sys::Error::of_io(|| format!("read({path:?})")))?;
+        Ok(Some(bytes))
+    }
+
+    fn walk(&self, path: &Path) -> Result<Found> {
+        let mut todo: VecDeque<OsString> = names(path);
+        let mut trail: Vec<(OsString, Rc<Merged>, Attributes)> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = todo.pop_front() {
+            if name == ".." {
+                trail.pop();
+                continue;
+            }
+            let here = full(&trail, &name);
+            let dir = trail.last().map_or(&self.root, |(_, dir, _)| dir);
+            match self.step(dir, &here, &name) {
+                Err(error) if matches!(error.errno, Errno::ACCESS | Errno::PERM) => return Ok(Found::Unknown),
+                Err(error) if error.errno == Errno::NOTDIR => return Ok(Found::Absent),
+                Err(error) => return Err(error.into()),
+                Ok(Step::Absent) => return Ok(Found::Absent),
+                Ok(Step::Unknown) => return Ok(Found::Unknown),
+                Ok(Step::Dir(merged, attributes)) => trail.push((name, Rc::new(merged), attributes)),
+                Ok(Step::Link(target)) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Error::new(Kind::Corrupt, "", "too many levels of symbolic links"));
+                    }
+                    if target.is_absolute() {
+                        trail.clear();
+                    }
+                    let mut names = names(&target);
+                    names.append(&mut todo);
+                    todo = names;
+                }
+                Ok(Step::File(..)) if !todo.is_empty() => return Ok(Found::Absent),
+                Ok(Step::File(place, attributes)) => {
+                    return Ok(Found::Node(Node { path: here, attributes, place }));
+                }
+            }
+        }
+        let Some((_, _, attributes)) = trail.last() else {
+            let Some(top) = self.root.first() else {
+                return Ok(Found::Absent);
+            };
+            let stat = fs::fstat(top).map_err(sys::Error::of(|| "fstat(root)".to_owned()))?;
+            return Ok(Found::Node(Node { path: "/".into(), attributes: stat.into(), place: Place::Host(None) }));
+        };
+        let (attributes, path) = (*attributes, full(&trail, OsStr::new("")));
+        Ok(Found::Node(Node { path, attributes, place: Place::Host(None) }))
+    }
+
+    fn step(&self, dir: &Rc<Merged>, here: &Path, name: &OsStr) -> sys::Result<Step> {
+        match self.mounts.get(here) {
+            Some(None) => Ok(Step::Unknown),
+            Some(Some(source)) => mounted(source),
+            None => merge(dir, name),
+        }
+    }
+}
+
+enum Step {
+    Absent,
+    Unknown,
+    Dir(Merged, Attributes),
+    Link(PathBuf),
+    File(Place, Attributes),
+}
+
+/// overlayfs.rst, "Merging": the topmost entry decides; directories merge down to the first that is opaque or is none.
+fn merge(dir: &Rc<Merged>, name: &OsStr) -> sys::Result<Step> {
+    let mut merged: Option<(Merged, Attributes)> = None;
+    for (at, layer) in dir.iter().enumerate() {
+        let Some(stat) = dirfs::stat(layer, name)? else {
+            continue;
+        };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            let inner = dirfs::open_dir(layer, name)?;
+            let last = at + 1 == dir.len() || is_opaque(&inner);
+            merged.get_or_insert_with(|| (vec![], stat.into())).0.push(inner);
+            if last {
+                break;
+            }
+            continue;
+        }
+        if merged.is_some() || is_whiteout(&stat) {
+            break;
+        }
+        if kind == FileType::Symlink {
+            let target =
+                fs::readlinkat(layer, name, vec![]).map_err(sys::Error::of(|| format!("readlinkat({name:?})")))?;
+            return Ok(Step::Link(OsString::from_vec(target.into_bytes()).into()));
+        }
+        return Ok(Step::File(Place::Entry(dir.clone(), at, name.to_owned()), stat.into()));
+    }
+    Ok(merged.map_or(Step::Absent, |(dirs, stat)| Step::Dir(dirs, stat)))
+}
+
+fn mounted(source: &Path) -> sys::Result<Step> {
+    let stat = match fs::stat(source) {
+        Ok(stat) => stat,
+        // A missing source is made, or refused, by who mounts it.
+        Err(Errno::NOENT) => return Ok(Step::Unknown),
+        Err(errno) => return Err(sys::Error::new(format!("stat({source:?})"), errno)),
+    };
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Ok(Step::Dir(vec![dirfs::open_root(source)?], stat.into()));
+    }
+    Ok(Step::File(Place::Host(Some(source.to_owned())), stat.into()))
+}
+
+fn is_opaque(dir: &OwnedFd) -> bool {
+    let mut value = [0; 1];
+    MARKS.iter().any(|mark| matches!(fs::fgetxattr(dir, *mark, &mut value[..]), Ok(1)) && value == *b"y")
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    let names = path.as_os_str().as_bytes().split(|b| *b == b'/');
+    names.filter(|name| !matches!(*name, b"" | b".")).map(|name| OsStr::from_bytes(name).to_owned()).collect()
+}
+
+fn full(trail: &[(OsString, Rc<Merged>, Attributes)], last: &OsStr) -> PathBuf {
+    let mut path = PathBuf::from("/");
+    path.extend(trail.iter().map(|(name, ..)| name));
+    if !last.is_empty() {
+        path.push(last);
+    }
+    path
+}
+
+impl Node {
+    #[must_use]
+    pub fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.attributes.mode)
+    }
+
+    /// `None` unless it is a regular file that this process may read.
+    pub(crate) fn open(&self) -> Result<Option<File>> {
+        if self.kind() != FileType::RegularFile {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match &self.place {
+            Place::Entry(dir, at, name) => {
+                fs::openat(&dir[*at], name.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty())
+            }
+            Place::Host(Some(path)) => fs::open(path, flags, Mode::empty()),
+            Place::Host(None) => return Ok(None),
+        };
+        match file {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::ACCESS | Errno::PERM) => Ok(None),
+            Err(errno) => Err(sys::Error::new(format!("open({:?})", self.path), errno).into()),
+        }
+    }
+}

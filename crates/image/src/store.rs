@@ -1,0 +1,328 @@
+//! The store's root: `images/` (an OCI image layout), `layers/<chainID>/` (unpacked), `tmp/` (in progress).
+//!
+//! Invariant: an image is named only when its blobs and layers are complete and on disk. A [`Writer`] shares a lock on
+//! the root, and only who holds it alone may remove what no image uses: nothing vanishes between a layer's import and
+//! its image's name.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::layer::{self, Expected, Layer};
+use crate::layout::Layout;
+use crate::temp::{self, Temp};
+use crate::unpack::Rights;
+use crate::{fs, gc, tree};
+use spec::image::{Descriptor, ImageConfig, Index, Manifest, Platform, REF_NAME, media};
+use spec::{ChainId, Digest, Reference};
+use std::ffi::CString;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// An image of which all layers are unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub manifest: Digest,
+    /// The configuration's digest: what docker shows as the image's id.
+    pub id: Digest,
+    pub config: ImageConfig,
+    /// Top first, as overlayfs's `lowerdir` wants them.
+    pub layers: Vec<PathBuf>,
+}
+
+/// `size`: of the layers as stored, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The complete reference, or whatever another tool has written.
+    pub name: Option<String>,
+    pub manifest: Digest,
+    pub id: Digest,
+    pub created: Option<String>,
+    pub size: u64,
+}
+
+/// Nothing is opened or made until it is asked for.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// `root` is `/var/lib/sampan`, rootless `$XDG_DATA_HOME/sampan`.
+    #[must_use]
+    pub fn open(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    #[must_use]
+    pub fn layer_path(&self, layer: &ChainId) -> PathBuf {
+        self.root.join("layers").join(layer.0.hex())
+    }
+
+    /// The image of that name, or `None`.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] if it is named but not whole, [`Kind::Unsupported`] if it is not for this machine.
+    pub fn resolve(&self, name: &Reference) -> Result<Option<Image>> {
+        let what = || format!("cannot use image {}", name.familiar());
+        let Some(layout) = Layout::open(&self.root).context(what)? else {
+            return Ok(None);
+        };
+        let index = layout.index()?;
+        let Some(entry) = index.manifests.iter().find(|entry| is_named(entry, name)) else {
+            return Ok(None);
+        };
+        self.load(&layout, entry).context(what).map(Some)
+    }
+
+    /// As [`Store::resolve`], for a name that must be there.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] with the nearest name or the command that makes the image.
+    pub fn require(&self, name: &Reference) -> Result<Image> {
+        if let Some(image) = self.resolve(name)? {
+            return Ok(image);
+        }
+        let error =
+            Error::new(Kind::Missing, format!("cannot find image {}", name.familiar()), "it is not in the store");
+        let have = self.list()?.into_iter().filter_map(|listed| listed.name?.parse::<Reference>().ok());
+        let wanted = name.familiar();
+        let near = have.map(|name| (distance(&wanted, &name.familiar()), name.familiar())).min();
+        Err(match near {
+            Some((steps, near)) if steps <= 3 => error.hint(format!("did you mean {near}?")),
+            _ if name.repository() == "library/busybox" => error.hint("sampan image bootstrap busybox"),
+            _ => error.hint("sampan images shows what there is; the image named host needs no store"),
+        })
+    }
+
+    /// All named images, in the index's order.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let Some(layout) = Layout::open(&self.root).context(|| "cannot list images".to_owned())? else {
+            return Ok(vec![]);
+        };
+        let mut images = Vec::new();
+        for entry in layout.index()?.manifests {
+            let manifest = manifest(&layout, &entry)?;
+            let config: ImageConfig = layout.document(&manifest.1.config)?;
+            images.push(Listed {
+                name: entry.annotations.get(REF_NAME).cloned(),
+                manifest: manifest.0,
+                id: manifest.1.config.digest,
+                created: config.created,
+                size: manifest.1.layers.iter().map(|layer| layer.size).sum(),
+            });
+        }
+        Ok(images)
+    }
+
+    /// The right to add. Removes first what dead writers left.
+    ///
+    /// # Errors
+    /// The store cannot be made or written.
+    pub fn writer(&self) -> Result<Writer> {
+        let what = || format!("cannot write to the store {}", self.root.display());
+        self.try_writer().context(what)
+    }
+
+    fn try_writer(&self) -> Result<Writer> {
+        make_root(&self.root)?;
+        let root = fs::open_root(&self.root)?;
+        // Its own description, so that gc's exclusive lock meets this one.
+        fs::lock(&root, false, true)?;
+        fs::mkdir(&root, "tmp", 0o700)?;
+        let tmp = fs::open_dir(&root, "tmp")?;
+        temp::sweep(tmp.as_fd())?;
+        let temp = Temp::new(tmp.as_fd())?;
+        let layout = Layout::create(&root, &temp)?;
+        // Files of set-user-id root and of other owners lie here: nobody else may walk in (CVE-2021-41091).
+        fs::mkdir(&root, "layers", 0o700)?;
+        let layers = fs::open_dir(&root, "layers")?;
+        Ok(Writer { _lock: root, tmp, temp, layout, layers, rights: Rights::current() })
+    }
+
+    /// Takes the name away, and with it the blobs and layers that no image needs and `in_use` does not list (the layer
+    /// paths of containers). While someone else writes, that clearing is left to the next removal. Whether there was
+    /// such a name.
+    ///
+    /// # Errors
+    /// The index cannot be written, or something unused cannot be removed: the name is gone by then.
+    pub fn remove(&self, name: &Reference, in_use: &[PathBuf]) -> Result<bool> {
+        let what = || format!("cannot remove image {}", name.familiar());
+        let writer = self.writer()?;
+        let change = |index: &mut Index| {
+            let before = index.manifests.len();
+            index.manifests.retain(|entry| !is_named(entry, name));
+            before != index.manifests.len()
+        };
+        let found = writer.layout.change(&writer.temp, change).context(what)?;
+        drop(writer);
+        if found {
+            gc::collect(self, in_use).context(what)?;
+        }
+        Ok(found)
+    }
+
+    fn load(&self, layout: &Layout, entry: &Descriptor) -> Result<Image> {
+        let (digest, manifest) = manifest(layout, entry)?;
+        let config: ImageConfig = layout.document(&manifest.config)?;
+        let native = Platform::native();
+        if config.platform.architecture != native.architecture && !config.platform.architecture.is_empty() {
+            let why = format!("it is for {}, this machine is {}", config.platform.architecture, native.architecture);
+            return Err(Error::new(Kind::Unsupported, "", why));
+        }
+        let mut layers: Vec<_> = ChainId::chain(&config.rootfs.diff_ids).iter().map(|id| self.layer_path(id)).collect();
+        if let Some(missing) = layers.iter().find(|layer| !layer.is_dir()) {
+            return Err(Error::new(Kind::Corrupt, "", format!("its layer {} is missing", missing.display())));
+        }
+        layers.reverse();
+        Ok(Image { manifest: digest, id: manifest.config.digest, config, layers })
+    }
+}
+
+/// The right to add to the store. Dropping it removes what was not finished.
+pub struct Writer {
+    /// The shared lock on the root.
+    _lock: OwnedFd,
+    tmp: OwnedFd,
+    temp: Temp,
+    layout: Layout,
+    layers: OwnedFd,
+    rights: Rights,
+}
+
+impl Writer {
+    /// Stores and unpacks one layer: tar, plain or gzip, on `parent` (`None`: the bottom layer).
+    ///
+    /// # Errors
+    /// As [`crate::unpack::unpack`]; [`Kind::Corrupt`] if it is not what was `expected`. The store is then as before.
+    pub fn import_layer(&self, stream: impl Read, parent: Option<&ChainId>, expected: Expected) -> Result<Layer> {
+        self.import(stream, parent, expected).context(|| "cannot import a layer".to_owned())
+    }
+
+    fn import(&self, stream: impl Read, parent: Option<&ChainId>, expected: Expected) -> Result<Layer> {
+        let temp = Temp::new(self.tmp.as_fd())?;
+        let layer = layer::receive(&temp, stream, self.rights, parent)?;
+        layer::check(&layer, expected)?;
+        self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
+        let hex = layer.chain_id.0.hex();
+        match fs::rename(&temp, layer::TREE, &self.layers, &hex) {
+            // Someone was faster with the same content.
+            Err(error) if matches!(error.errno, rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => {}
+            result => result?,
+        }
+        fs::sync_dir(&self.layers)?;
+        Ok(layer)
+    }
+
+    /// Names an image of these layers (bottom first). `config.rootfs` is filled in. A name that exists moves to the new
+    /// image. Returns the manifest's digest.
+    ///
+    /// # Errors
+    /// The kernel refused a write.
+    pub fn put_image(&self, name: &Reference, mut config: ImageConfig, layers: &[Layer]) -> Result<Digest> {
+        config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
+        let platform = config.platform.clone();
+        let put = || -> Result<Digest> {
+            let manifest = Manifest {
+                schema_version: 2,
+                media_type: Some(media::MANIFEST.to_owned()),
+                artifact_type: None,
+                config: self.layout.add(&self.temp, media::CONFIG, &json(&config)?)?,
+                layers: layers.iter().map(|layer| layer.descriptor.clone()).collect(),
+                subject: None,
+                annotations: Default::default(),
+            };
+            let mut entry = self.layout.add(&self.temp, media::MANIFEST, &json(&manifest)?)?;
+            let digest = entry.digest;
+            entry.platform = Some(platform);
+            entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
+            self.layout.change(&self.temp, |index| {
+                index.manifests.retain(|entry| !is_named(entry, name));
+                index.manifests.push(entry);
+            })?;
+            Ok(digest)
+        };
+        put().context(|| format!("cannot store image {}", name.familiar()))
+    }
+}
+
+/// The lock of who may remove what is unused; `None` while anyone writes.
+pub(crate) fn alone(root: &Path) -> Result<Option<OwnedFd>> {
+    let root = fs::open_root(root)?;
+    Ok(fs::lock(&root, true, false)?.then_some(root))
+}
+
+/// Moves an unpacked layer out of sight before it is taken apart: under its name it is whole, always.
+pub(crate) fn drop_layer(root: &OwnedFd, name: &CString) -> Result<()> {
+    let temp = Temp::new(fs::open_dir(root, "tmp")?.as_fd())?;
+    let layers = fs::open_dir(root, "layers")?;
+    let text = name.to_string_lossy();
+    fs::rename(&layers, &text, &temp, &text)?;
+    tree::remove(temp.as_fd(), name).map_err(Into::into)
+}
+
+/// The manifest an index entry stands for: itself, or this machine's out of a nested index.
+pub(crate) fn manifest(layout: &Layout, entry: &Descriptor) -> Result<(Digest, Manifest)> {
+    if !matches!(entry.media_type.as_str(), media::INDEX | media::DOCKER_INDEX) {
+        return Ok((entry.digest, layout.document(entry)?));
+    }
+    let index: Index = layout.document(entry)?;
+    let native = Platform::native();
+    let fits = |platform: &Platform| platform.architecture == native.architecture && platform.os == native.os;
+    let ours = index.manifests.iter().find(|entry| entry.platform.as_ref().is_some_and(fits));
+    let why = || format!("it has no variant for {}/{}", native.os, native.architecture);
+    let ours = ours.ok_or_else(|| Error::new(Kind::Unsupported, "", why()))?;
+    Ok((ours.digest, layout.document(ours)?))
+}
+
+/// By digest if the name has one: then the tag is decoration.
+fn is_named(entry: &Descriptor, name: &Reference) -> bool {
+    let Some(text) = entry.annotations.get(REF_NAME) else {
+        return false;
+    };
+    match name.digest() {
+        None => *text == name.to_string(),
+        Some(digest) => {
+            entry.digest == *digest && text.parse().is_ok_and(|other: Reference| same_repository(&other, name))
+        }
+    }
+}
+
+fn same_repository(a: &Reference, b: &Reference) -> bool {
+    (a.registry(), a.repository()) == (b.registry(), b.repository())
+}
+
+fn json(document: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(document).map_err(|error| Error::new(Kind::Corrupt, "", error.to_string()))
+}
+
+/// Readable by its owner alone (layers hold other owners' files), parents as usual.
+fn make_root(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    if path.is_dir() {
+        return Ok(());
+    }
+    builder.create(path).map_err(sys::Error::of_io(|| format!("mkdir({path:?}, 0o700)"))).map_err(Into::into)
+}
+
+/// Levenshtein's.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

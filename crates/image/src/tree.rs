@@ -1,0 +1,170 @@
+//! Removing a directory tree that someone else may have filled.
+//!
+//! Invariant: nothing outside the tree is touched, whatever is inside it and whoever changes it meanwhile: each step
+//! is relative to an open directory, follows no link and crosses no mount.
+
+use crate::fs as dirfs;
+use rustix::fs::{self, AtFlags, FileType, IFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use sys::{Error, Result};
+
+/// Directories held open at a time. Deeper ones are first moved to the top, because a container can nest directories
+/// deeper than a process may have files open or a stack may have frames.
+const DEPTH: usize = 100;
+
+/// Removes `dir/name` and all beneath it. Already gone is success.
+///
+/// Write-protected directories are opened up, immutable files are released where the caller may. A mount point inside
+/// is an error (`EXDEV`), and what it holds stays.
+///
+/// # Errors
+/// The first call that the kernel refused; what could be removed before it is gone.
+pub fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    let Some(stat) = dirfs::stat(dir, dirfs::os(name))? else { return Ok(()) };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return unlink(dir, name, AtFlags::empty());
+    }
+    let Some(top) = open(dir, name)? else { return Ok(()) };
+    let mut removal = Removal { top: top.as_fd(), aside: vec![], moved: 0 };
+    removal.clear(&top, 0)?;
+    while let Some(deep) = removal.aside.pop() {
+        removal.entry(top.as_fd(), &deep, FileType::Directory, 0)?;
+    }
+    unlink(dir, name, AtFlags::REMOVEDIR)
+}
+
+/// [`remove`] by path. The parent's symbolic links are followed, the last component's are not.
+///
+/// # Errors
+/// As [`remove`]; and the parent must exist and `path` must end in a name.
+pub fn remove_path(path: &Path) -> Result<()> {
+    let invalid = || Error::new(format!("unlinkat({path:?})"), Errno::INVAL);
+    let name = path.file_name().ok_or_else(invalid)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(name)).map_err(|_| invalid())?;
+    match dirfs::open_root(parent) {
+        Ok(parent) => remove(parent.as_fd(), &name),
+        Err(error) if error.errno == Errno::NOENT => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+struct Removal<'a> {
+    /// The tree itself.
+    top: BorrowedFd<'a>,
+    /// Directories that were moved out of its depth, and how many ever were.
+    aside: Vec<CString>,
+    moved: u32,
+}
+
+impl Removal<'_> {
+    /// unlink(2) of a directory by root may corrupt some filesystems, so rmdir is decided by type, never tried.
+    fn entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, kind: FileType, depth: usize) -> Result<()> {
+        if kind != FileType::Directory {
+            return unlink(dir, name, AtFlags::empty());
+        }
+        if depth == DEPTH {
+            return self.move_aside(dir, name);
+        }
+        let Some(inner) = open(dir, name)? else { return Ok(()) };
+        self.clear(&inner, depth + 1)?;
+        unlink(dir, name, AtFlags::REMOVEDIR)
+    }
+
+    fn clear(&mut self, dir: &OwnedFd, depth: usize) -> Result<()> {
+        let call = || "getdents64".to_owned();
+        for entry in fs::Dir::read_from(dir).map_err(Error::of(call))? {
+            let entry = entry.map_err(Error::of(call))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some filesystems do not say.
+                FileType::Unknown => match dirfs::stat(dir, dirfs::os(name))? {
+                    Some(stat) => FileType::from_raw_mode(stat.st_mode),
+                    None => continue,
+                },
+                kind => kind,
+            };
+            self.entry(dir.as_fd(), name, kind, depth)?;
+        }
+        Ok(())
+    }
+
+    fn move_aside(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+        loop {
+            let text = format!(".removing-{}", self.moved);
+            self.moved += 1;
+            match fs::renameat_with(dir, name, self.top, &text, fs::RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                Err(Errno::NOENT) => return Ok(()),
+                Err(errno) => return Err(Error::new(format!("renameat2({name:?}, {text:?})"), errno)),
+                Ok(()) => {
+                    self.aside.extend(CString::new(text));
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// `None`: gone. A directory whose mode shuts us out is given a mode that does not: overlayfs makes its work directory
+/// with mode 0, and an ordinary user has no other way in.
+fn open(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    let open = || fs::openat2(dir, name, flags, Mode::empty(), within);
+    let result = match open() {
+        Err(Errno::ACCESS) => fs::chmodat(dir, name, Mode::RWXU, AtFlags::empty()).and_then(|()| open()),
+        result => result,
+    };
+    match result {
+        Ok(fd) => {
+            // Readable is not enough: entries can only be taken out of a directory that is writable and searchable.
+            if !rustix::process::geteuid().is_root() {
+                let _ = fs::fchmod(&fd, Mode::RWXU);
+            }
+            Ok(Some(fd))
+        }
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => {
+            Err(Error::new(format!("openat2({name:?}, O_DIRECTORY, RESOLVE_BENEATH|RESOLVE_NO_XDEV)"), errno))
+        }
+    }
+}
+
+fn unlink(dir: BorrowedFd<'_>, name: &CStr, how: AtFlags) -> Result<()> {
+    let result = match fs::unlinkat(dir, name, how) {
+        Err(Errno::PERM) => {
+            release(dir, name);
+            fs::unlinkat(dir, name, how)
+        }
+        result => result,
+    };
+    match result {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::new(format!("unlinkat({name:?}, {how:?})"), errno)),
+    }
+}
+
+/// Takes the immutable and append-only attributes off an entry and its directory (ioctl_iflags(2)). Best effort: the
+/// unlink that follows has the last word.
+fn release(dir: BorrowedFd<'_>, name: &CStr) {
+    let plain = |fd: BorrowedFd<'_>| {
+        if let Ok(flags) = fs::ioctl_getflags(fd) {
+            let _ = fs::ioctl_setflags(fd, flags - IFlags::IMMUTABLE - IFlags::APPEND);
+        }
+    };
+    plain(dir);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Opening a device may act on it, so only what is a file or a directory is opened.
+    let safe = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|s| matches!(FileType::from_raw_mode(s.st_mode), FileType::RegularFile | FileType::Directory));
+    if let (true, Ok(fd)) = (safe, fs::openat(dir, name, flags, Mode::empty())) {
+        plain(fd.as_fd());
+    }
+}

@@ -1,0 +1,487 @@
+//! A layer's tar (image-spec, layer.md) into a directory that overlayfs can use as a lower.
+//!
+//! Invariant: nothing outside the directory is touched, whatever the archive says. Each entry's parent is opened with
+//! `RESOLVE_IN_ROOT`, so a symbolic link from an earlier entry leads at most to another place of the same layer; the
+//! last component is created exclusively and never followed (tar extraction is CVE-2018-15664, CVE-2019-14271 and many
+//! more). Must not: run beside another writer of the same directory.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::{fs as dirfs, tree};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use tar::{Entry, EntryType};
+
+/// layer.md, "Whiteouts".
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Other names with this prefix are AUFS's own records, which mean nothing to anyone else.
+const AUFS: &[u8] = b".wh..wh.";
+const XATTR: &[u8] = b"SCHILY.xattr.";
+
+/// What the caller's rights allow, and where overlayfs will look for its marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Root of the initial user namespace: all ids, devices, `trusted.overlay.*`.
+    Root,
+    /// Root of another user namespace: the mapped ids, no devices, `user.overlay.*` (mount option `userxattr`).
+    Mapped,
+    /// An ordinary user: all files become the caller's, which is right only if the layer gives them all to root, the
+    /// one id that a single-id map has. Else the layer is refused.
+    User,
+}
+
+impl Rights {
+    /// Of this process.
+    #[must_use]
+    pub fn current() -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return Self::User;
+        }
+        // user_namespaces(7): the initial namespace's map is the identity over all ids.
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let initial = map.split_whitespace().eq(["0", "0", "4294967295"]);
+        if initial { Self::Root } else { Self::Mapped }
+    }
+
+    /// The attribute that makes a directory opaque (overlayfs.rst).
+    #[must_use]
+    pub fn opaque(self) -> &'static str {
+        match self {
+            Self::Root => "trusted.overlay.opaque",
+            Self::Mapped | Self::User => "user.overlay.opaque",
+        }
+    }
+}
+
+/// Unpacks the archive into `root`, which should be empty, up to the archive's end mark. The caller syncs.
+///
+/// Returns the device nodes that were left out for want of rights.
+///
+/// # Errors
+/// [`Kind::Hostile`], [`Kind::Corrupt`], [`Kind::Unsupported`] (ids without a namespace, unknown kinds of entry) or
+/// [`Kind::System`]. What was unpacked stays.
+pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights) -> Result<Vec<String>> {
+    let mut layer =
+        Unpacking { root, rights, parent: None, dirs: BTreeMap::new(), skipped: vec![], buffer: vec![0; 1 << 17] };
+    let mut archive = tar::Archive::new(archive);
+    for entry in archive.entries().map_err(corrupt)? {
+        let mut entry = entry.map_err(corrupt)?;
+        let name = entry.path_bytes().into_owned();
+        layer.entry(&name, &mut entry).context(|| format!("cannot unpack {}", text(&name)))?;
+    }
+    layer.finish()?;
+    Ok(layer.skipped)
+}
+
+struct Unpacking<'a> {
+    root: BorrowedFd<'a>,
+    rights: Rights,
+    /// The directory of the entry before: archives list a directory's files together.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    /// Modes and times of directories, by path, set when nothing will be made in them any more.
+    dirs: BTreeMap<Vec<u8>, Meta>,
+    skipped: Vec<String>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct Meta {
+    uid: u32,
+    gid: u32,
+    mode: Mode,
+    mtime: Timespec,
+    xattrs: Vec<(CString, Vec<u8>)>,
+}
+
+impl Unpacking<'_> {
+    fn entry<R: Read>(&mut self, name: &[u8], entry: &mut Entry<'_, R>) -> Result<()> {
+        let kind = entry.header().entry_type();
+        if kind == EntryType::XGlobalHeader {
+            return Ok(());
+        }
+        let path = components(name)?;
+        let Some((last, parents)) = path.split_last() else {
+            return self.root_itself(kind, entry);
+        };
+        let parents = parents.join(&b'/');
+        if last.starts_with(WHITEOUT) {
+            return self.whiteout(&parents, last);
+        }
+        let meta = Meta::of(entry)?;
+        self.check_ids(&meta)?;
+        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
+        let target = || link.clone().ok_or_else(|| Error::new(Kind::Corrupt, "", "the link has no target"));
+        match kind {
+            EntryType::Directory => self.directory(&parents, last, meta),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                self.file(&parents, last, &meta, entry)
+            }
+            EntryType::Symlink => self.symlink(&parents, last, &meta, &target()?),
+            EntryType::Link => self.hardlink(&parents, last, &target()?),
+            EntryType::Fifo => self.node(&parents, last, &meta, FileType::Fifo, 0),
+            EntryType::Char => self.node(&parents, last, &meta, FileType::CharacterDevice, device(entry)?),
+            EntryType::Block => self.node(&parents, last, &meta, FileType::BlockDevice, device(entry)?),
+            other => {
+                Err(Error::new(Kind::Unsupported, "", format!("tar entry of type {:?}", char::from(other.as_byte()))))
+            }
+        }
+    }
+
+    /// `./`: attributes of the layer's root directory.
+    fn root_itself<R: Read>(&mut self, kind: EntryType, entry: &mut Entry<'_, R>) -> Result<()> {
+        if kind != EntryType::Directory {
+            return Err(Error::new(Kind::Hostile, "", "the root of a layer can only be a directory"));
+        }
+        let meta = Meta::of(entry)?;
+        self.check_ids(&meta)?;
+        self.dirs.insert(vec![], meta);
+        Ok(())
+    }
+
+    fn check_ids(&self, meta: &Meta) -> Result<()> {
+        if self.rights != Rights::User || (meta.uid, meta.gid) == (0, 0) {
+            return Ok(());
+        }
+        let why =
+            format!("it belongs to {}:{}, and an ordinary user can only make files of one owner", meta.uid, meta.gid);
+        Err(Error::new(Kind::Unsupported, "", why).hint("give this user a range of ids in /etc/subuid and /etc/subgid"))
+    }
+
+    /// The directory `path`, made if the layer did not list it (layer.md allows that).
+    fn parent(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>> {
+        if self.parent.as_ref().is_none_or(|(cached, _)| cached != path) {
+            let fd = match dirfs::resolve_dir(self.root, OsStr::from_bytes(path)) {
+                Err(error) if matches!(error.errno, Errno::NOENT | Errno::NOTDIR) => self.make_parents(path)?,
+                fd => fd?,
+            };
+            self.parent = Some((path.to_owned(), fd));
+        }
+        match &self.parent {
+            Some((_, fd)) => Ok(fd.as_fd()),
+            None => Ok(self.root),
+        }
+    }
+
+    fn make_parents(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        let mut dir = dirfs::resolve_dir(self.root, OsStr::new(""))?;
+        let mut so_far = Vec::new();
+        for name in path.split(|b| *b == b'/') {
+            let name = OsStr::from_bytes(name);
+            match dirfs::stat(&dir, name)? {
+                None => _ = dirfs::mkdir(&dir, name, 0o755)?,
+                Some(stat) if is_whiteout(&stat) => {
+                    dirfs::unlink(&dir, name)?;
+                    dirfs::mkdir(&dir, name, 0o755)?;
+                    self.set_opaque(dir.as_fd(), name)?;
+                }
+                Some(_) => {}
+            }
+            if !so_far.is_empty() {
+                so_far.push(b'/');
+            }
+            so_far.extend_from_slice(name.as_bytes());
+            dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(&so_far))?;
+        }
+        Ok(dir)
+    }
+
+    /// Takes away what an earlier entry put under this name. Whether that was a whiteout: then what comes now hides
+    /// the lower layers' entry of that name entirely.
+    fn vacate(&mut self, parents: &[u8], name: &[u8]) -> Result<bool> {
+        let dir = self.parent(parents)?;
+        let os = OsStr::from_bytes(name);
+        let Some(stat) = dirfs::stat(dir, os)? else {
+            return Ok(false);
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            dirfs::unlink(dir, os)?;
+            return Ok(is_whiteout(&stat));
+        }
+        let dir = dir.try_clone_to_owned().map_err(sys::Error::of_io(|| "fcntl(F_DUPFD_CLOEXEC)".to_owned()))?;
+        let readable = dirfs::open_dir(&dir, ".")?;
+        tree::remove(readable.as_fd(), &cstring(name)?)?;
+        // The removed tree may be where the next entry's parent was, and its attributes have no place to go.
+        self.parent = None;
+        let prefix = join(parents, name);
+        self.dirs.retain(|path, _| path != &prefix && !(path.starts_with(&prefix) && path[prefix.len()] == b'/'));
+        Ok(false)
+    }
+
+    fn directory(&mut self, parents: &[u8], name: &[u8], meta: Meta) -> Result<()> {
+        let os = OsStr::from_bytes(name);
+        let there = dirfs::stat(self.parent(parents)?, os)?;
+        if there.is_none_or(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory) {
+            let hidden = self.vacate(parents, name)?;
+            let dir = self.parent(parents)?;
+            dirfs::mkdir(dir, os, 0o700)?;
+            if hidden {
+                self.opaque_in(parents, name)?;
+            }
+        }
+        self.dirs.insert(join(parents, name), meta);
+        Ok(())
+    }
+
+    fn file(&mut self, parents: &[u8], name: &[u8], meta: &Meta, content: &mut impl Read) -> Result<()> {
+        self.vacate(parents, name)?;
+        let mut file = dirfs::create(self.parent(parents)?, OsStr::from_bytes(name), 0o600)?;
+        self.copy(content, &mut file)?;
+        self.describe(file.as_fd(), meta)
+    }
+
+    fn copy(&mut self, content: &mut impl Read, file: &mut File) -> Result<()> {
+        loop {
+            let n = match content.read(&mut self.buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(corrupt(error)),
+            };
+            file.write_all(&self.buffer[..n]).map_err(sys::Error::of_io(|| format!("write({n} bytes)")))?;
+        }
+    }
+
+    fn symlink(&mut self, parents: &[u8], name: &[u8], meta: &Meta, target: &[u8]) -> Result<()> {
+        self.vacate(parents, name)?;
+        let rights = self.rights;
+        let (dir, name) = (self.parent(parents)?, OsStr::from_bytes(name));
+        let target = OsStr::from_bytes(target);
+        fs::symlinkat(target, dir, name).map_err(sys::Error::of(|| format!("symlinkat({target:?}, {name:?})")))?;
+        own_at(rights, dir, name, meta)?;
+        stamp_at(dir, name, meta)
+    }
+
+    fn hardlink(&mut self, parents: &[u8], name: &[u8], target: &[u8]) -> Result<()> {
+        let path = components(target)?;
+        let Some((target_name, target_parents)) = path.split_last() else {
+            return Err(Error::new(Kind::Hostile, "", "a hard link to the root of the layer"));
+        };
+        if (target_parents.join(&b'/').as_slice(), *target_name) == (parents, name) {
+            return Ok(());
+        }
+        self.vacate(parents, name)?;
+        let target_dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(&target_parents.join(&b'/')))?;
+        let target_name = OsStr::from_bytes(target_name);
+        let (dir, name) = (self.parent(parents)?, OsStr::from_bytes(name));
+        // Without AT_SYMLINK_FOLLOW a link to a symbolic link is made to the link itself.
+        fs::linkat(&target_dir, target_name, dir, name, AtFlags::empty())
+            .map_err(sys::Error::of(|| format!("linkat({target_name:?}, {name:?})")))?;
+        Ok(())
+    }
+
+    fn node(&mut self, parents: &[u8], name: &[u8], meta: &Meta, kind: FileType, device: u64) -> Result<()> {
+        if kind == FileType::CharacterDevice && device == 0 {
+            return Err(Error::new(Kind::Hostile, "", "device 0:0 is overlayfs's whiteout, not a device"));
+        }
+        if kind != FileType::Fifo && self.rights != Rights::Root {
+            self.skipped.push(text(&join(parents, name)));
+            return Ok(());
+        }
+        self.vacate(parents, name)?;
+        let rights = self.rights;
+        let (dir, name) = (self.parent(parents)?, OsStr::from_bytes(name));
+        fs::mknodat(dir, name, kind, Mode::from_raw_mode(0o600), device)
+            .map_err(sys::Error::of(|| format!("mknodat({name:?}, {kind:?}, {device:#x})")))?;
+        own_at(rights, dir, name, meta)?;
+        // It was made just now and is no link, so the call without AT_SYMLINK_NOFOLLOW follows nothing.
+        fs::chmodat(dir, name, meta.mode, AtFlags::empty())
+            .map_err(sys::Error::of(|| format!("fchmodat({name:?})")))?;
+        stamp_at(dir, name, meta)
+    }
+
+    fn whiteout(&mut self, parents: &[u8], marker: &[u8]) -> Result<()> {
+        if marker == OPAQUE {
+            // The parent's own directory is the opaque one.
+            let (root, rights) = (self.root, self.rights);
+            self.parent(parents)?;
+            let dir = dirfs::resolve_dir(root, OsStr::from_bytes(parents))?;
+            return mark_opaque(rights, &dir);
+        }
+        if marker.starts_with(AUFS) {
+            return Ok(());
+        }
+        let name = &marker[WHITEOUT.len()..];
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(Error::new(Kind::Hostile, "", "a whiteout of no name"));
+        }
+        let os = OsStr::from_bytes(name);
+        let dir = self.parent(parents)?;
+        match dirfs::stat(dir, os)? {
+            // A whiteout is for the layers below: what this layer has under the name stays, and hides them.
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => self.opaque_in(parents, name),
+            Some(_) => Ok(()),
+            // Any user may make this one device (vfs_mknod exempts WHITEOUT_DEV).
+            None => fs::mknodat(dir, os, FileType::CharacterDevice, Mode::empty(), 0)
+                .map_err(|errno| sys::Error::new(format!("mknodat({os:?}, S_IFCHR, 0:0)"), errno).into()),
+        }
+    }
+
+    fn opaque_in(&mut self, parents: &[u8], name: &[u8]) -> Result<()> {
+        let rights = self.rights;
+        let dir = dirfs::open_dir(self.parent(parents)?, OsStr::from_bytes(name))?;
+        mark_opaque(rights, &dir)
+    }
+
+    fn set_opaque(&self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+        mark_opaque(self.rights, &dirfs::open_dir(dir, name)?)
+    }
+
+    /// Owner before attributes and mode: chown(2) clears capabilities and set-id bits.
+    fn describe(&self, file: BorrowedFd<'_>, meta: &Meta) -> Result<()> {
+        if self.rights != Rights::User {
+            let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+            fs::fchown(file, Some(uid), Some(gid)).map_err(|errno| unmapped(errno, meta, "fchown"))?;
+        }
+        for (name, value) in &meta.xattrs {
+            match fs::fsetxattr(file, name, value, XattrFlags::empty()) {
+                // Not every filesystem has every attribute, and an image does not depend on them to start.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(Errno::PERM) if self.rights == Rights::User => {}
+                Err(errno) => return Err(sys::Error::new(format!("fsetxattr({name:?})"), errno).into()),
+            }
+        }
+        fs::fchmod(file, meta.mode).map_err(sys::Error::of(|| format!("fchmod({:#o})", meta.mode.as_raw_mode())))?;
+        fs::futimens(file, &times(meta)).map_err(sys::Error::of(|| "futimens".to_owned()))?;
+        Ok(())
+    }
+
+    /// Deepest first: a parent's mode may shut an ordinary user out.
+    fn finish(&mut self) -> Result<()> {
+        for (path, meta) in std::mem::take(&mut self.dirs).into_iter().rev() {
+            let set = || -> Result<()> {
+                let dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(&path))?;
+                self.describe(dirfs::open_dir(&dir, ".")?.as_fd(), &meta)
+            };
+            set().context(|| format!("cannot unpack {}", text(&path)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Meta {
+    fn of<R: Read>(entry: &mut Entry<'_, R>) -> Result<Self> {
+        let header = entry.header();
+        let id = |id: std::io::Result<u64>| -> Result<u32> {
+            let id = u32::try_from(id.map_err(corrupt)?).ok().filter(|id| *id != u32::MAX);
+            id.ok_or_else(|| Error::new(Kind::Corrupt, "", "a user or group id is out of range"))
+        };
+        let mut meta = Self {
+            uid: id(header.uid())?,
+            gid: id(header.gid())?,
+            mode: Mode::from_raw_mode(header.mode().map_err(corrupt)? & 0o7777),
+            mtime: Timespec { tv_sec: i64::try_from(header.mtime().map_err(corrupt)?).unwrap_or(0), tv_nsec: 0 },
+            xattrs: vec![],
+        };
+        for extension in entry.pax_extensions().map_err(corrupt)?.into_iter().flatten() {
+            let extension = extension.map_err(corrupt)?;
+            let key = extension.key_bytes();
+            if key == b"mtime" {
+                meta.mtime = pax_time(extension.value_bytes()).unwrap_or(meta.mtime);
+            } else if key.starts_with(b"GNU.sparse.") {
+                return Err(Error::new(Kind::Unsupported, "", "a sparse file in PAX form"));
+            } else if let Some(name) = key.strip_prefix(XATTR).filter(|name| is_kept(name)) {
+                meta.xattrs.push((cstring(name)?, extension.value_bytes().to_vec()));
+            }
+        }
+        Ok(meta)
+    }
+}
+
+/// File capabilities and users' own attributes, as docker keeps them. Never overlayfs's own: `redirect` and
+/// `metacopy` from a stranger would let one layer show files of another place.
+fn is_kept(name: &[u8]) -> bool {
+    name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+}
+
+/// `seconds.fraction` (pax(1)).
+fn pax_time(value: &[u8]) -> Option<Timespec> {
+    let value = std::str::from_utf8(value).ok()?;
+    let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    Some(Timespec { tv_sec: seconds.parse().ok()?, tv_nsec: digits.parse().ok()? })
+}
+
+/// The names along a path. Absolute paths are of the layer's root; a way up is nobody's honest doing.
+fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
+    let names: Vec<_> = path.split(|b| *b == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
+    if names.contains(&b"..".as_slice()) {
+        return Err(Error::new(Kind::Hostile, "", format!("the path {} leads out of the layer", text(path))));
+    }
+    if path.contains(&0) {
+        return Err(Error::new(Kind::Hostile, "", "the path holds a zero byte"));
+    }
+    Ok(names)
+}
+
+fn device<R: Read>(entry: &Entry<'_, R>) -> Result<u64> {
+    let header = entry.header();
+    let major = header.device_major().map_err(corrupt)?.unwrap_or(0);
+    let minor = header.device_minor().map_err(corrupt)?.unwrap_or(0);
+    Ok(fs::makedev(major, minor))
+}
+
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+fn mark_opaque(rights: Rights, dir: impl AsFd) -> Result<()> {
+    let name = rights.opaque();
+    // A descriptor of O_PATH has no attributes, so the directory is opened once more.
+    let dir = dirfs::open_dir(dir, ".")?;
+    fs::fsetxattr(dir, name, b"y", XattrFlags::empty())
+        .map_err(|errno| sys::Error::new(format!("fsetxattr({name:?}, \"y\")"), errno).into())
+}
+
+fn own_at(rights: Rights, dir: BorrowedFd<'_>, name: &OsStr, meta: &Meta) -> Result<()> {
+    if rights == Rights::User {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+    fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| unmapped(errno, meta, "fchownat"))
+}
+
+fn unmapped(errno: Errno, meta: &Meta, call: &str) -> Error {
+    let error = Error::from(sys::Error::new(format!("{call}({}, {})", meta.uid, meta.gid), errno));
+    match errno {
+        Errno::INVAL => {
+            error.hint("the id is not mapped here: give this user a longer range in /etc/subuid and /etc/subgid")
+        }
+        _ => error,
+    }
+}
+
+fn stamp_at(dir: BorrowedFd<'_>, name: &OsStr, meta: &Meta) -> Result<()> {
+    fs::utimensat(dir, name, &times(meta), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| sys::Error::new(format!("utimensat({name:?})"), errno).into())
+}
+
+fn times(meta: &Meta) -> Timestamps {
+    Timestamps { last_access: meta.mtime, last_modification: meta.mtime }
+}
+
+fn join(parents: &[u8], name: &[u8]) -> Vec<u8> {
+    if parents.is_empty() { name.to_vec() } else { [parents, name].join(&b'/') }
+}
+
+fn cstring(bytes: &[u8]) -> Result<CString> {
+    CString::new(bytes).map_err(|_| Error::new(Kind::Hostile, "", "a name holds a zero byte"))
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).escape_debug().collect()
+}
+
+/// Of reading the archive: the kernel's errors as such, all else is the archive's fault.
+fn corrupt(error: std::io::Error) -> Error {
+    match Errno::from_io_error(&error) {
+        Some(errno) => sys::Error::new("read(layer)", errno).into(),
+        None => Error::new(Kind::Corrupt, "", error.to_string()),
+    }
+}
