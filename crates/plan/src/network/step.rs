@@ -154,7 +154,11 @@ impl HostStep {
 fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
     let network = format!("{state_dir}/{}", shared.name);
     let leases = format!("{network}/leases");
-    let mut text = format!("mkdir -p {} {}\n", quote(&leases), quote(&format!("{state_dir}/ports")));
+    let mut text = format!(
+        "mkdir -p {} {}\n",
+        quote(&leases),
+        quote(&format!("{state_dir}/.ports"))
+    );
     text += &format!(
         "printf %s {} > {}\n",
         quote(&shared.record()),
@@ -169,7 +173,7 @@ fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
         text += &format!(
             "\nln -s {} {}",
             quote(&lease.container),
-            quote(&format!("{state_dir}/ports/{port}"))
+            quote(&format!("{state_dir}/.ports/{port}"))
         );
     }
     text

@@ -160,9 +160,11 @@ pub fn mac_text(mac: Mac) -> String {
 /// A unicast address in colon notation.
 #[must_use]
 pub fn parse_mac(text: &str) -> Option<Mac> {
-    let mut bytes = text
-        .split([':', '-'])
-        .map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2));
+    let byte = |part: &str| {
+        let two_digits = part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
+        two_digits.then(|| u8::from_str_radix(part, 16).ok()).flatten()
+    };
+    let mut bytes = text.split([':', '-']).map(byte);
     let mut mac = [0; 6];
     for byte in &mut mac {
         *byte = bytes.next()??;

@@ -1,0 +1,241 @@
+//! Network steps to syscalls, and undoing them.
+//!
+//! Invariant: host steps and undoing run under the [`Lock`] of the state directory, so that nobody sees a network half
+//! made. Whatever a `kill -9` leaves behind, the state directory still names it, and [`leave`] and [`retire`] find it.
+
+mod end;
+mod firewall;
+mod forwarding;
+mod pasta;
+pub mod state;
+
+pub use end::{leave, retire};
+pub use pasta::end_pasta;
+pub use state::Lock;
+
+use plan::network::{AttachStep, HostStep, InitStep, LINK, Mac, Shared, Undo};
+use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use sys::netlink::address::Address;
+use sys::netlink::link::{Namespace, Veth};
+use sys::netlink::{BY_NAME, Batch, InChild, Protocol, Socket};
+use sys::{Error, Result};
+
+/// What the steps of one container hand on to each other: sockets, opened when first needed, and the bridge's index.
+#[derive(Debug, Default)]
+pub struct Context {
+    route: OnceCell<Socket>,
+    netfilter: OnceCell<Socket>,
+    bridge: Option<(String, u32)>,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn route(&self) -> Result<&Socket> {
+        open(&self.route, Protocol::Route)
+    }
+
+    fn netfilter(&self) -> Result<&Socket> {
+        open(&self.netfilter, Protocol::Netfilter)
+    }
+
+    fn bridge_index(&self, name: &str) -> Result<u32> {
+        match &self.bridge {
+            Some((known, index)) if known == name => Ok(*index),
+            _ => Ok(bridge_link(self.route()?, name)?.ok_or_else(|| no_link(name))?.index),
+        }
+    }
+}
+
+fn open(cell: &OnceCell<Socket>, protocol: Protocol) -> Result<&Socket> {
+    if let Some(socket) = cell.get() {
+        return Ok(socket);
+    }
+    let socket = Socket::open(protocol)?;
+    Ok(cell.get_or_init(|| socket))
+}
+
+/// # Errors
+/// The call that was refused.
+pub fn apply_host(step: &HostStep, context: &mut Context, _locked: &Lock) -> Result<()> {
+    match step {
+        HostStep::Claim {
+            state_dir,
+            shared,
+            lease,
+        } => state::claim(Path::new(state_dir), shared, lease),
+        HostStep::Forwarding { state_dir, ipv6 } => forwarding::switch_on(Path::new(state_dir), *ipv6),
+        HostStep::Bridge { shared } => bridge(shared, context),
+        HostStep::Firewall { state_dir, bridge } => {
+            firewall::ensure(context.netfilter()?, Path::new(state_dir), bridge)
+        }
+        HostStep::Publish { lease, .. } => firewall::publish(context.netfilter()?, lease),
+    }
+}
+
+/// `pid` is the container's first process; its network namespace is still as the clone made it.
+///
+/// # Errors
+/// The call that was refused, or what pasta says.
+pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()> {
+    match step {
+        AttachStep::Veth { name, bridge, mac, mtu } => {
+            let mut batch = Batch::new();
+            batch.add_veth(&Veth {
+                name,
+                master: context.bridge_index(bridge)?,
+                mtu: *mtu,
+                peer: LINK,
+                peer_mac: *mac,
+                namespace: Namespace::Pid(pid),
+            });
+            context.route()?.apply(&batch)
+        }
+        AttachStep::Pasta(step) => pasta::start(step, pid),
+    }
+}
+
+/// What undoing found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Others are still there, or nothing shared was.
+    Others,
+    /// Nobody is left in the network: [`retire`] has something to do.
+    Nobody,
+}
+
+/// # Errors
+/// The call that was refused; "already gone" is none.
+pub fn undo(verb: &Undo) -> Result<Left> {
+    match verb {
+        Undo::Leave {
+            state_dir,
+            network,
+            address,
+            container,
+        } => leave(Path::new(state_dir), network, *address, container),
+        Undo::EndPasta { pid_file } => end_pasta(Path::new(pid_file)).map(|()| Left::Others),
+    }
+}
+
+/// A step of the child, ready to run without a heap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitOp {
+    Netlink(InChild),
+    /// Write the bytes to the file.
+    Write {
+        path: &'static str,
+        bytes: &'static [u8],
+    },
+}
+
+/// # Errors
+/// None of the steps that plan makes is refused.
+pub fn compile(step: &InitStep) -> Result<InitOp> {
+    let mut batch = Batch::new();
+    match step {
+        InitStep::NoAdvertisements => {
+            return Ok(InitOp::Write {
+                path: InitStep::ACCEPT_RA,
+                bytes: b"0",
+            });
+        }
+        InitStep::Loopback => batch.set_up(LOOPBACK),
+        InitStep::Configure {
+            address4,
+            prefix4,
+            gateway4,
+            ipv6,
+        } => {
+            configure(&mut batch, (*address4, *prefix4, *gateway4), *ipv6);
+        }
+    }
+    let program = InChild::new(LINK, &batch);
+    program
+        .map(InitOp::Netlink)
+        .ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))
+}
+
+/// The loopback is the first link of every namespace.
+const LOOPBACK: u32 = 1;
+
+fn configure(batch: &mut Batch, v4: (Ipv4Addr, u8, Ipv4Addr), v6: Option<(Ipv6Addr, Ipv6Addr)>) {
+    let (address, prefix, gateway) = v4;
+    batch.set_up(LOOPBACK);
+    batch.set_up(BY_NAME);
+    batch.add_address(Address {
+        link: BY_NAME,
+        ip: address.into(),
+        prefix,
+    });
+    if let Some((address, _)) = v6 {
+        batch.add_address(Address {
+            link: BY_NAME,
+            ip: address.into(),
+            prefix: 64,
+        });
+    }
+    let gateways = [Some(IpAddr::from(gateway)), v6.map(|(_, gateway)| gateway.into())];
+    for gateway in gateways.into_iter().flatten() {
+        batch.add_default_route(gateway, BY_NAME);
+    }
+}
+
+/// The bridge and its addresses; addresses that someone took away come back.
+fn bridge(shared: &Shared, context: &mut Context) -> Result<()> {
+    let socket = context.route()?;
+    let name = shared.bridge.as_str();
+    let found = bridge_link(socket, name)?;
+    let index = match &found {
+        Some(link) => link.index,
+        None => create_bridge(socket, name, shared.bridge_mac(), shared.mtu)?,
+    };
+    let mut batch = Batch::new();
+    if found.is_some_and(|link| !link.up) {
+        batch.set_up(index);
+    }
+    let net = shared.subnet4;
+    batch.add_address(Address {
+        link: index,
+        ip: net.gateway().into(),
+        prefix: net.prefix(),
+    });
+    if let Some(net) = shared.subnet6 {
+        batch.add_address(Address {
+            link: index,
+            ip: net.gateway().into(),
+            prefix: 64,
+        });
+    }
+    socket.ensure(&batch)?;
+    context.bridge = Some((name.to_owned(), index));
+    Ok(())
+}
+
+fn create_bridge(socket: &Socket, name: &str, mac: Mac, mtu: u32) -> Result<u32> {
+    let mut batch = Batch::new();
+    batch.add_bridge(name, mac, mtu);
+    socket.apply(&batch)?;
+    forwarding::prepare_bridge(name)?;
+    Ok(bridge_link(socket, name)?.ok_or_else(|| no_link(name))?.index)
+}
+
+fn bridge_link(socket: &Socket, name: &str) -> Result<Option<sys::netlink::link::Link>> {
+    match socket.link(name)? {
+        Some(link) if link.kind != "bridge" => Err(Error::new(
+            format!("RTM_NEWLINK {name}: there is a link of that name that is no bridge"),
+            Errno::EXIST,
+        )),
+        found => Ok(found),
+    }
+}
+
+fn no_link(name: &str) -> Error {
+    Error::new(format!("RTM_GETLINK {name}"), Errno::NODEV)
+}

@@ -1,0 +1,51 @@
+//! Starting and ending pasta(1).
+
+use super::state::remove;
+use plan::network::Pasta;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use sys::{Error, Result};
+
+/// Returns when the container's link is there: pasta goes into the background then.
+pub(super) fn start(pasta: &Pasta, pid: u32) -> Result<()> {
+    let arguments = pasta.arguments(&pid.to_string());
+    let run = Command::new(&pasta.path)
+        .args(&arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(Error::of_io(|| format!("execve({})", pasta.path)))?;
+    if run.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&run.stderr);
+    Err(Error::new(
+        format!("{} {}: {}", pasta.path, arguments.join(" "), said.trim()),
+        Errno::IO,
+    ))
+}
+
+/// # Errors
+/// The call that was refused; a pasta that has ended by itself is none.
+pub fn end_pasta(pid_file: &Path) -> Result<()> {
+    let pid = fs::read_to_string(pid_file)
+        .ok()
+        .and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
+    if let Some(pid) = pid
+        && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+    {
+        // After the pidfd is open the number can no longer change its meaning; before, it may have.
+        let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
+        if name.starts_with("pasta") {
+            match pidfd_send_signal(&process, Signal::TERM) {
+                Ok(()) | Err(Errno::SRCH) => (),
+                Err(errno) => return Err(Error::new(format!("pidfd_send_signal({pid:?}, SIGTERM)"), errno)),
+            }
+        }
+    }
+    remove(pid_file)
+}

@@ -1,0 +1,231 @@
+//! The state directory: what networks there are, who has which address and port, what the host was like before.
+//!
+//! ```text
+//! STATE/.host                   sysctls as they were: one "path value" a line, in the order of putting back
+//! STATE/.ports/tcp.8080.all     → the container that publishes it
+//! STATE/NETWORK/record          plan::network::Shared
+//! STATE/NETWORK/leases/ADDRESS  plan::network::Lease; an IPv6 address → its IPv4 address
+//! ```
+//! Invariant: a file is written before what it names is made and removed after that is gone. The lock is on the
+//! directory itself, so it leaves no file behind.
+
+use plan::network::{Lease, Published, Shared};
+use rustix::io::Errno;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use sys::{Error, Result};
+
+/// The exclusive right to change networks; released when dropped.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Makes the directory if it is not there, and waits for whoever has the lock.
+    ///
+    /// # Errors
+    /// The call that was refused.
+    pub fn take(state_dir: &Path) -> Result<Self> {
+        loop {
+            if let Some(lock) = Self::take_existing(state_dir)? {
+                return Ok(lock);
+            }
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(0o700);
+            builder
+                .create(state_dir)
+                .map_err(Error::of_io(|| format!("mkdir({})", state_dir.display())))?;
+        }
+    }
+
+    /// `None`: there is no such directory.
+    ///
+    /// # Errors
+    /// The call that was refused.
+    pub fn take_existing(state_dir: &Path) -> Result<Option<Self>> {
+        loop {
+            let file = match File::open(state_dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                file => file.map_err(Error::of_io(|| format!("open({})", state_dir.display())))?,
+            };
+            match file.lock() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                done => done.map_err(Error::of_io(|| format!("flock({}, LOCK_EX)", state_dir.display())))?,
+            }
+            // Whoever had the lock may have removed the directory.
+            let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+            if let (Ok(locked), Ok(named)) = (file.metadata(), fs::metadata(state_dir))
+                && same(&locked, &named)
+            {
+                return Ok(Some(Self(file)));
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// At once, even if a child still has the descriptor.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+pub(crate) fn leases(state_dir: &Path, network: &str) -> PathBuf {
+    state_dir.join(network).join("leases")
+}
+
+pub(crate) fn ports(state_dir: &Path) -> PathBuf {
+    state_dir.join(".ports")
+}
+
+pub(super) fn host(state_dir: &Path) -> PathBuf {
+    state_dir.join(".host")
+}
+
+/// The network's record; `None` where there is none that can be read.
+#[must_use]
+pub fn shared(state_dir: &Path, network: &str) -> Option<Shared> {
+    let record = fs::read_to_string(state_dir.join(network).join("record")).ok()?;
+    Shared::parse(network, &record)
+}
+
+/// Who has the address.
+#[must_use]
+pub fn holder(state_dir: &Path, network: &str, address: Ipv4Addr) -> Option<Lease> {
+    let text = fs::read_to_string(leases(state_dir, network).join(address.to_string())).ok()?;
+    Some(Lease::parse(address, &text))
+}
+
+/// The names of all networks that have a directory; none begins with a dot.
+pub(super) fn networks(state_dir: &Path) -> Result<Vec<String>> {
+    Ok(names(state_dir)?
+        .into_iter()
+        .filter(|name| !name.starts_with('.'))
+        .collect())
+}
+
+/// All leases of the network.
+pub(super) fn all(state_dir: &Path, network: &str) -> Result<Vec<Lease>> {
+    let addresses = names(&leases(state_dir, network))?
+        .into_iter()
+        .filter_map(|name| name.parse().ok());
+    Ok(addresses
+        .filter_map(|address| holder(state_dir, network, address))
+        .collect())
+}
+
+/// The names in a directory; none if it is not there.
+pub(crate) fn names(directory: &Path) -> Result<Vec<String>> {
+    let call = || format!("readdir({})", directory.display());
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::of_io(call))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(Error::of_io(call))?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+pub(super) fn claim(state_dir: &Path, shared: &Shared, lease: &Lease) -> Result<()> {
+    let leases = leases(state_dir, &shared.name);
+    for directory in [state_dir.join(&shared.name), leases.clone()] {
+        ensure_directory(&directory)?;
+    }
+    let record = state_dir.join(&shared.name).join("record");
+    if fs::read(&record).ok().as_deref() != Some(shared.record().as_bytes()) {
+        replace(&record, &shared.record())?;
+    }
+    let file = leases.join(lease.address4.to_string());
+    let call = || format!("open({}, O_CREAT|O_EXCL)", file.display());
+    let mut open = File::create_new(&file).map_err(Error::of_io(call))?;
+    open.write_all(lease.text().as_bytes())
+        .map_err(Error::of_io(|| format!("write({})", file.display())))?;
+    if let Some(ip) = lease.address6 {
+        link(&lease.address4.to_string(), &leases.join(ip.to_string()))?;
+    }
+    if !lease.published.is_empty() {
+        ensure_directory(&ports(state_dir))?;
+    }
+    lease
+        .published
+        .iter()
+        .try_for_each(|port| link(&lease.container, &ports(state_dir).join(port.file_name())))
+}
+
+/// The opposite of [`claim`], but the lease itself: it goes last, because it names the rest.
+pub(super) fn unlink_names(state_dir: &Path, network: &str, lease: &Lease) -> Result<()> {
+    let mine = |path: &Path, target: &str| fs::read_link(path).is_ok_and(|found| found.as_os_str() == target);
+    for port in lease.published.iter().map(Published::file_name) {
+        let path = ports(state_dir).join(port);
+        if mine(&path, &lease.container) {
+            remove(&path)?;
+        }
+    }
+    if let Some(ip) = lease.address6 {
+        let path = leases(state_dir, network).join(ip.to_string());
+        if mine(&path, &lease.address4.to_string()) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn ensure_directory(path: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    match builder.mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done.map_err(Error::of_io(|| format!("mkdir({})", path.display()))),
+    }
+}
+
+/// What [`replace`] leaves behind when it is killed.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Whole or not at all.
+pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
+    let new = unfinished(path);
+    fs::write(&new, text).map_err(Error::of_io(|| format!("write({})", new.display())))?;
+    fs::rename(&new, path).map_err(Error::of_io(|| {
+        format!("rename({}, {})", new.display(), path.display())
+    }))
+}
+
+fn link(target: &str, path: &Path) -> Result<()> {
+    symlink(target, path).map_err(Error::of_io(|| format!("symlink({target}, {})", path.display())))
+}
+
+/// Gone already is gone.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(Error::of_io(|| format!("unlink({})", path.display()))),
+    }
+}
+
+/// Whether the directory is gone now; `false`: something is in it.
+pub(super) fn remove_directory(path: &Path) -> Result<bool> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(error) => Err(Error::of_io(|| format!("rmdir({})", path.display()))(error)),
+    }
+}
+
+/// A sysctl's value, without the newline; `None` where the kernel has no such file.
+pub(crate) fn sysctl(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A link that goes away while its file is read.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NODEV) => Ok(None),
+        text => text
+            .map(|text| Some(text.trim().to_owned()))
+            .map_err(Error::of_io(|| format!("read({})", path.display()))),
+    }
+}

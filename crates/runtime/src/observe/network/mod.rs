@@ -1,0 +1,131 @@
+//! What this host's network is: addresses, routes, firewall policies, ports, as plan's plain values.
+//!
+//! Must not: change anything. Trying a port binds it and lets it go.
+
+mod ports;
+
+pub use ports::{Held, ports};
+
+use crate::apply::network::state;
+use plan::network::{HostNetwork, Network, Request, Shared, bridge_name, candidates};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use sys::Result;
+use sys::netlink::{Protocol, Socket};
+use sys::nft::Hook;
+
+/// What plan needs to connect `request`; under the lock it stays true until the steps have run. Also the sockets that
+/// keep the ports from others, see [`Held`].
+///
+/// # Errors
+/// The call that was refused.
+pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> {
+    let (taken, held) = ports(state_dir, &request.published)?;
+    let mut host = HostNetwork {
+        state_dir: state_dir.to_string_lossy().into_owned(),
+        ports: taken,
+        ..HostNetwork::default()
+    };
+    match state::shared(state_dir, &request.network) {
+        Some(shared) => existing(state_dir, request, shared, &mut host),
+        None => fresh(&request.network, &mut host)?,
+    }
+    Ok((host, held))
+}
+
+fn existing(state_dir: &Path, request: &Request, shared: Shared, host: &mut HostNetwork) {
+    let lease = |ip: Ipv4Addr| state::holder(state_dir, &request.network, ip);
+    match request.ip {
+        Some(ip) => host.holder = lease(ip).map(|lease| lease.container),
+        None => {
+            let leases = state::leases(state_dir, &request.network);
+            host.free = candidates(shared.subnet4, &request.container).find(|&ip| is_free(&leases, &shared, ip));
+        }
+    }
+    host.shared = Some(shared);
+}
+
+fn is_free(leases: &Path, shared: &Shared, ip: Ipv4Addr) -> bool {
+    let has = |name: String| fs::symlink_metadata(leases.join(name)).is_ok();
+    !has(ip.to_string()) && !shared.subnet6.is_some_and(|net| has(net.beside(ip).to_string()))
+}
+
+/// The network is to be made: what is there that it must not collide with?
+fn fresh(network: &str, host: &mut HostNetwork) -> Result<()> {
+    let socket = Socket::open(Protocol::Route)?;
+    let bridge = bridge_name(network);
+    let links = socket.links()?;
+    // Left over from a network whose record was lost: the same subnet must be found again.
+    let own = links.iter().find(|link| link.name == bridge).map(|link| link.index);
+    let routes = socket.routes()?;
+    host.mtu = routes
+        .iter()
+        .filter(|route| route.prefix == 0)
+        .find_map(|route| links.iter().find(|link| link.index == route.link))
+        .map(|link| link.mtu);
+    let of_routes = routes.iter().map(|route| (route.link, route.destination, route.prefix));
+    let addresses = socket.addresses()?;
+    let of_addresses = addresses
+        .iter()
+        .map(|address| (address.link, address.ip, address.prefix));
+    host.taken = of_routes
+        .chain(of_addresses)
+        .filter(|(link, _, prefix)| Some(*link) != own && *prefix != 0)
+        .map(|(_, ip, prefix)| Network { ip, prefix })
+        .collect();
+    host.ipv6 = ipv6();
+    host.dropped_by = dropped_by()?;
+    host.seed = seed();
+    Ok(())
+}
+
+/// Compiled in, and not switched off (`ipv6.disable_ipv6`).
+fn ipv6() -> bool {
+    let disabled = state::sysctl(Path::new("/proc/sys/net/ipv6/conf/all/disable_ipv6"));
+    matches!(disabled, Ok(Some(value)) if value == "0")
+}
+
+/// Base chains of other tables that drop what is forwarded and not accepted by a rule. A rule of ours cannot overrule
+/// them: every table is asked, and a drop is final. Chains of the old iptables are not seen here.
+fn dropped_by() -> Result<Vec<String>> {
+    let chains = Socket::open(Protocol::Netfilter)?.base_chains()?;
+    let drops = chains
+        .into_iter()
+        .filter(|chain| chain.drops && chain.hook == Hook::Forward as u32);
+    Ok(drops
+        .filter(|chain| chain.table != plan::network::firewall::TABLE)
+        .map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name))
+        .collect())
+}
+
+/// machine-id(5); where there is none, what names this machine best.
+fn seed() -> String {
+    ["/etc/machine-id", "/proc/sys/kernel/hostname"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .map(|text| text.trim().to_owned())
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+}
+
+/// Where pasta(1) is, on this search path (`$PATH`).
+#[must_use]
+pub fn pasta(search: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let executable = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    search
+        .split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Path::new(dir).join("pasta"))
+        .find(executable)
+}
+
+/// The host's resolv.conf(5), and systemd-resolved's list of the servers that it asks itself.
+#[must_use]
+pub fn resolvers() -> (String, Option<String>) {
+    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    (host, fs::read_to_string("/run/systemd/resolve/resolv.conf").ok())
+}
