@@ -310,4 +310,33 @@ mod tests {
         assert_eq!(Signal(37).to_string(), "SIGRTMIN+3");
         assert_eq!(Signal(62).to_string(), "SIGRTMAX-2");
     }
+
+    /// Blocked and ignored signals, as the kernel has them for this process.
+    fn masks() -> (u64, u64) {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mask = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        (mask("SigBlk:"), mask("SigIgn:"))
+    }
+
+    #[test]
+    fn a_child_starts_with_nothing_blocked_or_ignored() {
+        let bit = |signal: Signal| 1 << (signal.0 - 1);
+        // SAFETY: the child calls what is safe in a copy of one thread of many: glibc keeps malloc usable after fork.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let signals = Signals::take();
+            let taken = masks();
+            reset();
+            let ok = signals.is_ok() && taken.0 & bit(Signal::TERM) != 0 && taken.1 & bit(Signal::PIPE) != 0;
+            // SAFETY: ends the copy without running what the other threads registered.
+            unsafe { libc::_exit(i32::from(!ok || masks() != (0, 0))) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is writable, and the child is ours.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0);
+    }
 }

@@ -64,7 +64,7 @@ pub fn ignores(pidfd: BorrowedFd<'_>, signal: Signal) -> bool {
         mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
     };
     let is_init = field(&status, "NSpid:").and_then(|pids| pids.split_whitespace().last()) == Some("1");
-    !has("SigBlk:") && !has("SigCgt:") && (is_init || has("SigIgn:"))
+    has("SigIgn:") || is_init && !has("SigCgt:") && !has("SigBlk:")
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
