@@ -2,7 +2,7 @@
 //!
 //! Invariant: the last line is `N passed, N failed, N skipped`; each gate (format, clippy …) counts as one.
 
-use crate::leftovers::Snapshot;
+use crate::leftovers::{SETTLE, Snapshot};
 use crate::libtest::{Count, Reader};
 use crate::{check, command, needs};
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ pub fn run() -> Result<bool, String> {
         failed.push(format!("gate: release build: {text}"));
     }
     let mut count = tests()?;
-    let left = before.differences();
+    let left = before.differences(SETTLE);
     if !left.is_empty() {
         failed.push("gate: the host is not as it was before the tests".to_owned());
     }
