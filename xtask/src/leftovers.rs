@@ -183,7 +183,8 @@ fn files() -> Vec<String> {
     }
     let mut found = Vec::new();
     for folder in folders {
-        if folder.symlink_metadata().is_ok() {
+        // The checkout itself may have that name.
+        if folder.symlink_metadata().is_ok() && !command::root().starts_with(&folder) {
             found.push(folder.to_string_lossy().into_owned());
             walk(&folder, &mut |path, _| found.push(path.to_string_lossy().into_owned()));
         }

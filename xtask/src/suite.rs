@@ -9,9 +9,6 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 
-/// The gates of [`check::gates`], the release build, and the host left as it was.
-const GATES: usize = 6;
-
 /// Whether nothing failed.
 ///
 /// # Errors
@@ -22,17 +19,15 @@ pub fn run() -> Result<bool, String> {
         println!("not root: what needs root is skipped");
     }
     let before = Snapshot::take();
-    let mut failed: Vec<String> = check::gates().into_iter().map(|name| format!("gate: {name}")).collect();
-    if let Err(text) = command::succeed(&mut command::cargo(&["build", "--release", "--package", "sampan"])) {
-        failed.push(format!("gate: release build: {text}"));
-    }
-    let mut count = tests()?;
+    let mut count = check::gates();
+    check::gate(&mut count, "release build", || {
+        command::succeed(&mut command::cargo(&["build", "--release", "--package", "sampan"]))
+    });
+    count.add(tests()?);
     let left = before.differences(SETTLE);
-    if !left.is_empty() {
-        failed.push("gate: the host is not as it was before the tests".to_owned());
-    }
-    count.passed += GATES - failed.len();
-    count.failed.splice(0..0, failed);
+    check::gate(&mut count, "the host is as it was", || {
+        if left.is_empty() { Ok(()) } else { Err(format!("{} differences", left.len())) }
+    });
     report(&count, &left);
     Ok(count.failed.is_empty())
 }
