@@ -29,7 +29,7 @@ pub fn run() -> Result<(), String> {
     let tarball = format!("{name}.tar.gz");
     let time = command::output(Command::new("git").current_dir(command::root()).args(["log", "-1", "--format=%ct"]))?;
     let mut tar = Command::new("tar");
-    tar.current_dir(&dist).env("GZIP", "-n").args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+    tar.current_dir(&dist).args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
     tar.args(["--mode=go=rX,u+rw", &format!("--mtime=@{}", time.trim()), "-czf", &tarball, &name]);
     command::succeed(&mut tar)?;
     let sum = command::output(Command::new("sha256sum").current_dir(&dist).arg(&tarball))?;

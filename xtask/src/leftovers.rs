@@ -15,7 +15,7 @@ pub struct Snapshot(BTreeSet<String>);
 
 /// How long the network's last user may take to remove what it lingers on (docs/adr/0006-bridge-removal.md), and a
 /// monitor to end.
-const SETTLE: Duration = Duration::from_secs(10);
+pub const SETTLE: Duration = Duration::from_secs(10);
 
 impl Snapshot {
     pub fn take() -> Self {
@@ -34,12 +34,12 @@ impl Snapshot {
         Self(facts)
     }
 
-    /// Waits until the host is as it was; else what is more (`+`) and what is less (`-`).
-    pub fn differences(&self) -> Vec<String> {
+    /// Waits up to `settle` until the host is as it was; else what is more (`+`) and what is less (`-`).
+    pub fn differences(&self, settle: Duration) -> Vec<String> {
         let start = Instant::now();
         loop {
             let now = Self::take();
-            if now == *self || start.elapsed() > SETTLE {
+            if now == *self || start.elapsed() >= settle {
                 let more = now.0.difference(&self.0).map(|fact| format!("+ {fact}"));
                 let less = self.0.difference(&now.0).map(|fact| format!("- {fact}"));
                 return more.chain(less).collect();
@@ -183,7 +183,8 @@ fn files() -> Vec<String> {
     }
     let mut found = Vec::new();
     for folder in folders {
-        if folder.symlink_metadata().is_ok() {
+        // The checkout itself may have that name.
+        if folder.symlink_metadata().is_ok() && !command::root().starts_with(&folder) {
             found.push(folder.to_string_lossy().into_owned());
             walk(&folder, &mut |path, _| found.push(path.to_string_lossy().into_owned()));
         }
@@ -199,5 +200,22 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, bool)) {
         if is_dir {
             walk(&entry.path(), visit);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Snapshot;
+    use std::time::Duration;
+
+    #[test]
+    fn sees_what_is_left_behind() -> std::io::Result<()> {
+        let before = Snapshot::take();
+        let folder = std::env::temp_dir().join(format!("sampan-leftovers-{}", std::process::id()));
+        std::fs::create_dir(&folder)?;
+        let found = before.differences(Duration::ZERO);
+        std::fs::remove_dir(&folder)?;
+        assert!(found.contains(&format!("+ file: {}", folder.display())), "{found:?}");
+        Ok(())
     }
 }

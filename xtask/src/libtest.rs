@@ -13,6 +13,14 @@ pub struct Count {
     pub skipped: Vec<String>,
 }
 
+impl Count {
+    pub fn add(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed.extend(more.failed);
+        self.skipped.extend(more.skipped);
+    }
+}
+
 /// What the harness is printing at the moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Part {

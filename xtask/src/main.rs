@@ -2,6 +2,7 @@
 //!
 //! Invariant: a job that prints `ok` has run to its end; what could not be run is named and counted.
 
+mod bench;
 mod check;
 mod command;
 mod dist;
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: cargo xtask JOB
   check    format, clippy, tidy, and the unit tests of plan and spec (under a minute)
   tidy     the house rules that no compiler checks
   test     everything that this machine can run; as root it installs what is missing
+  bench    sampan beside its peers and beside the floor, as root; --runs N (40)
   dist     the release: a static binary, a tarball and its sha256 in target/dist
 ";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             done => done.map(drop),
         },
+        ["bench", options @ ..] => bench::run(options),
         ["dist"] => dist::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -2,14 +2,12 @@
 //!
 //! Invariant: the last line is `N passed, N failed, N skipped`; each gate (format, clippy …) counts as one.
 
-use crate::leftovers::Snapshot;
+use crate::leftovers::{SETTLE, Snapshot};
 use crate::libtest::{Count, Reader};
 use crate::{check, command, needs};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
-/// The gates of [`check::gates`], the release build, and the host left as it was.
-const GATES: usize = 6;
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 
 /// Whether nothing failed.
 ///
@@ -21,17 +19,15 @@ pub fn run() -> Result<bool, String> {
         println!("not root: what needs root is skipped");
     }
     let before = Snapshot::take();
-    let mut failed: Vec<String> = check::gates().into_iter().map(|name| format!("gate: {name}")).collect();
-    if let Err(text) = command::succeed(&mut command::cargo(&["build", "--release", "--package", "sampan"])) {
-        failed.push(format!("gate: release build: {text}"));
-    }
-    let mut count = tests()?;
-    let left = before.differences();
-    if !left.is_empty() {
-        failed.push("gate: the host is not as it was before the tests".to_owned());
-    }
-    count.passed += GATES - failed.len();
-    count.failed.splice(0..0, failed);
+    let mut count = check::gates();
+    check::gate(&mut count, "release build", || {
+        command::succeed(&mut command::cargo(&["build", "--release", "--package", "sampan"]))
+    });
+    count.add(tests()?);
+    let left = before.differences(SETTLE);
+    check::gate(&mut count, "the host is as it was", || {
+        if left.is_empty() { Ok(()) } else { Err(format!("{} differences", left.len())) }
+    });
     report(&count, &left);
     Ok(count.failed.is_empty())
 }
@@ -39,25 +35,44 @@ pub fn run() -> Result<bool, String> {
 /// All tests of the workspace, with the harness's own lines passed on as they come.
 fn tests() -> Result<Count, String> {
     let mut cargo = command::cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
-    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let child = child.as_mut().map_err(|error| format!("cannot run cargo test: {error}"))?;
+    let child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cannot run cargo test: {error}"))?;
     let mut reader = Reader::default();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = line.map_err(|error| format!("cannot read from cargo test: {error}"))?;
-            let line = String::from_utf8_lossy(&line);
-            if reader.line(line.trim_end_matches('\r')) {
-                println!("{line}");
-            }
-        }
-    }
+    let held = child.stdout.take().is_some_and(|stdout| !follow(stdout, &mut child, &mut reader));
     let status = child.wait().map_err(|error| format!("cannot wait for cargo test: {error}"))?;
     let mut count = reader.finish();
+    if held {
+        count.failed.push("a process that a test left behind holds the tests' output".to_owned());
+    }
     if !status.success() && count.failed.is_empty() {
-        // A test binary that died, or did not compile, has no line of its own.
+        // What did not compile has no line of its own.
         count.failed.push(format!("cargo test: {status}"));
     }
     Ok(count)
+}
+
+/// Reads to the end of the output. False when cargo has ended and the output has not: someone else holds it, and
+/// would hold up the suite for as long as it lives.
+fn follow(stdout: ChildStdout, child: &mut Child, reader: &mut Reader) -> bool {
+    let (send, lines) = mpsc::channel();
+    // Ends with the output, or with this program.
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
+        lines.try_for_each(|line| send.send(line))
+    });
+    loop {
+        match lines.recv_timeout(SETTLE) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                if reader.line(line.trim_end_matches('\r')) {
+                    println!("{line}");
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Timeout) if matches!(child.try_wait(), Ok(None)) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
+        }
+    }
 }
 
 fn report(count: &Count, left: &[String]) {

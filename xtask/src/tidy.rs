@@ -3,6 +3,7 @@
 //! Invariant: reads the tree and builds the binary; changes nothing.
 
 mod binary;
+mod claims;
 mod edges;
 mod source;
 
@@ -19,6 +20,7 @@ pub fn run() -> Result<(), String> {
     let mut findings = edges::check()?;
     findings.extend(files.iter().flat_map(source::check));
     findings.extend(source::lock(&files));
+    findings.extend(claims::check(&files));
     findings.extend(binary::check()?);
     for finding in &findings {
         println!("tidy: {finding}");

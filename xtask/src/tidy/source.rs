@@ -6,8 +6,8 @@ use std::path::Path;
 
 /// A text file of the tree, its path relative to the root.
 pub struct File {
-    path: String,
-    text: String,
+    pub path: String,
+    pub text: String,
 }
 
 /// Names that say nothing about what is inside.

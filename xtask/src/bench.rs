@@ -1,0 +1,174 @@
+//! `cargo xtask bench`: what a container costs, side by side, in one session.
+//!
+//! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
+//! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
+//! Invariant: the rows take turns, run by run, so that a machine that slows down slows all of them down.
+//! Must not: count a run that failed.
+
+mod row;
+mod table;
+
+use crate::command;
+use row::Row;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The folders that sampan finds fresh in the second stage.
+const COVERED: [&str; 2] = ["/var/lib/sampan", "/run/sampan"];
+
+const WARM_UP: usize = 3;
+
+/// Between two runs: the kernel takes a network namespace apart after the process is gone, and who comes next would
+/// wait for it.
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// # Errors
+/// Not root, a build failed, or no contestant could be run.
+pub fn run(options: &[&str]) -> Result<(), String> {
+    let runs = match options {
+        [] => 40,
+        ["--runs", number] => number.parse().map_err(|_| format!("not a number: {number}"))?,
+        ["--inside", number] => return inside(number.parse().map_err(|_| format!("not a number: {number}"))?),
+        _ => return Err("usage: cargo xtask bench [--runs N]".to_owned()),
+    };
+    if !command::is_root() {
+        return Err("cannot make the bench's network and cgroups: not root".to_owned());
+    }
+    command::succeed(&mut command::cargo(&["build", "--release", "--quiet", "--package", "sampan"]))?;
+    let folder = folder();
+    remove(&folder)?;
+    make(&folder)?;
+    build_floor(&folder)?;
+    let missing: Vec<&str> = COVERED.into_iter().filter(|folder| !Path::new(folder).exists()).collect();
+    for folder in &missing {
+        make(Path::new(folder))?;
+    }
+    let done = stage_two(runs);
+    for folder in missing {
+        fs::remove_dir(folder).map_err(|error| format!("cannot remove {folder}: {error}"))?;
+    }
+    done.and(remove(&folder))
+}
+
+fn stage_two(runs: usize) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--mount", "--propagation", "private"]).arg(own);
+    command::succeed(unshare.args(["bench", "--inside", &runs.to_string()]))
+}
+
+/// On the disk of the checkout, like the contestants' files.
+fn folder() -> PathBuf {
+    command::root().join("target/bench")
+}
+
+fn build_floor(folder: &Path) -> Result<(), String> {
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-static", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-o"]).arg(folder.join("floor"));
+    command::succeed(cc.arg(command::root().join("bench/floor.c")))
+}
+
+/// The second stage.
+fn inside(runs: usize) -> Result<(), String> {
+    let folder = folder();
+    cover(&folder)?;
+    network()?;
+    root_filesystem(&folder.join("rootfs"))?;
+    let mut rows = Vec::new();
+    for made in row::all(&folder) {
+        match made.and_then(|row: Row| row.time().map(|_| row)) {
+            Ok(row) => rows.push(row),
+            Err(why) => println!("skipped: {why}"),
+        }
+    }
+    for round in 0..WARM_UP + runs {
+        for turn in 0..rows.len() {
+            // Nobody always runs behind the same one.
+            let at = (turn + round) % rows.len();
+            std::thread::sleep(PAUSE);
+            let time = rows[at].time()?;
+            if round >= WARM_UP {
+                rows[at].times.push(time);
+            }
+        }
+    }
+    table::print(&rows, runs);
+    timings();
+    Ok(())
+}
+
+/// `/var/lib/sampan` becomes a folder on the checkout's disk, `/run/sampan` and `folder/run` a tmpfs.
+fn cover(folder: &Path) -> Result<(), String> {
+    let [lib, run] = COVERED;
+    for name in ["lib", "run", "scratch"] {
+        make(&folder.join(name))?;
+    }
+    command::succeed(Command::new("mount").arg("--bind").arg(folder.join("lib")).arg(lib))?;
+    command::succeed(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "tmpfs", run]))?;
+    command::succeed(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "tmpfs"]).arg(folder.join("run")))?;
+    // crun refuses a host whose version 2 tree offers controllers beside version 1: nobody gets it.
+    let beside = Path::new("/sys/fs/cgroup/unified");
+    if beside.join("cgroup.controllers").exists() {
+        command::succeed(Command::new("umount").arg(beside))?;
+    }
+    Ok(())
+}
+
+/// A host with a way out, as far as an engine can see, and the floor's bridge.
+fn network() -> Result<(), String> {
+    const LINES: [&str; 8] = [
+        "link set lo up",
+        "link add uplink type veth peer name beyond",
+        "address add 198.51.100.2/24 dev uplink",
+        "link set beyond up",
+        "link set uplink up",
+        "route add default via 198.51.100.1",
+        "link add floor0 up type bridge",
+        "address add 172.31.255.1/24 dev floor0",
+    ];
+    LINES.iter().try_for_each(|line| command::succeed(Command::new("ip").args(line.split(' '))))
+}
+
+/// The same few files for everyone: this machine's static busybox.
+fn root_filesystem(root: &Path) -> Result<(), String> {
+    for name in ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"] {
+        make(&root.join(name))?;
+    }
+    let busybox = command::find("busybox").ok_or("busybox is not installed (package busybox-static)")?;
+    let failed = |error| format!("cannot write {}: {error}", root.display());
+    fs::copy(busybox, root.join("bin/busybox")).map_err(failed)?;
+    for name in ["sh", "true"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).map_err(failed)?;
+    }
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").map_err(failed)
+}
+
+/// Where sampan's own time goes.
+fn timings() {
+    let Ok(sampan) = command::binary("release") else { return };
+    println!("\nsampan run --timings --rm busybox true");
+    let mut run = Command::new(sampan);
+    run.args(["run", "--timings", "--rm", "busybox", "true"]).stdin(Stdio::null());
+    match run.output() {
+        Ok(out) if out.status.success() => {
+            print!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        }
+        Ok(out) => println!("skipped: {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim()),
+        Err(error) => println!("skipped: {error}"),
+    }
+}
+
+fn make(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))
+}
+
+fn remove(folder: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

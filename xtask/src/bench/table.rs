@@ -1,0 +1,60 @@
+//! The table of one session, and the machine that it was taken on.
+
+use super::row::Row;
+use std::fs;
+use std::time::Duration;
+
+pub fn print(rows: &[Row], runs: usize) {
+    println!("\n{}; {runs} runs of each, taking turns\n", machine());
+    println!("{:<16} {:>10} {:>10} {:>9} {:>9}   makes", "", "median ms", "min ms", "x floor", "x crun");
+    let median = |name: &str| rows.iter().find(|row| row.name == name).map(|row| median(&row.times));
+    let (floor, crun) = (median("floor"), median("crun run"));
+    for row in rows {
+        let own = self::median(&row.times);
+        let least = row.times.iter().min().copied().unwrap_or_default();
+        let ratio = |base: Option<Duration>| {
+            base.map_or_else(|| "-".to_owned(), |base| format!("{:.2}", own.as_secs_f64() / base.as_secs_f64()))
+        };
+        let (own, least) = (milliseconds(own), milliseconds(least));
+        println!("{:<16} {own:>10} {least:>10} {:>9} {:>9}   {}", row.name, ratio(floor), ratio(crun), row.makes);
+    }
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() * 1e3)
+}
+
+fn machine() -> String {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let model =
+        processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|pair| pair.1));
+    let cores = processors.lines().filter(|line| line.starts_with("processor")).count();
+    let load = read("/proc/loadavg");
+    let cgroups = if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default() { 2 } else { 1 };
+    format!(
+        "{cores} x {}, kernel {}, cgroup v{cgroups}, load {}",
+        model.unwrap_or("unknown processor"),
+        read("/proc/sys/kernel/osrelease").trim(),
+        load.split(' ').next().unwrap_or("unknown"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+    use std::time::Duration;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        let times = [3, 1, 2].map(Duration::from_millis);
+        assert_eq!(median(&times), Duration::from_millis(2));
+        assert_eq!(median(&[]), Duration::ZERO);
+    }
+}
