@@ -119,9 +119,8 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     let owner = linux.uid_mappings.first().zip(linux.gid_mappings.first());
     let owner = owner.filter(|_| !input.host.rootless()).map(|(uid, gid)| (uid.host_id, gid.host_id));
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
-    let directory = |path: String, mode| HostStep::Directory { path, mode, owner, mapped };
-    // 0711: a root of a user namespace must pass through to its layers, and see nothing else.
-    let mut steps = vec![HostStep::Directory { path: input.data.to_owned(), mode: 0o711, owner: None, mapped }];
+    let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
+    let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mapped }];
     if let Rootfs::Overlay { upper: Upper::Directory { upper, work }, .. } = &input.rootfs {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));

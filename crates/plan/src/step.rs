@@ -12,9 +12,11 @@ use spec::runtime::{Device, IdMapping, NamespaceKind};
 /// Done by the parent, before the clone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostStep {
-    /// A directory for this container alone. `owner`: who may enter it, when that is not the caller.
-    Directory { path: String, mode: u32, owner: Option<(u32, u32)>, mapped: bool },
-    /// A file of this container alone, inside a directory of an earlier step, whose undo takes it along.
+    /// The container's own directory; its undo takes along what is in it. `mapped`: files of subordinate ids, too.
+    Home { path: String, mapped: bool },
+    /// A directory in it. `owner`: who may write it, when that is not the caller.
+    Directory { path: String, mode: u32, owner: Option<(u32, u32)> },
+    /// A file in it.
     File { path: String, mode: u32, content: String },
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
@@ -122,11 +124,15 @@ pub struct Plan {
     pub exec: Exec,
 }
 
+/// A root of a user namespace must pass through to its layers, and nobody shall list what is there.
+pub const HOME_MODE: u32 = 0o711;
+
 impl HostStep {
     #[must_use]
     pub fn why(&self) -> String {
         match self {
-            Self::Directory { .. } => "a directory of this container's own".into(),
+            Self::Home { .. } => "a directory of this container's own".into(),
+            Self::Directory { .. } => "a directory in it".into(),
             Self::File { .. } => "a file that the container will see".into(),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
@@ -136,9 +142,10 @@ impl HostStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Directory { path, mode, owner, .. } => {
+            Self::Home { path, .. } => format!("mkdir -m {HOME_MODE:o} {}", quote(path)),
+            Self::Directory { path, mode, owner } => {
                 let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", quote(path)));
-                format!("mkdir -p -m {mode:o} {}{chown}", quote(path))
+                format!("mkdir -m {mode:o} {}{chown}", quote(path))
             }
             Self::File { path, mode, content } => {
                 format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
@@ -151,8 +158,8 @@ impl HostStep {
     #[must_use]
     pub fn undo(&self) -> Vec<Verb> {
         match self {
-            Self::Directory { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::File { .. } => Vec::new(),
+            Self::Home { path, mapped } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
+            Self::Directory { .. } | Self::File { .. } => Vec::new(),
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
         }

@@ -27,15 +27,22 @@ pub struct Started {
 ///
 /// # Errors
 /// The step that failed, with its shell form.
-pub fn start(plan: &Plan, journal: &mut Journal, stdio: Stdio, one: SingleThread) -> Result<Started> {
+pub fn start(
+    plan: &Plan,
+    journal: &mut Journal,
+    mut context: apply::Context,
+    stdio: Stdio,
+    one: SingleThread,
+) -> Result<Started> {
     let mut progress = Progress::new(plan);
     for step in &plan.prepare {
         journal.write(&step.undo())?;
-        progress.run(|| (step.why(), step.shell()), || apply::host(step))?;
+        progress.run(|| (step.why(), step.shell()), || apply::host(step, &mut context))?;
     }
+    context.unlock();
     let (ours, theirs) = sync::pair()?;
-    let compiled = init::compile(plan, theirs.as_raw_fd(), stdio)?;
-    let spawn = || clone(plan, &compiled.program, one);
+    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), stdio)?;
+    let spawn = || clone(plan, &compiled.program, &mut context.dirs, one);
     let child = progress.run(|| (SPAWN_WHY.to_owned(), plan::script::spawn(&plan.spawn)), spawn)?;
     drop((compiled, theirs));
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
@@ -44,7 +51,7 @@ pub fn start(plan: &Plan, journal: &mut Journal, stdio: Stdio, one: SingleThread
     }
     for step in &plan.attach {
         journal.write(&step.undo())?;
-        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, child.pid, &ours));
+        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, &context, child.pid, &ours));
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
@@ -86,17 +93,22 @@ impl Progress {
     }
 }
 
-fn clone(plan: &Plan, program: &sys::child::Program, one: SingleThread) -> Result<Child> {
-    let cgroup = plan.spawn.cgroup.as_deref().map(crate::apply::cgroup::open_directory).transpose()?;
+fn clone(
+    plan: &Plan,
+    program: &sys::child::Program,
+    dirs: &mut apply::cgroup::Dirs,
+    one: SingleThread,
+) -> Result<Child> {
+    let cgroup = plan.spawn.cgroup.as_deref().map(|dir| dirs.clone_into(dir)).transpose()?;
     let flags = plan.spawn.namespaces.iter().fold(0, |flags, kind| flags | init::clone_flag(*kind));
     let Some(path) = &plan.spawn.join_pid else {
-        return Ok(sys::process::spawn(one, program, flags, cgroup.as_ref().map(AsFd::as_fd))?);
+        return Ok(sys::process::spawn(one, program, flags, cgroup)?);
     };
     // Only children enter a pid namespace (setns(2)), so we point our own at it for the moment of the clone.
     let theirs = sys::process::open_namespace(path)?;
     let own = sys::process::open_namespace("/proc/self/ns/pid")?;
     sys::process::setns(theirs.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32)?;
-    let child = sys::process::spawn(one, program, flags, cgroup.as_ref().map(AsFd::as_fd));
+    let child = sys::process::spawn(one, program, flags, cgroup);
     sys::process::setns(own.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32)?;
     Ok(child?)
 }

@@ -9,6 +9,8 @@ pub enum Error {
     Sys(sys::Error),
     /// Something of a slice of apply that is no single call.
     Rejected(plan::Rejected),
+    /// A cgroup that does not do what was asked of it.
+    Cgroup(crate::apply::cgroup::Error),
     /// A step of the plan.
     Step { number: usize, total: usize, why: String, shell: String, source: Box<Error> },
     /// A call of the child, known by name only.
@@ -26,6 +28,7 @@ impl fmt::Display for Error {
         match self {
             Self::Sys(error) => error.fmt(f),
             Self::Rejected(error) => error.fmt(f),
+            Self::Cgroup(error) => error.fmt(f),
             Self::Step { number, total, why, source, .. } => write!(f, "step {number}/{total} ({why}): {source}"),
             Self::Child { call, errno } => write!(f, "{}", sys::Error::new(*call, *errno)),
             Self::Exec { command, errno } => {
@@ -49,5 +52,11 @@ impl From<sys::Error> for Error {
 impl From<plan::Rejected> for Error {
     fn from(error: plan::Rejected) -> Self {
         Self::Rejected(error)
+    }
+}
+
+impl From<crate::apply::cgroup::Error> for Error {
+    fn from(error: crate::apply::cgroup::Error) -> Self {
+        Self::Cgroup(error)
     }
 }

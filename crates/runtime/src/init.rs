@@ -1,9 +1,12 @@
 //! From init steps to the child's program: everything that needs the heap or a name lookup happens here, before the
 //! clone. One function, one match; what a step means in syscalls is said here and nowhere else.
 
+use crate::apply;
+use crate::apply::cgroup::Dirs;
+use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
 use plan::mounts::{self, Source};
-use plan::{cgroup, network};
+
 use plan::step::{Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
 use std::ffi::CString;
@@ -22,8 +25,8 @@ pub type Stdio = [RawFd; 3];
 
 /// # Errors
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
-pub fn compile(plan: &Plan, sync: RawFd, stdio: Stdio) -> Result<Compiled> {
-    let mut compiler = Compiler { ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
+pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, stdio: Stdio) -> Result<Compiled> {
+    let mut compiler = Compiler { dirs, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
         compiler.step(step)?;
@@ -75,13 +78,14 @@ fn root(path: &str) -> Result<Place> {
     place(Slot::Root, path)
 }
 
-struct Compiler {
+struct Compiler<'a> {
+    dirs: &'a mut Dirs,
     ops: Vec<(u16, Op)>,
     fds: Vec<OwnedFd>,
     step: u16,
 }
 
-impl Compiler {
+impl Compiler<'_> {
     fn push(&mut self, op: Op) {
         self.ops.push((self.step, op));
     }
@@ -91,8 +95,8 @@ impl Compiler {
             InitStep::Join { kind, path } => self.join(*kind, path)?,
             InitStep::AwaitGo | InitStep::AwaitAttached => Op::Await,
             InitStep::BecomeRoot { clear_groups } => Op::BecomeRoot { clear_groups: *clear_groups },
-            InitStep::Cgroup(cgroup::InitStep::Join { file }) => {
-                let fd = sys::cgroup::open_for_writing(file)?;
+            InitStep::Cgroup(step) => {
+                let fd = apply::cgroup::prepare(step, self.dirs)?;
                 let op = Op::WriteFd { fd: fd.as_raw_fd(), data: b"0".to_vec() };
                 self.fds.push(fd);
                 op
@@ -122,10 +126,10 @@ impl Compiler {
             InitStep::Pivot { .. } => Op::Pivot,
             InitStep::Hostname(name) => Op::Hostname(name.clone().into_bytes()),
             InitStep::Domainname(name) => Op::Domainname(name.clone().into_bytes()),
-            InitStep::Network(network::InitStep::NoAdvertisements) => {
-                Op::Write { place: root(network::InitStep::ACCEPT_RA)?, data: b"0".to_vec() }
-            }
-            InitStep::Network(step) => crate::apply::network::init(step),
+            InitStep::Network(step) => match apply::network::compile(step)? {
+                InitOp::Netlink(requests) => Op::Netlink(requests),
+                InitOp::Write { path, bytes } => Op::Write { place: root(path)?, data: bytes.to_vec() },
+            },
             InitStep::Keyring => Op::Keyring,
             InitStep::Rlimit { kind, soft, hard } => Op::Rlimit {
                 resource: sys::process::rlimit(kind).ok_or_else(|| Error::Unknown(kind.clone()))?,

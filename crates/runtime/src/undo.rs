@@ -7,20 +7,29 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-/// Replay a journal and remove it, unless something could not be undone: then it stays for the next try.
-pub fn replay(mut journal: Journal) -> Vec<Error> {
-    let verbs = match journal.verbs() {
+/// Replay a journal and remove it, unless something could not be undone: then it stays for the next try. `keep`: the
+/// directory of a container that is to stay after its end.
+pub fn replay(mut journal: Journal, keep: Option<&str>) -> Vec<Error> {
+    let mut verbs = match journal.verbs() {
         Ok(verbs) => verbs,
         Err(error) => return vec![error],
     };
-    let mut errors: Vec<Error> = verbs.iter().filter_map(|verb| undo(verb).err()).collect();
+    verbs.retain(|verb| !matches!(verb, Verb::RemoveTree { path, .. } if Some(path.as_str()) == keep));
+    let mut errors: Vec<Error> = verbs.iter().flat_map(undo).collect();
     if errors.is_empty() {
         errors.extend(journal.remove().err());
     }
     errors
 }
 
-fn undo(verb: &Verb) -> Result<()> {
+fn undo(verb: &Verb) -> Vec<Error> {
+    match verb {
+        Verb::Cgroup(undo) => crate::apply::cgroup::undo(undo).into_iter().map(Error::from).collect(),
+        verb => undo_one(verb).err().into_iter().collect(),
+    }
+}
+
+fn undo_one(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Kill { pid, start } => kill(*pid, *start),
         Verb::Unmount { path } => match rustix::mount::unmount(path.as_str(), UnmountFlags::DETACH) {
@@ -32,8 +41,8 @@ fn undo(verb: &Verb) -> Result<()> {
             Err(errno) => Err(sys::Error::new(format!("unlink({path:?})"), errno).into()),
         },
         Verb::RemoveTree { path, mapped } => crate::tree::remove(path, *mapped),
-        Verb::Cgroup(undo) => crate::apply::cgroup::undo(undo),
-        Verb::Network(undo) => crate::apply::network::undo(undo),
+        Verb::Cgroup(_) => Ok(()),
+        Verb::Network(undo) => Ok(crate::apply::network::undo(undo).map(drop)?),
     }
 }
 

@@ -97,7 +97,7 @@ fn runs_and_leaves_nothing() {
         let file = std::fs::File::create(&out).unwrap();
         use std::os::fd::AsRawFd;
         let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
-        let started = match runtime::container::start(&plan, &mut journal, stdio, one) {
+        let started = match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, one) {
             Ok(started) => started,
             Err(error) => {
                 std::fs::write(&out, error.to_string()).unwrap();
@@ -105,7 +105,7 @@ fn runs_and_leaves_nothing() {
             }
         };
         let exit = sys::process::wait(&started.child).unwrap();
-        assert!(runtime::undo::replay(journal).is_empty());
+        assert!(runtime::undo::replay(journal, None).is_empty());
         if exit == sys::process::Exit::Code(1) { 0 } else { 1 }
     });
     let output = std::fs::read_to_string(&out).unwrap();

@@ -4,19 +4,41 @@ pub mod cgroup;
 pub mod network;
 
 use crate::error::{Error, Result};
-use plan::step::{AttachStep, HostStep, map_words};
+use plan::step::{AttachStep, HOME_MODE, HostStep, map_words};
 use spec::runtime::IdMapping;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
+/// What the steps of one container hand on to each other.
+#[derive(Debug, Default)]
+pub struct Context {
+    pub(crate) dirs: cgroup::Dirs,
+    network: network::Context,
+    /// Of the networks' state; taken before it was observed, and let go when the last step that relies on it is done.
+    lock: Option<network::Lock>,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new(lock: Option<network::Lock>) -> Self {
+        Self { lock, ..Self::default() }
+    }
+
+    /// The steps before the clone are done.
+    pub(crate) fn unlock(&mut self) {
+        self.lock = None;
+    }
+}
+
 /// One step of the parent, before the clone.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn host(step: &HostStep) -> Result<()> {
+pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
     match step {
-        HostStep::Directory { path, mode, owner, .. } => directory(path, *mode, *owner),
+        HostStep::Home { path, .. } => directory(path, HOME_MODE, None),
+        HostStep::Directory { path, mode, owner } => directory(path, *mode, *owner),
         HostStep::File { path, mode, content } => {
             let call = || format!("write({path:?})");
             let mut file = std::fs::OpenOptions::new();
@@ -24,8 +46,11 @@ pub fn host(step: &HostStep) -> Result<()> {
                 file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
             Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
         }
-        HostStep::Cgroup(step) => cgroup::host(step),
-        HostStep::Network(step) => network::host(step),
+        HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
+        HostStep::Network(step) => {
+            let lock = context.lock.as_ref().ok_or_else(|| Error::Unknown("lock on the networks".to_owned()))?;
+            Ok(network::apply_host(step, &mut context.network, lock)?)
+        }
     }
 }
 
@@ -33,21 +58,18 @@ pub fn host(step: &HostStep) -> Result<()> {
 ///
 /// # Errors
 /// What the kernel or a program that was called refused.
-pub fn attach(step: &AttachStep, pid: i32, sync: &OwnedFd) -> Result<()> {
+pub fn attach(step: &AttachStep, context: &Context, pid: i32, sync: &OwnedFd) -> Result<()> {
     match step {
         AttachStep::IdMaps { uid, gid, helpers } => id_maps(pid, uid, gid, *helpers),
         AttachStep::OomScoreAdj(value) => oom_score_adj(pid, *value),
-        AttachStep::Network(step) => network::attach(step, pid),
+        AttachStep::Network(step) => Ok(network::apply_attach(step, &context.network, pid.cast_unsigned())?),
         AttachStep::Go | AttachStep::Attached => crate::sync::go(sync),
     }
 }
 
 fn directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     let call = || format!("mkdir({path:?}, 0{mode:o})");
-    match std::fs::DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        other => other.map_err(sys::Error::of_io(call))?,
-    }
+    std::fs::DirBuilder::new().mode(mode).create(path).map_err(sys::Error::of_io(call))?;
     // The umask took its part of the mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(sys::Error::of_io(call))?;
     if let Some((uid, gid)) = owner {

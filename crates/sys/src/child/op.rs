@@ -108,8 +108,8 @@ pub enum Op {
     Pivot,
     Hostname(Vec<u8>),
     Domainname(Vec<u8>),
-    /// Requests of rtnetlink, each acknowledged, on a socket of the child's network namespace.
-    Netlink { requests: Vec<u8>, acks: u32 },
+    /// Requests of rtnetlink in the child's network namespace.
+    Netlink(crate::netlink::InChild),
     Keyring,
     Rlimit { resource: u32, soft: u64, hard: u64 },
     Groups(Vec<u32>),

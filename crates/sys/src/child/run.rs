@@ -188,7 +188,9 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
         Op::Pivot => pivot(state),
         Op::Hostname(name) => sys!(SYS_sethostname, name.as_ptr(), name.len()).map(drop),
         Op::Domainname(name) => sys!(SYS_setdomainname, name.as_ptr(), name.len()).map(drop),
-        Op::Netlink { requests, acks } => netlink(requests, *acks),
+        Op::Netlink(requests) => {
+            requests.run().map_err(|(_, errno)| (libc::SYS_sendto, errno.raw_os_error()))
+        }
         // A new anonymous session keyring: the host's keys are not the container's (keyctl(2)).
         Op::Keyring => match sys!(SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0) {
             // ENOSYS: a kernel without keys has none to leak; EDQUOT and EACCES leave the caller's, as runc does.
@@ -570,33 +572,6 @@ fn pivot(state: &mut State) -> Outcome<()> {
     sys!(SYS_pivot_root, c".".as_ptr(), c".".as_ptr())?;
     sys!(SYS_umount2, c".".as_ptr(), libc::MNT_DETACH)?;
     sys!(SYS_chdir, c"/".as_ptr()).map(drop)
-}
-
-fn netlink(requests: &[u8], acks: u32) -> Outcome<()> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    let socket = Fd(sys!(SYS_socket, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE)? as RawFd);
-    // The kernel's port and groups: zeros after the family.
-    let kernel: [u16; 6] = [libc::AF_NETLINK as u16, 0, 0, 0, 0, 0];
-    sys!(SYS_sendto, socket.0, requests.as_ptr(), requests.len(), 0, kernel.as_ptr(), 12)?;
-    let mut buffer = [0u8; 4096];
-    let mut seen = 0;
-    while seen < acks {
-        let length = sys!(SYS_recvfrom, socket.0, buffer.as_mut_ptr(), buffer.len(), 0, 0, 0)? as usize;
-        let mut rest = &buffer[..length.min(buffer.len())];
-        // struct nlmsghdr: length, type, flags, sequence, port; an NLMSG_ERROR goes on with the errno, 0 for an ack.
-        while let [a, b, c, d, kind0, kind1, _, _, _, _, _, _, _, _, _, _, e0, e1, e2, e3, ..] = rest {
-            if u16::from_ne_bytes([*kind0, *kind1]) == libc::NLMSG_ERROR as u16 {
-                let error = c_int::from_ne_bytes([*e0, *e1, *e2, *e3]);
-                if error != 0 {
-                    return Err((libc::SYS_sendto, -error));
-                }
-                seen += 1;
-            }
-            let length = (u32::from_ne_bytes([*a, *b, *c, *d]) as usize).next_multiple_of(4);
-            rest = rest.get(length.max(16)..).unwrap_or_default();
-        }
-    }
-    Ok(())
 }
 
 fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) -> Outcome<()> {
