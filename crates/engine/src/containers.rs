@@ -171,7 +171,10 @@ pub fn reap(paths: &Paths) -> Vec<runtime::Error> {
         }
         match Journal::take_over(&path) {
             Ok(Some(journal)) => {
-                errors.extend(runtime::undo::replay(journal));
+                let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let directory = paths.container(&id);
+                let keep = directory.join("record.json").exists().then(|| directory.to_string_lossy().into_owned());
+                errors.extend(runtime::undo::replay(journal, keep.as_deref()));
                 let _ = std::fs::remove_file(path.with_extension("json"));
             }
             Ok(None) => {}

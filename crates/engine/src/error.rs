@@ -8,6 +8,8 @@ pub enum Error {
     /// What is wrong with the request, before anything was touched.
     Rejected(plan::Rejected),
     Image(image::Error),
+    /// The command cannot be executed in this root file system.
+    Refused(image::program::Refusal),
     /// While the plan ran. What it had done is undone.
     Runtime(runtime::Error),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Error {
         match self {
             Self::Rejected(error) => error.fmt(f),
             Self::Image(error) => error.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
             Self::Runtime(error) => error.fmt(f),
         }
     }

@@ -1,5 +1,18 @@
 //! Policy: containers, images, networks. No syscalls of its own.
+//!
+//! Invariant: whatever a command acknowledges is on disk, and whatever it leaves undone a journal names.
 
+pub mod containers;
 pub mod request;
+pub mod run;
 
+mod config;
+mod error;
+mod ground;
+mod names;
+mod net;
+mod paths;
+
+pub use error::{Error, Result};
+pub use paths::Paths;
 pub use plan::Rejected;

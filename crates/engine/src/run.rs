@@ -4,7 +4,7 @@ use crate::config::{self, Facts};
 use crate::containers::{self, Record};
 use crate::error::{Error, Result};
 use crate::ground::{self, Ground};
-use crate::net;
+use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::Run;
 use plan::host::Host;
@@ -41,6 +41,7 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Prepared {
     pub plan: Plan,
+    net: Net,
     id: String,
     name: String,
     image: String,
@@ -49,11 +50,11 @@ pub struct Prepared {
     warnings: Vec<String>,
 }
 
-/// Everything up to the plan: nothing of the host is changed.
+/// Everything up to the plan: nothing of the host is changed. `lock`: the plan will be run, so what it relies on is held.
 ///
 /// # Errors
 /// Everything that is wrong with the request.
-pub fn prepare(request: &Run, paths: &Paths) -> Result<Prepared> {
+pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let host = runtime::observe::host()?;
     let id = id()?;
     let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
@@ -62,12 +63,12 @@ pub fn prepare(request: &Run, paths: &Paths) -> Result<Prepared> {
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     let user_namespace = !facts.uid_map.is_empty();
-    let net = net::connect(request, paths, &host, &id, &facts, user_namespace)?;
-    warnings.extend(net.warnings.iter().cloned());
+    let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
+    warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();
-    let files = net::files(request, &facts, &net, &data, &mut warnings)?;
-    facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{data}/{name}"))).collect();
-    facts.cgroups_path = format!("/sampan/{id}");
+    let files = net::files(request, &facts, &net, &mut warnings)?;
+    let source = net::joined_files(request, paths)?.unwrap_or_else(|| data.clone());
+    facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
 
     let config = config::config(request, &facts, &host)?;
     let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
@@ -81,23 +82,23 @@ pub fn prepare(request: &Run, paths: &Paths) -> Result<Prepared> {
         data: &data,
         files,
         cgroup,
-        network: net.steps,
+        network: std::mem::take(&mut net.steps),
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,
     })?;
-    Ok(Prepared { plan, id, name, image: ground.name, cgroup: planned_cgroup, memory_limit, warnings })
+    Ok(Prepared { plan, net, id, name, image: ground.name, cgroup: planned_cgroup, memory_limit, warnings })
 }
 
 /// # Errors
 /// What failed; what was done until then is undone.
 pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
     supervise::check_input(request.terminal.tty, request.terminal.interactive, std::io::stdin())?;
-    paths.ensure(rustix_euid())?;
+    paths.ensure(sys::process::euid())?;
     for error in containers::reap(paths) {
         tell(Notice::Leftover(error));
     }
-    let mut prepared = prepare(request, paths)?;
+    let mut prepared = prepare(request, paths, true)?;
     for warning in std::mem::take(&mut prepared.warnings) {
         tell(Notice::Warning(warning));
     }
@@ -107,7 +108,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     let claimed = ContainerId::parse(&prepared.name)
         .map_err(|error| Error::rejected("cannot name the container", error.to_string()))
         .and_then(|name| containers::claim(paths, &name, &prepared.id));
-    let outcome = claimed.and_then(|()| live(request, paths, &prepared, &mut journal, &signals, tell));
+    let outcome = claimed.and_then(|()| live(request, paths, &mut prepared, &mut journal, &signals, tell));
     finish(request, paths, &prepared, journal, &outcome, tell);
     outcome
 }
@@ -115,7 +116,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
 fn live(
     request: &Run,
     paths: &Paths,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     journal: &mut Journal,
     signals: &Signals,
     tell: &mut dyn FnMut(Notice),
@@ -124,7 +125,10 @@ fn live(
     let null = std::fs::File::open("/dev/null")
         .map_err(|error| Error::rejected("cannot open /dev/null", error.to_string()))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
-    let mut started = runtime::container::start(&prepared.plan, journal, [stdin, 1, 2], one)?;
+    let context = runtime::apply::Context::new(prepared.net.lock.take());
+    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], one)?;
+    // The ports are the container's now.
+    prepared.net.held = None;
     let record = record(prepared, started.child.pid);
     containers::save(&record, &paths.running(&prepared.id))?;
     if !request.remove {
@@ -207,7 +211,7 @@ fn finish(
         containers::release(paths, &prepared.name, &prepared.id);
     }
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
-    for error in runtime::undo::replay_but(journal, keep.as_deref()) {
+    for error in runtime::undo::replay(journal, keep.as_deref()) {
         tell(Notice::Leftover(error));
     }
     let _ = std::fs::remove_file(paths.running(&prepared.id));
@@ -242,7 +246,7 @@ fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
     let (uid_map, gid_map) = maps(request, host, &joined)?;
-    let host_name = || sys::process::hostname();
+    let host_name = sys::process::hostname;
     let hostname = match &request.network.hostname {
         Some(name) => name.clone(),
         None if shared.contains(&NamespaceKind::Uts) || shared.contains(&NamespaceKind::Network) => host_name(),
@@ -328,8 +332,4 @@ fn cgroup(
 fn id() -> Result<String> {
     let bytes = sys::process::random().map_err(runtime::Error::from)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn rustix_euid() -> u32 {
-    sys::process::euid()
 }

@@ -271,3 +271,26 @@ pub fn random() -> Result<[u8; 32]> {
     let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
     Err(Error::new("getrandom(32)", errno))
 }
+
+#[must_use]
+pub fn device_major(device: u64) -> u32 {
+    rustix::fs::major(device)
+}
+
+#[must_use]
+pub fn device_minor(device: u64) -> u32 {
+    rustix::fs::minor(device)
+}
+
+/// For a child that outlives its caller: a session of its own, and none of the caller's files, so that who reads the
+/// caller's output meets its end.
+pub fn leave_caller() {
+    let _ = rustix::process::setsid();
+    if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdin(&null);
+        let _ = rustix::stdio::dup2_stdout(&null);
+        let _ = rustix::stdio::dup2_stderr(&null);
+    }
+    // SAFETY: takes three numbers; what is closed is not used by the child, which only goes on with what it opens.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+}

@@ -17,6 +17,12 @@ impl Default for DetachKeys {
 }
 
 impl DetachKeys {
+    /// The bytes that the keys send.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// Reads keys separated by commas: one ASCII character, `ctrl-` and a letter or one of `@[\]^_`, or `DEL`. As with
     /// podman, the empty text switches detaching off.
     ///

@@ -101,6 +101,13 @@ pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()
     }
 }
 
+/// Whether [`retire`] has something to do: a network without a lease.
+#[must_use]
+pub fn is_idle(state_dir: &Path) -> bool {
+    let networks = state::networks(state_dir).unwrap_or_default();
+    networks.iter().any(|network| !state::leases(state_dir, network).exists())
+}
+
 /// What undoing found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {

@@ -1,0 +1,247 @@
+//! What a container stands on: an image, a directory, or this host; and what that says about its first process.
+//! Looks at the layers as they lie there, so that a missing user, program or interpreter is found before anything is
+//! touched.
+
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+use crate::request::{Rootfs as Asked, Run};
+use plan::Rootfs;
+use plan::host::Host;
+use plan::step::Upper;
+use spec::Reference;
+use spec::runtime::{Device, User};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+pub struct Ground {
+    pub rootfs: Rootfs,
+    /// The image's name, or the directory.
+    pub name: String,
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub user: User,
+    pub home: String,
+    /// Directories that get a tmpfs.
+    pub fresh: Vec<String>,
+    /// Trees of the host that are shown read-only.
+    pub trees: Vec<String>,
+    /// `PORT/PROTOCOL`, as the image has it.
+    pub exposed: Vec<String>,
+}
+
+/// The image of this name is the machine itself.
+const HOST: &str = "host";
+
+/// # Errors
+/// No such image, user or program; a program that cannot be executed here.
+pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Ground> {
+    let data = paths.container(id).to_string_lossy().into_owned();
+    let upper = Upper::Directory { upper: format!("{data}/upper"), work: format!("{data}/work") };
+    match &request.rootfs {
+        Asked::Directory { path, overlay } => {
+            check_directory(path)?;
+            let layers = [path.clone()];
+            let rootfs = if *overlay { stacked(&layers, upper) } else { Rootfs::Directory(text(path)) };
+            settle(request, Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() })
+        }
+        Asked::Image { reference, .. } if reference == HOST => of_host(request, paths, host, &data),
+        Asked::Image { reference, .. } => {
+            let name: Reference = reference.parse().map_err(|error: spec::reference::Invalid| {
+                Error::rejected(format!("cannot use image {reference:?}"), error.to_string())
+            })?;
+            let image = image::Store::open(&paths.data).require(&name)?;
+            let rootfs = stacked(&image.layers, upper);
+            let execution = image.config.config;
+            settle(request, Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() })
+        }
+    }
+}
+
+fn of_host(request: &Run, paths: &Paths, host: &Host, data: &str) -> Result<Ground> {
+    let view = image::host::view(&image::host::Caller {
+        uid: host.euid,
+        home: std::env::var_os("HOME").map(PathBuf::from),
+        own: vec![paths.data.clone(), paths.state.clone()],
+    })?;
+    let upper = Upper::Memory { at: format!("{data}/merged"), veil: view.veil.into_iter().map(veil).collect() };
+    let execution = spec::image::Execution {
+        cmd: vec!["sh".to_owned()],
+        ..spec::image::Execution::default()
+    };
+    let layers = vec![PathBuf::from("/")];
+    let basis = Basis {
+        rootfs: stacked(&layers, upper),
+        layers,
+        name: HOST.to_owned(),
+        execution,
+        fresh: view.fresh.iter().map(|path| text(path)).collect(),
+        trees: view.trees.iter().map(|path| text(path)).collect(),
+    };
+    settle(request, basis)
+}
+
+fn veil(entry: image::host::Entry) -> plan::step::Veil {
+    match entry {
+        image::host::Entry::Whiteout { path } => plan::step::Veil::Whiteout { path: text(&path) },
+        image::host::Entry::Directory { path, mode, uid, gid, opaque } => {
+            plan::step::Veil::Directory { path: text(&path), mode, uid, gid, opaque }
+        }
+    }
+}
+
+/// What [`settle`] starts from.
+struct Basis {
+    rootfs: Rootfs,
+    layers: Vec<PathBuf>,
+    name: String,
+    execution: spec::image::Execution,
+    fresh: Vec<String>,
+    trees: Vec<String>,
+}
+
+impl Default for Basis {
+    fn default() -> Self {
+        Self {
+            rootfs: Rootfs::Directory(String::new()),
+            layers: Vec::new(),
+            name: String::new(),
+            execution: spec::image::Execution::default(),
+            fresh: Vec::new(),
+            trees: Vec::new(),
+        }
+    }
+}
+
+fn settle(request: &Run, basis: Basis) -> Result<Ground> {
+    let Basis { rootfs, layers, name, execution, fresh, trees } = basis;
+    let args = command(request, &execution);
+    if args.first().is_none_or(String::is_empty) {
+        return Err(Error::rejected("no command to run", format!("{name} has neither a command nor an entrypoint"))
+            .hint("name one after the image"));
+    }
+    let mut view = image::Rootfs::open(&layers)?;
+    for mount in &request.files.mounts {
+        let source = match &mount.kind {
+            crate::request::mount::Kind::Bind(bind) => Some(bind.source.as_path()),
+            crate::request::mount::Kind::Tmpfs(_) => None,
+        };
+        view = view.mounted(Path::new(&mount.target), source);
+    }
+    for at in &fresh {
+        view = view.mounted(Path::new(at), None);
+    }
+    for tree in &trees {
+        view = view.mounted(Path::new(tree), Some(Path::new(tree)));
+    }
+    let asked = request.process.user.as_ref().map(ToString::to_string);
+    let user = image::user::resolve(&view, asked.as_deref().unwrap_or(&execution.user), &request.process.groups)?;
+    let cwd = request.process.workdir.clone().unwrap_or(execution.working_dir);
+    let cwd = if cwd.is_empty() { "/".to_owned() } else { cwd };
+    let path = path(request, &execution.env);
+    if let Err(refusal) = image::program::find(&view, &args[0], Path::new(&cwd), path.as_deref(), &user)? {
+        return Err(Error::Refused(refusal));
+    }
+    Ok(Ground {
+        rootfs,
+        name,
+        args,
+        env: execution.env,
+        cwd,
+        user: User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.additional_gids },
+        home: user.home,
+        fresh,
+        trees,
+        exposed: execution.exposed_ports.into_keys().collect(),
+    })
+}
+
+/// docker's rule: an entrypoint given on the command line takes the image's command away, too.
+fn command(request: &Run, execution: &spec::image::Execution) -> Vec<String> {
+    let given = &request.process.command;
+    let (entrypoint, default) = match &request.process.entrypoint {
+        Some(entrypoint) => (entrypoint, &Vec::new()),
+        None => (&execution.entrypoint, &execution.cmd),
+    };
+    let command = if given.is_empty() { default } else { given };
+    [entrypoint.as_slice(), command.as_slice()].concat()
+}
+
+fn path(request: &Run, image: &[String]) -> Option<String> {
+    let asked = request.process.env.iter().rev().find(|var| var.name == "PATH");
+    match asked {
+        Some(var) => var.value.clone(),
+        None => image.iter().rev().find_map(|var| var.strip_prefix("PATH=")).map(str::to_owned),
+    }
+}
+
+fn stacked(layers: &[PathBuf], upper: Upper) -> Rootfs {
+    Rootfs::Overlay { lower: layers.iter().map(|layer| text(layer)).collect(), upper }
+}
+
+fn check_directory(path: &Path) -> Result<()> {
+    let what = || format!("cannot use {} as a root file system", path.display());
+    match std::fs::metadata(path) {
+        Err(error) => Err(Error::rejected(what(), error.to_string())),
+        Ok(found) if !found.is_dir() => Err(Error::rejected(what(), "it is not a directory")),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The devices of `--device`, as they are on the host; a directory stands for those in it.
+///
+/// # Errors
+/// What is no device.
+pub fn devices(request: &Run) -> Result<Vec<Device>> {
+    let one = |device: &crate::request::Device| {
+        let what = || format!("cannot give the container {}", device.host.display());
+        let found = std::fs::metadata(&device.host).map_err(|error| Error::rejected(what(), error.to_string()))?;
+        let kind = if found.file_type().is_char_device() {
+            "c"
+        } else if found.file_type().is_block_device() {
+            "b"
+        } else {
+            return Err(Error::rejected(what(), "it is no device").hint("--volume is for files and directories"));
+        };
+        Ok(Device {
+            path: device.container.clone(),
+            kind: kind.to_owned(),
+            major: i64::from(sys::process::device_major(found.rdev())),
+            minor: i64::from(sys::process::device_minor(found.rdev())),
+            file_mode: Some(found.mode() & 0o777),
+            uid: Some(found.uid()),
+            gid: Some(found.gid()),
+        })
+    };
+    request.files.devices.iter().map(one).collect()
+}
+
+/// Major and minor of the block devices that limits name; what is none is left out, for the configuration to refuse.
+#[must_use]
+pub fn disks(request: &Run) -> Vec<(String, u32, u32)> {
+    let limits = &request.limits;
+    let sizes = limits.device_read_bps.iter().chain(&limits.device_write_bps).map(|rate| &rate.path);
+    let operations = limits.device_read_iops.iter().chain(&limits.device_write_iops).map(|rate| &rate.path);
+    let weights = limits.blkio_weight_device.iter().map(|weight| &weight.path);
+    let number = |path: &String| {
+        let found = std::fs::metadata(path).ok().filter(|found| found.file_type().is_block_device())?;
+        Some((path.clone(), sys::process::device_major(found.rdev()), sys::process::device_minor(found.rdev())))
+    };
+    sizes.chain(operations).chain(weights).filter_map(number).collect()
+}
+
+/// The profile of `--security-opt seccomp=FILE`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn seccomp(request: &Run) -> Result<Option<String>> {
+    let crate::request::security::Seccomp::File(path) = &request.security.seccomp else { return Ok(None) };
+    std::fs::read_to_string(path).map(Some).map_err(|error| {
+        Error::rejected(format!("cannot read the seccomp profile {}", path.display()), error.to_string())
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

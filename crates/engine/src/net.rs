@@ -1,0 +1,266 @@
+//! Which network a container gets, its ports, and the files that tell it about names.
+
+use crate::config::Facts;
+use crate::containers;
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+use crate::request::network::{AddHost, Mode, Publish};
+use crate::request::{Run, network};
+use plan::host::Host;
+use plan::network::files::{self, Dns, ExtraHost, HostIp, Own};
+use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request};
+use plan::order::NetworkSteps;
+use runtime::apply::network::Lock;
+use runtime::observe::network::Held;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+
+/// How the container is connected, and what must stay until it is.
+#[derive(Debug, Default)]
+pub struct Net {
+    pub steps: NetworkSteps,
+    pub warnings: Vec<String>,
+    pub published: Vec<Published>,
+    pub lock: Option<Lock>,
+    own: Own,
+    /// Keeps the ports from others until the firewall's elements are there.
+    pub held: Option<Held>,
+}
+
+/// `lock`: the steps will run, so what is observed must stay true.
+///
+/// # Errors
+/// Ports, addresses, subnets that cannot be had.
+pub fn connect(
+    request: &Run,
+    paths: &Paths,
+    host: &Host,
+    id: &str,
+    exposed: &[String],
+    user_namespace: bool,
+    lock: bool,
+) -> Result<Net> {
+    let wanted = match &request.network.mode {
+        None | Some(Mode::Bridge) if !host.rootless() => return bridge(request, paths, id, exposed, lock),
+        None | Some(Mode::Bridge | Mode::Pasta) => Mode::Pasta,
+        Some(mode) => mode.clone(),
+    };
+    match wanted {
+        Mode::Pasta => pasta(request, paths, host, id, exposed, user_namespace),
+        Mode::None => Ok(Net { steps: loopback(), ..Net::default() }),
+        Mode::Host | Mode::Container(_) | Mode::Path(_) | Mode::Bridge => Ok(Net::default()),
+    }
+}
+
+fn loopback() -> NetworkSteps {
+    NetworkSteps { init: vec![InitStep::Loopback], ..NetworkSteps::default() }
+}
+
+fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool) -> Result<Net> {
+    let directory = paths.networks();
+    let lock = if lock { Some(Lock::take(&directory).map_err(runtime::Error::from)?) } else { None };
+    let asked = Request {
+        container: id.to_owned(),
+        network: "bridge".to_owned(),
+        ip: request.network.ip,
+        ip6: request.network.ip6,
+        mac: request.network.mac.map(|mac| mac.0),
+        mtu: None,
+        published: published(request, exposed)?,
+    };
+    let (observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+    let connection = plan::network::connect(&asked, &observed)?;
+    Ok(Net {
+        own: Own {
+            address4: Some(connection.lease.address4),
+            address6: connection.lease.address6,
+            gateway: Some(connection.shared.subnet4.gateway().into()),
+        },
+        steps: NetworkSteps { prepare: connection.host, attach: connection.attach, init: connection.init },
+        warnings: connection.warnings,
+        published: asked.published,
+        lock,
+        held: Some(held),
+    })
+}
+
+fn pasta(
+    request: &Run,
+    paths: &Paths,
+    host: &Host,
+    id: &str,
+    exposed: &[String],
+    user_namespace: bool,
+) -> Result<Net> {
+    let search = std::env::var("PATH").unwrap_or_default();
+    let hint = "install it: apt-get install passt, dnf install passt";
+    let published = published(request, exposed)?;
+    let Some(path) = runtime::observe::network::pasta(&search) else {
+        let why = "pasta, which gives an ordinary user's container its network, is not installed";
+        if request.network.mode.is_some() {
+            return Err(Error::rejected("cannot connect the container", why).hint(hint));
+        }
+        if !published.is_empty() {
+            return Err(Error::rejected("cannot publish ports", why).hint(hint));
+        }
+        let warning = format!("the container has no network: {why} ({hint})");
+        return Ok(Net { steps: loopback(), warnings: vec![warning], ..Net::default() });
+    };
+    if request.network.ip.is_some() || request.network.ip6.is_some() || request.network.mac.is_some() {
+        return Err(Error::rejected(
+            "cannot give the container an address",
+            "pasta gives it the host's own addresses",
+        )
+        .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
+    }
+    let _ = host;
+    let step = Pasta {
+        path: path.to_string_lossy().into_owned(),
+        pid_file: paths.journals().join(format!("{id}.pasta")).to_string_lossy().into_owned(),
+        user_namespace,
+        mtu: None,
+        published: published.clone(),
+    };
+    let steps = NetworkSteps { attach: vec![AttachStep::Pasta(step)], ..loopback() };
+    Ok(Net { steps, published, ..Net::default() })
+}
+
+/// Each `-p` as single ports, and with `-P` what the image and `--expose` name.
+fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
+    let mut all = Vec::new();
+    for publish in &request.network.publish {
+        expand(publish, &mut all)?;
+    }
+    if request.network.publish_all {
+        let asked = request.network.expose.iter().flat_map(|expose| {
+            expose.ports.iter().map(|port| (port, protocol(expose.protocol)))
+        });
+        let of_image = exposed.iter().filter_map(|text| {
+            let (port, name) = text.split_once('/').unwrap_or((text, "tcp"));
+            Some((port.parse().ok()?, Protocol::parse(name)?))
+        });
+        for (container_port, protocol) in asked.chain(of_image) {
+            let host_port = free_port(None, protocol)?;
+            all.push(Published { host_ip: None, host_port, container_port, protocol });
+        }
+    }
+    Ok(all)
+}
+
+fn protocol(protocol: network::Protocol) -> Protocol {
+    match protocol {
+        network::Protocol::Tcp => Protocol::Tcp,
+        network::Protocol::Udp => Protocol::Udp,
+    }
+}
+
+fn expand(publish: &Publish, all: &mut Vec<Published>) -> Result<()> {
+    let protocol = protocol(publish.protocol);
+    let one = |host_port, container_port| Published { host_ip: publish.address, host_port, container_port, protocol };
+    match publish.host {
+        None => {
+            for container in publish.container.iter() {
+                all.push(one(free_port(publish.address, protocol)?, container));
+            }
+        }
+        // docker: any free one of the range.
+        Some(host) if host.count() > 1 && publish.container.count() == 1 => {
+            let free = host.iter().find(|port| listen(publish.address, *port, protocol).is_some());
+            let port = free.ok_or_else(|| {
+                Error::rejected(
+                    format!("cannot publish port {}", publish.container.first),
+                    format!("no port from {} to {} is free", host.first, host.last),
+                )
+                .hint("name another range")
+            })?;
+            all.push(one(port, publish.container.first));
+        }
+        Some(host) => all.extend(host.iter().zip(publish.container.iter()).map(|(host, inside)| one(host, inside))),
+    }
+    Ok(())
+}
+
+/// The port of a listener that the kernel let us have, which is closed again: the claim proper comes later, with the
+/// lease, and finds out if somebody was faster.
+fn listen(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<u16> {
+    let at = SocketAddr::new(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
+    let local = match protocol {
+        Protocol::Tcp | Protocol::Sctp => TcpListener::bind(at).ok()?.local_addr(),
+        Protocol::Udp => UdpSocket::bind(at).ok()?.local_addr(),
+    };
+    Some(local.ok()?.port())
+}
+
+fn free_port(address: Option<IpAddr>, protocol: Protocol) -> Result<u16> {
+    listen(address, 0, protocol).ok_or_else(|| Error::rejected("cannot publish a port", "the host has no free one"))
+}
+
+/// Content of the container's hosts, hostname and resolv.conf, by name; empty where it keeps the image's.
+///
+/// # Errors
+/// `host-gateway` where there is no way to the host.
+pub fn files(request: &Run, facts: &Facts, net: &Net, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+    let asked = &request.network;
+    let dns = Dns {
+        servers: asked.dns.clone(),
+        search: asked.dns_search.clone(),
+        options: asked.dns_options.clone(),
+    };
+    let (host, upstream) = runtime::observe::network::resolvers();
+    let own_network = !matches!(asked.mode, Some(Mode::Host | Mode::Container(_) | Mode::Path(_)));
+    let isolated = matches!(asked.mode, Some(Mode::None));
+    let resolv = if own_network {
+        let resolv = files::resolv_conf(&host, upstream.as_deref(), &dns);
+        warnings.extend(resolv.warning.filter(|_| !isolated));
+        resolv.text
+    } else if dns == Dns::default() {
+        // In a network that has the host's loopback, or another's, the host's own list is the right one.
+        host
+    } else {
+        files::resolv_conf(&host, upstream.as_deref(), &dns).text
+    };
+    let extra: Vec<ExtraHost> = asked.add_host.iter().flat_map(extra_hosts).collect();
+    let domain = asked.domainname.as_deref().unwrap_or_default();
+    let hosts = files::hosts(&facts.hostname, domain, &net.own, &extra)?;
+    Ok(vec![
+        ("hosts".to_owned(), hosts),
+        ("hostname".to_owned(), files::hostname(&facts.hostname)),
+        ("resolv.conf".to_owned(), resolv),
+    ])
+}
+
+fn extra_hosts(asked: &AddHost) -> impl Iterator<Item = ExtraHost> + '_ {
+    let ip = asked.address.map_or(HostIp::Gateway, HostIp::Address);
+    asked.names.iter().map(move |name| ExtraHost { name: name.clone(), ip })
+}
+
+/// The files of the container whose network is joined: its names are ours.
+///
+/// # Errors
+/// No such container.
+pub fn joined_files(request: &Run, paths: &Paths) -> Result<Option<String>> {
+    let Some(Mode::Container(name)) = &request.network.mode else { return Ok(None) };
+    let found = containers::find(paths, name.as_str())?;
+    Ok(Some(paths.container(&found.record.id).to_string_lossy().into_owned()))
+}
+
+/// Take away the networks that nobody is in any more, in a short-lived process that nobody waits for: a bridge takes
+/// the kernel 20 to 100 ms to remove (docs/adr/0006-deferred-bridge-removal.md). It waits a little, so that the next of
+/// many short containers finds the network there.
+///
+/// # Errors
+/// The kernel's.
+pub fn retire(paths: &Paths) -> Result<()> {
+    const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
+    let directory = paths.networks();
+    if !runtime::apply::network::is_idle(&directory) {
+        return Ok(());
+    }
+    let one = sys::process::SingleThread::check().map_err(runtime::Error::from)?;
+    let work = || {
+        sys::process::leave_caller();
+        std::thread::sleep(LINGER);
+        u8::from(runtime::apply::network::retire(&directory).is_err())
+    };
+    sys::process::fork(one, 0, work).map_err(runtime::Error::from)?;
+    Ok(())
+}
