@@ -56,12 +56,12 @@ impl Ui {
         self.line(Level::Warning, "warning:", YELLOW, message);
     }
 
-    #[expect(dead_code, reason = "for the verbs that follow")]
+    #[allow(dead_code, reason = "for the verbs that follow")]
     pub fn info(&self, message: &str) {
         self.line(Level::Info, "", "", message);
     }
 
-    #[expect(dead_code, reason = "for the verbs that follow")]
+    #[allow(dead_code, reason = "for the verbs that follow")]
     pub fn debug(&self, message: &str) {
         self.line(Level::Debug, "debug:", DIM, message);
     }

@@ -139,7 +139,7 @@ impl Security {
             None => (option, None),
         };
         if key == "no-new-privileges" {
-            self.no_new_privileges = value.map_or(Ok(true), text::boolean)?;
+            self.no_new_privileges = value.map_or(Ok(true), spec::unit::boolean)?;
             return Ok(());
         }
         let unknown = || Invalid::new(format!("unknown security option {key:?}")).hint(KNOWN);

@@ -30,15 +30,6 @@ pub(super) fn absolute(text: &str) -> Result<String, Invalid> {
     Ok(path)
 }
 
-/// As Go's `strconv.ParseBool`, which docker's flags and options use.
-pub(super) fn boolean(text: &str) -> Result<bool, Invalid> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Invalid::new(format!("{text:?} is neither true nor false")).hint("write true or false")),
-    }
-}
-
 /// Decimal digits only: `parse` alone also takes a plus sign.
 pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()

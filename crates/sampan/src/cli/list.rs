@@ -65,7 +65,8 @@ pub struct Remove {
     pub containers: Vec<ContainerId>,
 }
 
-fn container(text: &str) -> Result<ContainerId, Invalid> {
+/// A name, an id or the start of one.
+pub fn container(text: &str) -> Result<ContainerId, Invalid> {
     ContainerId::parse(text).map_err(|error| Invalid::new(error.to_string()))
 }
 

@@ -5,7 +5,7 @@ use super::{Verb, list, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
-use spec::unit::Invalid;
+use spec::unit::boolean;
 use std::ffi::OsString;
 
 /// The arguments of one verb.
@@ -76,9 +76,11 @@ fn find(words: &[OsString]) -> Option<(&'static Entry, usize)> {
 
 /// clap knows the nearest verb, and the help of a group.
 fn unknown(words: Vec<OsString>) -> Result<Verb, Failure> {
+    let group = GROUPS.iter().find(|(name, _)| words.first().is_some_and(|word| word == name));
+    let call = group.map_or("sampan".into(), |(name, _)| format!("sampan {name}"));
     match tree().try_get_matches_from(std::iter::once("sampan".into()).chain(words)) {
         Err(error) if shows_help(&error) => Ok(Verb::Help(error.render().to_string())),
-        Err(error) => Err(usage::failure(&error, "sampan").code(1)),
+        Err(error) => Err(usage::failure(&error, &call).code(1)),
         Ok(_) => Ok(Verb::Help(help())),
     }
 }
@@ -137,23 +139,15 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-/// As Go's `strconv.ParseBool`, which docker's flags use.
-fn boolean(text: &str) -> Result<bool, Invalid> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Invalid::new(format!("{text:?} is neither true nor false")).hint("write true or false")),
-    }
-}
+const GROUPS: [(&str, &str); 3] = [("container", "Containers"), ("image", "Images"), ("system", "This machine")];
 
 /// All verbs. A verb's second name in the same group is taken, not shown.
 pub fn tree() -> Command {
     let mut root = plain::<Flags>("sampan", true).about("Containers without a daemon").subcommand_required(true);
-    let mut groups: Vec<Command> = [("container", "Containers"), ("image", "Images"), ("system", "This machine")]
-        .map(|(name, about)| {
-            Command::new(name).about(about).arg(help_flag(true)).subcommand_required(true).arg_required_else_help(true)
-        })
-        .into();
+    let mut groups = GROUPS.map(|(name, about)| {
+        let group = Command::new(name).about(about).arg(help_flag(true));
+        group.subcommand_required(true).arg_required_else_help(true)
+    });
     for entry in &ENTRIES {
         let mut shown = Vec::new();
         for name in entry.names {

@@ -81,9 +81,9 @@ mod tests {
 REPOSITORY   TAG       IMAGE ID       CREATED      SIZE
 busybox      <none>    0123456789ab   3 days ago   4.26MB
 ";
-        assert_eq!(text(&arguments, &[row.clone()]), table);
+        assert_eq!(text(&arguments, std::slice::from_ref(&row)), table);
         assert_eq!(
-            text(&ImageList { quiet: true, no_trunc: true, ..arguments.clone() }, &[row.clone()]),
+            text(&ImageList { quiet: true, no_trunc: true, ..arguments.clone() }, std::slice::from_ref(&row)),
             format!("{}\n", row.id)
         );
         let json = text(&ImageList { format: Format::Json, ..arguments }, &[row]);

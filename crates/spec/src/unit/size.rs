@@ -77,7 +77,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (shift, unit) = [(50, "p"), (40, "t"), (30, "g"), (20, "m"), (10, "k")]
             .into_iter()
-            .find(|(shift, _)| self.0 != 0 && self.0 % (1 << shift) == 0)
+            .find(|(shift, _)| self.0 != 0 && self.0.is_multiple_of(1 << shift))
             .unwrap_or((0, ""));
         write!(f, "{}{unit}", self.0 >> shift)
     }

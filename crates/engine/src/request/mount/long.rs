@@ -45,7 +45,7 @@ impl Fields {
         };
         let key = key.to_ascii_lowercase();
         let key = key.as_str();
-        let flag = || value.map_or(Ok(true), text::boolean);
+        let flag = || value.map_or(Ok(true), spec::unit::boolean);
         let text = || {
             value.filter(|value| !value.is_empty()).ok_or_else(|| {
                 Invalid::new(if key.is_empty() { "an empty field".into() } else { format!("no value for {key:?}") })

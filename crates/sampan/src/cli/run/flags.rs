@@ -1,5 +1,6 @@
 //! The flags of `run`, with docker's and podman's names. What a value means is said by the type that reads it.
 
+use crate::cli::list::container;
 use clap::Args as Flags;
 use engine::request::device::{Device, DeviceRule};
 use engine::request::limit::{self, Bound, Numbers};
@@ -319,10 +320,6 @@ pub struct Security {
     /// Set a kernel parameter of its namespaces
     #[arg(long, value_name = "NAME=VALUE", value_parser = process::sysctl)]
     pub sysctl: Vec<(String, String)>,
-}
-
-fn container(text: &str) -> Result<ContainerId, Invalid> {
-    ContainerId::parse(text).map_err(|error| Invalid::new(error.to_string()))
 }
 
 fn rootfs(text: &str) -> Result<(PathBuf, bool), Invalid> {

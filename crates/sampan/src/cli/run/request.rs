@@ -66,12 +66,11 @@ fn rootfs(container: &flags::Container, mut words: Vec<String>) -> Result<(Rootf
 }
 
 fn process_of(flags: flags::Process, command: Vec<String>, oom_score_adj: Option<i32>) -> Result<Process, Failure> {
-    let entrypoint = flags.entrypoint.as_deref().map(process::entrypoint).transpose();
     Ok(Process {
-        entrypoint: entrypoint.map_err(|error| Failure::invalid("invalid value for --entrypoint", error))?,
+        entrypoint: flags.entrypoint.map(|text| value("--entrypoint", &text, process::entrypoint)).transpose()?,
         command,
         env: environment(&flags.env_file, &flags.env)?,
-        workdir: flags.workdir.map(workdir).transpose()?,
+        workdir: flags.workdir.map(|text| value("--workdir", &text, workdir)).transpose()?,
         user: flags.user,
         groups: flags.group_add,
         init: flags.init,
@@ -88,8 +87,7 @@ fn environment(files: &[PathBuf], given: &[String]) -> Result<Vec<Variable>, Fai
         variables.extend(process::env_file(&read(path)?, caller).map_err(|error| unreadable(path, error))?);
     }
     for text in given {
-        let variable = process::variable(text, caller);
-        variables.push(variable.map_err(|error| Failure::invalid(format!("invalid value {text:?} for --env"), error))?);
+        variables.push(value("--env", text, |text| process::variable(text, caller))?);
     }
     Ok(variables)
 }
@@ -103,12 +101,9 @@ fn labels(files: &[PathBuf], given: Vec<(String, String)>) -> Result<Vec<(String
     Ok(labels)
 }
 
-fn workdir(text: String) -> Result<String, Failure> {
-    if text.starts_with('/') {
-        return Ok(text);
-    }
-    let error = Invalid::new("not an absolute path").hint(format!("/{text}"));
-    Err(Failure::invalid(format!("invalid value {text:?} for --workdir"), error))
+fn workdir(text: &str) -> Result<String, Invalid> {
+    let relative = || Invalid::new("not an absolute path").hint(format!("/{text}"));
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err(relative()) }
 }
 
 /// A kind given again replaces the earlier one, as docker's.
@@ -123,8 +118,7 @@ fn last_of_each(given: Vec<Rlimit>) -> Vec<Rlimit> {
 
 fn terminal_of(flags: flags::Terminal) -> Result<Terminal, Failure> {
     let default = Terminal::default();
-    let detach_keys = flags.detach_keys.as_deref().map(process::detach_keys).transpose();
-    let detach_keys = detach_keys.map_err(|error| Failure::invalid("invalid value for --detach-keys", error))?;
+    let detach_keys = flags.detach_keys.map(|text| value("--detach-keys", &text, process::detach_keys)).transpose()?;
     Ok(Terminal {
         interactive: flags.interactive,
         tty: flags.tty,
@@ -209,13 +203,17 @@ fn security_of(flags: flags::Security) -> Result<Security, Failure> {
         ..Security::default()
     };
     for option in &flags.security_opt {
-        let what = || format!("invalid value {option:?} for --security-opt");
-        security.option(option).map_err(|error| Failure::invalid(what(), error))?;
+        value("--security-opt", option, |option| security.option(option))?;
     }
     if let Seccomp::File(path) = &mut security.seccomp {
         *path = absolute(std::mem::take(path))?;
     }
     Ok(security)
+}
+
+/// For flags whose value needs more than itself to be read; the message is that of all others.
+fn value<T>(flag: &str, text: &str, read: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Failure> {
+    read(text).map_err(|error| Failure::invalid(format!("invalid value {text:?} for {flag}"), error))
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {

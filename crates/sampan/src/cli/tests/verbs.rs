@@ -1,0 +1,131 @@
+//! The other verbs, and the flags before a verb.
+
+use super::{call, message};
+use crate::cli::{Verb, parse, tree};
+use crate::ui::Level;
+
+#[test]
+fn verbs_have_dockers_names() {
+    for (words, verb) in [
+        ("run x", "Run("),
+        ("container run x", "Run("),
+        ("ps -a", "Ps(Ps { all: true"),
+        ("container ls -aq", "Ps(Ps { all: true, quiet: true"),
+        ("container list --no-trunc", "Ps(Ps { all: false, quiet: false, no_trunc: true"),
+        ("ps --format json", "Ps(Ps { all: false, quiet: false, no_trunc: false, format: Json"),
+        ("rm -f a b", "Remove(Remove { force: true, containers: [ContainerId(\"a\"), ContainerId(\"b\")]"),
+        ("container rm a --force", "Remove(Remove { force: true, containers: [ContainerId(\"a\")]"),
+        ("images -q", "ImageList(ImageList { quiet: true"),
+        ("image ls --format=json", "ImageList(ImageList { quiet: false, no_trunc: false, format: Json"),
+        ("rmi busybox", "ImageRemove(ImageRemove { force: false, images: [\"busybox\"]"),
+        ("image rm -f a b", "ImageRemove(ImageRemove { force: true, images: [\"a\", \"b\"]"),
+        ("image bootstrap busybox", "ImageBootstrap(ImageBootstrap { name: \"busybox\""),
+        ("info", "Info("),
+        ("system info --format json", "Info(Info { format: Json"),
+        ("version -f json", "Version(Version { format: Json"),
+        ("--version", "Version("),
+        ("-v", "Version("),
+        ("completion zsh", "Completion(Zsh"),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let text = format!("{:?}", call(&words).unwrap());
+        assert!(text.starts_with(verb), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn help_is_where_it_is_asked_for() {
+    for (words, start) in [
+        ("", "Containers without a daemon\n"),
+        ("help", "Containers without a daemon\n"),
+        ("--help", "Containers without a daemon\n"),
+        ("-h", "Containers without a daemon\n"),
+        ("-D", "Containers without a daemon\n"),
+        ("run --help", "Run a command in a new container\n"),
+        ("run --rm --help x", "Run a command in a new container\n"),
+        ("help run", "Run a command in a new container\n"),
+        ("help image ls", "List images\n"),
+        ("image", "Images\n"),
+        ("image --help", "Images\n"),
+        ("help image", "Images\n"),
+        ("ps -h", "List containers\n"),
+        ("--debug ps --help", "List containers\n"),
+    ] {
+        let words: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
+        let Ok(Verb::Help(text)) = call(&words) else { panic!("{words:?}") };
+        assert!(text.starts_with(start), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn usage_errors_have_a_way_out() {
+    for (words, text) in [
+        ("rnu", "error: unknown command \"rnu\"\nhint: see 'sampan --help'\n"),
+        ("versoin", "error: unknown command \"versoin\"\nhint: did you mean version?\n"),
+        ("image sl", "error: unknown command \"sl\"\nhint: see 'sampan image --help'\n"),
+        ("help nosuch", "error: unknown command \"nosuch\"\nhint: see 'sampan --help'\n"),
+        ("-x ps", "error: unknown flag -x\nhint: see 'sampan --help'\n"),
+        ("ps --al", "error: unknown flag --al\nhint: did you mean --all?\n"),
+        ("ps x", "error: unexpected argument \"x\"\nhint: see 'sampan ps --help'\n"),
+        ("rm", "error: missing CONTAINER...\nhint: see 'sampan rm --help'\n"),
+        ("image bootstrap", "error: missing NAME\nhint: see 'sampan image bootstrap --help'\n"),
+        (
+            "rm a/b",
+            "error: invalid value \"a/b\" for CONTAINER\n  \
+             invalid container name \"a/b\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed\n",
+        ),
+        (
+            "ps --format yaml",
+            "error: invalid value \"yaml\" for --format\n  unknown format\nhint: one of table, json\n",
+        ),
+        (
+            "completion csh",
+            "error: invalid value \"csh\" for SHELL\n  unknown shell\nhint: one of bash, elvish, fish, powershell, zsh\n",
+        ),
+        (
+            "--log-level loud ps",
+            "error: invalid value \"loud\" for --log-level\n  unknown level\nhint: one of error, warn, info, debug\n",
+        ),
+        (
+            "--cgroup-manager systemd ps",
+            "error: invalid value \"systemd\" for --cgroup-manager\n  not supported by this version\nhint: use cgroupfs\n",
+        ),
+        ("--root", "error: --root needs a value\nhint: see 'sampan --help'\n"),
+        ("--root= ps", "error: invalid value \"\" for --root\n  not a path\nhint: write a directory\n"),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(message(&words), (text.into(), Some(1)), "{words:?}");
+    }
+}
+
+#[test]
+fn globals_stand_before_the_verb() {
+    let words = ["--root", "/r", "--state=s", "--log-level", "warn", "--cgroup-manager=cgroupfs", "run", "--rm", "x"];
+    let call = parse(words.iter().map(Into::into).collect()).unwrap();
+    assert_eq!(call.globals.root.as_deref(), Some("/r".as_ref()));
+    assert_eq!(call.globals.state, Some(std::env::current_dir().unwrap().join("s")));
+    assert_eq!(call.globals.level(), Level::Warning);
+    assert!(matches!(call.verb, Verb::Run(request) if request.remove));
+    let call = parse(vec!["-D".into(), "ps".into()]).unwrap();
+    assert_eq!(call.globals.level(), Level::Debug);
+}
+
+#[test]
+fn every_flag_says_what_it_is_for() {
+    fn check(command: &clap::Command) {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!help.is_empty() && !help.ends_with('.'), "{} --{}", command.get_name(), arg.get_id());
+        }
+        command.get_subcommands().for_each(check);
+    }
+    let mut tree = tree();
+    tree.build();
+    check(&tree);
+}
+
+#[test]
+fn parsers_are_sound() {
+    // clap's own checks: no flag twice, no contradiction among settings.
+    tree().debug_assert();
+}
