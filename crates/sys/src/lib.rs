@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod child;
+pub mod fsid;
 pub mod mount;
 pub mod netlink;
 pub mod nft;
