@@ -180,7 +180,7 @@ impl AsFd for Signals {
 /// Async-signal-safe, no heap.
 pub fn reset() {
     for signal in Signal::all() {
-        // KILL, STOP and glibc's own two refuse; they are at their default anyway.
+        // KILL and STOP refuse; they are at their default anyway.
         let _ = set_default_raw(signal);
     }
     let _ = set_mask(libc::SIG_SETMASK, &empty_set());
@@ -236,11 +236,21 @@ fn set_default(signal: Signal) -> Result<()> {
     set_default_raw(signal).map_err(Error::of(|| format!("rt_sigaction({signal}, SIG_DFL)")))
 }
 
+/// The bare call: glibc's refuses its own two signals, which a caller can have left ignored like any other.
 fn set_default_raw(signal: Signal) -> std::result::Result<(), Errno> {
-    // SAFETY: all-zero is a valid sigaction: SIG_DFL, no flags, empty mask.
-    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: `action` outlives the call, and SIG_DFL names no code of ours.
-    match unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) } {
+    // As the kernel has it: handler, flags, restorer and mask, a word each. All zero is SIG_DFL.
+    let action = [0u64; 4];
+    let null = std::ptr::null_mut::<u64>();
+    // SAFETY: `action` is as long as the longest kernel sigaction and outlives the call; SIG_DFL names no code of ours.
+    match unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.0,
+            action.as_ptr(),
+            null,
+            size_of::<u64>(),
+        )
+    } {
         -1 => Err(last_errno()),
         _ => Ok(()),
     }
@@ -309,5 +319,34 @@ mod tests {
         }
         assert_eq!(Signal(37).to_string(), "SIGRTMIN+3");
         assert_eq!(Signal(62).to_string(), "SIGRTMAX-2");
+    }
+
+    /// Blocked and ignored signals, as the kernel has them for this process.
+    fn masks() -> (u64, u64) {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mask = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        (mask("SigBlk:"), mask("SigIgn:"))
+    }
+
+    #[test]
+    fn a_child_starts_with_nothing_blocked_or_ignored() {
+        let bit = |signal: Signal| 1 << (signal.0 - 1);
+        // SAFETY: the child calls what is safe in a copy of one thread of many: glibc keeps malloc usable after fork.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let signals = Signals::take();
+            let taken = masks();
+            reset();
+            let ok = signals.is_ok() && taken.0 & bit(Signal::TERM) != 0 && taken.1 & bit(Signal::PIPE) != 0;
+            // SAFETY: ends the copy without running what the other threads registered.
+            unsafe { libc::_exit(i32::from(!ok || masks() != (0, 0))) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is writable, and the child is ours.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0);
     }
 }

@@ -153,8 +153,14 @@ impl<'a> Pump<'a> {
         match retry_on_intr(|| read(&input.fd, &mut typed)) {
             Err(Errno::AGAIN) => Ok(Flow::Open),
             Ok(len) if len > 0 => {
-                let detached = input.matcher.pass(&typed[..len], &mut self.to_master.bytes);
-                Ok(if detached { Flow::Detached } else { Flow::Open })
+                if !input.matcher.pass(&typed[..len], &mut self.to_master.bytes) {
+                    return Ok(Flow::Open);
+                }
+                // What was typed before the keys, in the same read.
+                if let Some(master) = &*self.master {
+                    let _ = self.to_master.write_to(master);
+                }
+                Ok(Flow::Detached)
             }
             // In raw mode nobody can type an end of file: the window was closed or the line dropped.
             end if input.is_terminal => {
