@@ -180,7 +180,7 @@ impl AsFd for Signals {
 /// Async-signal-safe, no heap.
 pub fn reset() {
     for signal in Signal::all() {
-        // KILL, STOP and glibc's own two refuse; they are at their default anyway.
+        // KILL and STOP refuse; they are at their default anyway.
         let _ = set_default_raw(signal);
     }
     let _ = set_mask(libc::SIG_SETMASK, &empty_set());
@@ -236,11 +236,21 @@ fn set_default(signal: Signal) -> Result<()> {
     set_default_raw(signal).map_err(Error::of(|| format!("rt_sigaction({signal}, SIG_DFL)")))
 }
 
+/// The bare call: glibc's refuses its own two signals, which a caller can have left ignored like any other.
 fn set_default_raw(signal: Signal) -> std::result::Result<(), Errno> {
-    // SAFETY: all-zero is a valid sigaction: SIG_DFL, no flags, empty mask.
-    let action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: `action` outlives the call, and SIG_DFL names no code of ours.
-    match unsafe { libc::sigaction(signal.0, &raw const action, std::ptr::null_mut()) } {
+    // As the kernel has it: handler, flags, restorer and mask, a word each. All zero is SIG_DFL.
+    let action = [0u64; 4];
+    let null = std::ptr::null_mut::<u64>();
+    // SAFETY: `action` is as long as the longest kernel sigaction and outlives the call; SIG_DFL names no code of ours.
+    match unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.0,
+            action.as_ptr(),
+            null,
+            size_of::<u64>(),
+        )
+    } {
         -1 => Err(last_errno()),
         _ => Ok(()),
     }
