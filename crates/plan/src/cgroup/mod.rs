@@ -331,14 +331,12 @@ impl Draft<'_> {
             if controller == "cgroup" {
                 return Err(bad("cgroup.* is for sampan to write"));
             }
-            let first = self.place_v2(controller).map_err(|(why, hint)| {
-                let why = if self.layout.v2.is_none() {
-                    "this host has no cgroup v2 tree".into()
-                } else {
-                    why
-                };
-                with_hint(bad(&why), hint)
-            })?;
+            if self.layout.v2.is_none() {
+                return Err(bad("this host has no cgroup v2 tree"));
+            }
+            let first = self
+                .place_v2(controller)
+                .map_err(|(why, hint)| with_hint(bad(&why), hint))?;
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             let values = lines.map(|line| value("as told", file, line, Check::Any)).collect();
             self.on_v2(controller, first, values);

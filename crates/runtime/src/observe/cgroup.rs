@@ -166,6 +166,22 @@ impl Place {
     }
 }
 
+/// As often as the last of the shared directory's containers may remove it while we look at it.
+const RACES: usize = 100;
+
+/// What `look` sees in the existing directories, and again if the deepest was removed before it had seen all: then its
+/// files are gone, and nothing would seem to be delegated.
+fn steady<T>(anchor: &str, path: &CgroupPath, look: impl Fn(&[Dir]) -> T) -> Option<T> {
+    for _ in 0..RACES {
+        let dirs = walk(Dir::open(anchor).ok()?, path.components());
+        let seen = look(&dirs);
+        if dirs.last().is_some_and(|dir| dir.has("cgroup.procs")) {
+            return Some(seen);
+        }
+    }
+    None
+}
+
 /// The directories of `components` under `from` that exist, `from` first.
 fn walk(from: Dir, components: &[String]) -> Vec<Dir> {
     let mut dirs = vec![from];
@@ -181,13 +197,11 @@ fn walk(from: Dir, components: &[String]) -> Vec<Dir> {
 
 fn target(place: &Place, anchor: &[String], path: &CgroupPath) -> Target {
     let anchor = place.path(anchor);
-    match Dir::open(&anchor) {
-        Ok(dir) => describe(&walk(dir, path.components()), anchor, path),
-        Err(_) => Target {
-            anchor,
-            ..Target::default()
-        },
-    }
+    let seen = steady(&anchor, path, |dirs| describe(dirs, anchor.clone(), path));
+    seen.unwrap_or_else(|| Target {
+        anchor,
+        ..Target::default()
+    })
 }
 
 fn describe(dirs: &[Dir], anchor: String, path: &CgroupPath) -> Target {
@@ -207,20 +221,28 @@ fn describe(dirs: &[Dir], anchor: String, path: &CgroupPath) -> Target {
 fn unified(place: &Place, path: &CgroupPath) -> Unified {
     let components = place.anchor(path, true);
     let anchor = place.path(&components);
-    let mut tree = Unified {
+    let shared = path.components().len();
+    let seen = steady(&anchor, path, |dirs| {
+        (
+            describe(dirs, anchor.clone(), path),
+            dirs.iter().take(shared).map(level).collect(),
+        )
+    });
+    let (mut target, levels) = seen.unwrap_or_else(|| {
+        (
+            Target {
+                anchor,
+                ..Target::default()
+            },
+            Vec::new(),
+        )
+    });
+    target.writable &= may_enter(place, &components, path);
+    Unified {
         mount: place.mount.clone(),
-        target: Target::default(),
-        levels: Vec::new(),
-    };
-    let Ok(top) = Dir::open(&anchor) else {
-        tree.target.anchor = anchor;
-        return tree;
-    };
-    let dirs = walk(top, path.components());
-    tree.target = describe(&dirs, anchor, path);
-    tree.target.writable &= may_enter(place, &components, path);
-    tree.levels = dirs.iter().take(path.components().len()).map(level).collect();
-    tree
+        target,
+        levels,
+    }
 }
 
 /// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
