@@ -65,17 +65,9 @@ impl Fixture {
     /// A shell that enters by the steps' own shell form.
     fn shell(&self, script: &str) -> Command {
         let mut lines: Vec<String> = self.plan.join.iter().map(|step| step.shell()).collect();
-        lines.extend(
-            self.plan
-                .clone_into
-                .iter()
-                .map(|dir| format!("echo 0 > {dir}/cgroup.procs")),
-        );
+        lines.extend(self.plan.clone_into.iter().map(|dir| format!("echo 0 > {dir}/cgroup.procs")));
         let mut command = Command::new("sh");
-        command
-            .arg("-ec")
-            .arg(format!("{}\n{script}", lines.join("\n")))
-            .stdin(Stdio::null());
+        command.arg("-ec").arg(format!("{}\n{script}", lines.join("\n"))).stdin(Stdio::null());
         command
     }
 
@@ -89,17 +81,8 @@ impl Fixture {
 
     /// Through the journal's lines, as another process would.
     fn undo(&self) -> Vec<String> {
-        let lines: Vec<String> = self
-            .plan
-            .prepare
-            .iter()
-            .flat_map(HostStep::undo)
-            .map(|verb| verb.line())
-            .collect();
-        let verbs = lines
-            .iter()
-            .rev()
-            .map(|line| plan::undo::Verb::parse(line.trim_end()).unwrap());
+        let lines: Vec<String> = self.plan.prepare.iter().flat_map(HostStep::undo).map(|verb| verb.line()).collect();
+        let verbs = lines.iter().rev().map(|line| plan::undo::Verb::parse(line.trim_end()).unwrap());
         verbs.flat_map(undo).map(|error| error.to_string()).collect()
     }
 
@@ -114,10 +97,7 @@ impl Fixture {
             Some(dir) => format!("{dir}/{v1}"),
             None => format!("{}/{v2}", self.plan.cgroup.v2.as_ref().unwrap()),
         };
-        std::fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{path}: {error}"))
-            .trim()
-            .to_owned()
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
     }
 
     fn processes(&self) -> Vec<i32> {
@@ -155,10 +135,7 @@ fn can(controllers: &[&str]) -> bool {
     let layout = look();
     for name in controllers {
         let v2 = if *name == "blkio" { "io" } else { name };
-        let on_v2 = layout
-            .v2
-            .as_ref()
-            .is_some_and(|tree| tree.levels[0].controllers.contains(v2));
+        let on_v2 = layout.v2.as_ref().is_some_and(|tree| tree.levels[0].controllers.contains(v2));
         if layout.v1(name).is_none() && !on_v2 {
             println!("skipped: no controller {name} on this host");
             return false;
@@ -170,15 +147,8 @@ fn can(controllers: &[&str]) -> bool {
 /// No swap, where that can be said: what is limited then goes nowhere else.
 fn memory(limit: i64) -> Resources {
     let swap = look().limits_swap().then_some(limit);
-    let memory = Memory {
-        limit: Some(limit),
-        swap,
-        ..Memory::default()
-    };
-    Resources {
-        memory: Some(memory),
-        ..Resources::default()
-    }
+    let memory = Memory { limit: Some(limit), swap, ..Memory::default() };
+    Resources { memory: Some(memory), ..Resources::default() }
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -222,20 +192,10 @@ fn limits_are_in_force() {
     resources.devices = default_rules();
     let it = cgroup(&resources);
     assert_eq!(it.read("memory", "memory.limit_in_bytes", "memory.max"), "67108864");
-    assert_eq!(
-        it.read("memory", "memory.soft_limit_in_bytes", "memory.low"),
-        "33554432"
-    );
+    assert_eq!(it.read("memory", "memory.soft_limit_in_bytes", "memory.low"), "33554432");
     if it.layout.limits_swap() {
-        let expected = if it.plan.cgroup.v1("memory").is_some() {
-            "67108864"
-        } else {
-            "0"
-        };
-        assert_eq!(
-            it.read("memory", "memory.memsw.limit_in_bytes", "memory.swap.max"),
-            expected
-        );
+        let expected = if it.plan.cgroup.v1("memory").is_some() { "67108864" } else { "0" };
+        assert_eq!(it.read("memory", "memory.memsw.limit_in_bytes", "memory.swap.max"), expected);
     }
     if it.plan.cgroup.v1("cpu").is_some() {
         assert_eq!(it.read("cpu", "cpu.shares", ""), "512");
@@ -248,10 +208,7 @@ fn limits_are_in_force() {
     assert_eq!(it.read("pids", "pids.max", "pids.max"), "20");
     if !cpus.is_empty() {
         let status = it.run("grep Cpus_allowed_list /proc/self/status");
-        assert_eq!(
-            String::from_utf8_lossy(&status.stdout).split_whitespace().last(),
-            Some("0")
-        );
+        assert_eq!(String::from_utf8_lossy(&status.stdout).split_whitespace().last(), Some("0"));
     }
     assert_eq!(apply::memory(&it.plan.cgroup).unwrap().limit, Some(64 << 20));
 }
@@ -271,10 +228,7 @@ fn memory_limit_kills_and_is_told() {
     assert_eq!(hog.status.code(), Some(137), "{hog:?}");
     assert!(apply::oom_kills(&it.plan.cgroup).unwrap() >= 1);
     let memory = apply::memory(&it.plan.cgroup).unwrap();
-    assert!(
-        memory.peak.is_none_or(|peak| peak > 30 << 20 && peak <= 32 << 20),
-        "{memory:?}"
-    );
+    assert!(memory.peak.is_none_or(|peak| peak > 30 << 20 && peak <= 32 << 20), "{memory:?}");
 }
 
 #[test]
@@ -282,10 +236,7 @@ fn pids_limit_stops_forks() {
     if !can(&["pids"]) {
         return;
     }
-    let it = cgroup(&Resources {
-        pids: Some(Pids { limit: 5 }),
-        ..Resources::default()
-    });
+    let it = cgroup(&Resources { pids: Some(Pids { limit: 5 }), ..Resources::default() });
     let bomb = it.run("for i in 1 2 3 4 5 6 7 8; do sleep 3 & done");
     assert!(!bomb.status.success());
     assert!(String::from_utf8_lossy(&bomb.stderr).contains("fork"), "{bomb:?}");
@@ -296,22 +247,12 @@ fn cpu_quota_throttles() {
     if !can(&["cpu"]) {
         return;
     }
-    let cpu = Cpu {
-        quota: Some(10_000),
-        period: Some(100_000),
-        ..Cpu::default()
-    };
-    let it = cgroup(&Resources {
-        cpu: Some(cpu),
-        ..Resources::default()
-    });
+    let cpu = Cpu { quota: Some(10_000), period: Some(100_000), ..Cpu::default() };
+    let it = cgroup(&Resources { cpu: Some(cpu), ..Resources::default() });
     let busy = it.run("i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done");
     assert!(busy.status.success());
     let stat = it.read("cpu", "cpu.stat", "cpu.stat");
-    let throttled = stat
-        .lines()
-        .find_map(|line| line.strip_prefix("nr_throttled "))
-        .unwrap();
+    let throttled = stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")).unwrap();
     assert_ne!(throttled, "0", "{stat}");
 }
 
@@ -325,62 +266,28 @@ fn io_limit_slows_down() {
     let major = i64::try_from(dev >> 8 & 0xfff).unwrap();
     let minor = i64::try_from(dev & 0xff | dev >> 12 & 0xf_ff00).unwrap();
     let layout = observe(&path(), true).unwrap();
-    if !layout
-        .disks
-        .as_ref()
-        .unwrap()
-        .iter()
-        .any(|disk| (disk.major, disk.minor) == (major, minor))
-    {
+    if !layout.disks.as_ref().unwrap().iter().any(|disk| (disk.major, disk.minor) == (major, minor)) {
         println!("skipped: {} is on {major}:{minor}, which is no disk", dir.0);
         return;
     }
-    let rate = ThrottleDevice {
-        major,
-        minor,
-        rate: 1 << 20,
-    };
-    let io = BlockIo {
-        throttle_write_bps_device: vec![rate],
-        ..BlockIo::default()
-    };
-    let it = cgroup(&Resources {
-        block_io: Some(io),
-        ..Resources::default()
-    });
+    let rate = ThrottleDevice { major, minor, rate: 1 << 20 };
+    let io = BlockIo { throttle_write_bps_device: vec![rate], ..BlockIo::default() };
+    let it = cgroup(&Resources { block_io: Some(io), ..Resources::default() });
     let start = Instant::now();
-    let dd = it.run(&format!(
-        "dd if=/dev/zero of={}/file bs=256k count=12 oflag=direct 2>&1",
-        dir.0
-    ));
+    let dd = it.run(&format!("dd if=/dev/zero of={}/file bs=256k count=12 oflag=direct 2>&1", dir.0));
     assert!(dd.status.success(), "{dd:?}");
     assert!(start.elapsed() > Duration::from_millis(1500), "{:?}", start.elapsed());
 }
 
 #[test]
 fn the_unified_map_is_written() {
-    if !can(&[])
-        || look()
-            .v2
-            .is_none_or(|tree| !tree.levels[0].controllers.contains("memory"))
-    {
+    if !can(&[]) || look().v2.is_none_or(|tree| !tree.levels[0].controllers.contains("memory")) {
         println!("skipped: no memory controller on v2");
         return;
     }
-    let pairs = [
-        ("memory.high", "48M"),
-        ("memory.max", "64M"),
-        ("cpu.max", "50000"),
-        ("pids.max", "9"),
-    ];
-    let unified = pairs
-        .into_iter()
-        .map(|(file, value)| (file.into(), value.into()))
-        .collect();
-    let it = cgroup(&Resources {
-        unified,
-        ..Resources::default()
-    });
+    let pairs = [("memory.high", "48M"), ("memory.max", "64M"), ("cpu.max", "50000"), ("pids.max", "9")];
+    let unified = pairs.into_iter().map(|(file, value)| (file.into(), value.into())).collect();
+    let it = cgroup(&Resources { unified, ..Resources::default() });
     assert_eq!(it.read("", "", "memory.high"), "50331648");
     assert_eq!(it.read("", "", "cpu.max"), "50000 100000");
 }
@@ -393,15 +300,9 @@ fn only_zero() -> Resources {
         minor: Some(minor),
         access: text.into(),
     };
-    let mut devices = vec![DeviceRule {
-        access: "rwm".into(),
-        ..DeviceRule::default()
-    }];
+    let mut devices = vec![DeviceRule { access: "rwm".into(), ..DeviceRule::default() }];
     devices.extend([rule("rwm", 5), rule("r", 3)]);
-    Resources {
-        devices,
-        ..Resources::default()
-    }
+    Resources { devices, ..Resources::default() }
 }
 
 fn denies_devices(it: &Fixture) {
@@ -409,10 +310,7 @@ fn denies_devices(it: &Fixture) {
     let works = |script: &str| {
         let out = it.run(&script.replace("DIR", &dir.0));
         let text = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(
-            out.status.success() || text.contains("not permitted"),
-            "{script}: {text}"
-        );
+        assert!(out.status.success() || text.contains("not permitted"), "{script}: {text}");
         out.status.success()
     };
     assert!(works("head -c 1 /dev/zero"));
@@ -432,14 +330,7 @@ fn denies_devices(it: &Fixture) {
 fn device_rules() {
     if can(&[]) {
         let it = cgroup(&only_zero());
-        println!(
-            "devices by {}",
-            if it.layout.v1("devices").is_some() {
-                "v1"
-            } else {
-                "eBPF"
-            }
-        );
+        println!("devices by {}", if it.layout.v1("devices").is_some() { "v1" } else { "eBPF" });
         denies_devices(&it);
     }
 }
@@ -461,10 +352,7 @@ fn default_devices_work() {
         if !can(&[]) || ebpf && look().v2.is_none() {
             continue;
         }
-        let resources = Resources {
-            devices: default_rules(),
-            ..Resources::default()
-        };
+        let resources = Resources { devices: default_rules(), ..Resources::default() };
         let it = cgroup_on(&resources, |layout| {
             if ebpf {
                 layout.v1.clear();
@@ -474,10 +362,7 @@ fn default_devices_work() {
         let script = "for d in null zero full random urandom; do : < /dev/$d; done; mknod DIR/k c 1 11; ! cat DIR/k";
         let out = it.run(&script.replace("DIR", &dir.0));
         assert!(out.status.success(), "{out:?}");
-        assert!(
-            String::from_utf8_lossy(&out.stderr).contains("not permitted"),
-            "{out:?}"
-        );
+        assert!(String::from_utf8_lossy(&out.stderr).contains("not permitted"), "{out:?}");
     }
 }
 
@@ -486,11 +371,7 @@ fn busy_tree(it: &Fixture) -> Child {
     let mut script = String::new();
     let mut inside = String::new();
     for dir in it.dirs() {
-        let file = if Some(&dir) == it.plan.cgroup.v2.as_ref() {
-            "cgroup.procs"
-        } else {
-            "tasks"
-        };
+        let file = if Some(&dir) == it.plan.cgroup.v2.as_ref() { "cgroup.procs" } else { "tasks" };
         script += &format!("mkdir -p {dir}/a/b\n");
         inside += &format!("echo 0 > {dir}/a/b/{file}; ");
     }
@@ -505,10 +386,7 @@ fn without_and_with_v2(test: impl Fn(Fixture)) {
     if !can(&[]) {
         return;
     }
-    let devices = Resources {
-        devices: default_rules(),
-        ..Resources::default()
-    };
+    let devices = Resources { devices: default_rules(), ..Resources::default() };
     test(cgroup(&devices));
     if look().v1("freezer").is_some() {
         test(cgroup_on(&devices, |layout| layout.v2 = None));
@@ -598,16 +476,8 @@ fn the_shared_directory_is_raced_for() {
         let layout = observe(&path, false).unwrap();
         let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
         let mut dirs = Dirs::new();
-        plan.prepare
-            .iter()
-            .for_each(|step| apply::apply(step, &mut dirs).unwrap());
-        let errors: Vec<_> = plan
-            .prepare
-            .iter()
-            .rev()
-            .flat_map(HostStep::undo)
-            .flat_map(undo)
-            .collect();
+        plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());
+        let errors: Vec<_> = plan.prepare.iter().rev().flat_map(HostStep::undo).flat_map(undo).collect();
         assert!(errors.is_empty(), "{errors:?}");
     };
     std::thread::scope(|scope| {
@@ -624,10 +494,7 @@ fn shell_form() {
     let mut resources = memory(64 << 20);
     resources.pids = Some(Pids { limit: 7 });
     let cpus = if can(&["cpuset"]) { "0" } else { "" };
-    resources.cpu = Some(Cpu {
-        cpus: cpus.into(),
-        ..Cpu::default()
-    });
+    resources.cpu = Some(Cpu { cpus: cpus.into(), ..Cpu::default() });
     let path = path();
     let layout = observe(&path, false).unwrap();
     let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
@@ -648,23 +515,14 @@ fn unprivileged() {
     }
     let path = CgroupPath::of_container(None, &unique("user"), true).unwrap();
     let layout = observe(&path, false).unwrap();
-    let rules = Resources {
-        devices: default_rules(),
-        ..Resources::default()
-    };
+    let rules = Resources { devices: default_rules(), ..Resources::default() };
     let plan = plan::cgroup::plan(&layout, &path, &rules, true).unwrap();
     println!("notes: {:?}", plan.notes);
     let limited = plan::cgroup::plan(&layout, &path, &memory(64 << 20), true);
     if plan.cgroup.v2("memory").is_some() {
-        let it = Fixture {
-            layout,
-            plan: limited.unwrap(),
-        };
+        let it = Fixture { layout, plan: limited.unwrap() };
         let mut dirs = Dirs::new();
-        it.plan
-            .prepare
-            .iter()
-            .for_each(|step| apply::apply(step, &mut dirs).unwrap());
+        it.plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());
         assert!(it.run("true").status.success());
         println!("delegated: {}", it.plan.cgroup.v2.as_ref().unwrap());
     } else {
@@ -684,11 +542,7 @@ fn without_delegation() {
     let exe = format!("{}/test", copy.0);
     std::fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
     let mut command = Command::new(&exe);
-    command
-        .args(["--exact", "unprivileged", "--nocapture"])
-        .uid(65534)
-        .gid(65534)
-        .current_dir("/");
+    command.args(["--exact", "unprivileged", "--nocapture"]).uid(65534).gid(65534).current_dir("/");
     let out = command.output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     println!("{text}");
@@ -713,25 +567,14 @@ fn cost() {
         let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
         times.push(Instant::now());
         let mut dirs = Dirs::new();
-        plan.prepare
-            .iter()
-            .for_each(|step| apply::apply(step, &mut dirs).unwrap());
+        plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());
         times.push(Instant::now());
-        let errors: Vec<_> = plan
-            .prepare
-            .iter()
-            .rev()
-            .flat_map(HostStep::undo)
-            .flat_map(undo)
-            .collect();
+        let errors: Vec<_> = plan.prepare.iter().rev().flat_map(HostStep::undo).flat_map(undo).collect();
         times.push(Instant::now());
         assert!(errors.is_empty(), "{errors:?}");
         for (best, pair) in best.iter_mut().zip(times.windows(2)) {
             *best = (*best).min(pair[1] - pair[0]);
         }
     }
-    println!(
-        "observe {:?}, plan {:?}, apply {:?}, undo {:?}",
-        best[0], best[1], best[2], best[3]
-    );
+    println!("observe {:?}, plan {:?}, apply {:?}, undo {:?}", best[0], best[1], best[2], best[3]);
 }

@@ -8,22 +8,13 @@ fn path() -> CgroupPath {
 }
 
 fn target(anchor: &str, present: usize) -> Target {
-    Target {
-        anchor: anchor.into(),
-        present,
-        writable: true,
-        taken: false,
-    }
+    Target { anchor: anchor.into(), present, writable: true, taken: false }
 }
 
 fn v1_hierarchy(controllers: &str) -> Hierarchy {
     let mount = format!("/sys/fs/cgroup/{}", controllers.trim_start_matches("name="));
     let controllers = controllers.split(',').map(str::to_owned).collect();
-    Hierarchy {
-        controllers,
-        target: target(&mount, 0),
-        mount,
-    }
+    Hierarchy { controllers, target: target(&mount, 0), mount }
 }
 
 fn bare() -> Layout {
@@ -54,55 +45,25 @@ fn bare() -> Layout {
 }
 
 fn v1() -> Layout {
-    let all = [
-        "cpu,cpuacct",
-        "cpuset",
-        "freezer",
-        "memory",
-        "devices",
-        "blkio",
-        "pids",
-        "name=systemd",
-    ];
-    Layout {
-        v1: all.into_iter().map(v1_hierarchy).collect(),
-        ..bare()
-    }
+    let all = ["cpu,cpuacct", "cpuset", "freezer", "memory", "devices", "blkio", "pids", "name=systemd"];
+    Layout { v1: all.into_iter().map(v1_hierarchy).collect(), ..bare() }
 }
 
 fn tree(controllers: &str, mount: &str) -> Unified {
-    let level = Level {
-        controllers: names(controllers),
-        delegated: true,
-        ..Level::default()
-    };
-    Unified {
-        mount: mount.into(),
-        target: target(mount, 0),
-        levels: vec![level],
-    }
+    let level = Level { controllers: names(controllers), delegated: true, ..Level::default() };
+    Unified { mount: mount.into(), target: target(mount, 0), levels: vec![level] }
 }
 
 fn hybrid() -> Layout {
-    Layout {
-        v2: Some(tree("hugetlb", "/sys/fs/cgroup/unified")),
-        ..v1()
-    }
+    Layout { v2: Some(tree("hugetlb", "/sys/fs/cgroup/unified")), ..v1() }
 }
 
 fn v2() -> Layout {
-    Layout {
-        v2: Some(tree("cpuset cpu io memory pids", "/sys/fs/cgroup")),
-        ..bare()
-    }
+    Layout { v2: Some(tree("cpuset cpu io memory pids", "/sys/fs/cgroup")), ..bare() }
 }
 
 fn everything() -> Resources {
-    let device = ThrottleDevice {
-        major: 8,
-        minor: 0,
-        rate: 1 << 20,
-    };
+    let device = ThrottleDevice { major: 8, minor: 0, rate: 1 << 20 };
     Resources {
         memory: Some(Memory {
             limit: Some(100 << 20),
@@ -256,15 +217,8 @@ fn without_limits() {
     );
     // Unlimited is what a new cgroup is.
     let unlimited = Resources {
-        memory: Some(Memory {
-            limit: Some(-1),
-            swap: Some(-1),
-            ..Memory::default()
-        }),
-        cpu: Some(Cpu {
-            quota: Some(-1),
-            ..Cpu::default()
-        }),
+        memory: Some(Memory { limit: Some(-1), swap: Some(-1), ..Memory::default() }),
+        cpu: Some(Cpu { quota: Some(-1), ..Cpu::default() }),
         pids: Some(Pids { limit: -1 }),
         ..Resources::default()
     };
@@ -296,15 +250,7 @@ fn what_the_journal_may_not_ask() {
     let parse = |line: &str| crate::undo::Verb::parse(line);
     assert!(parse("remove-cgroup /sys/fs/cgroup /sys/fs/cgroup/sampan/x").is_some());
     assert!(parse("remove-cgroup / /sampan/x").is_some());
-    for bad in [
-        "/c /c",
-        "/c /c/",
-        "/c /cx/y",
-        "/c /c/../d",
-        "/c /d/x",
-        "c c/x",
-        "/c /c//x",
-    ] {
+    for bad in ["/c /c", "/c /c/", "/c /cx/y", "/c /c/../d", "/c /d/x", "c c/x", "/c /c//x"] {
         assert_eq!(parse(&format!("remove-cgroup {bad}")), None, "{bad}");
     }
 }
@@ -318,9 +264,7 @@ fn parents_that_were_there_stay() {
         tree.target.present = present;
         tree.levels.resize(present + 1, tree.levels[0].clone());
         let plan = plan(&layout, &path, &Resources::default(), false).unwrap();
-        let Some(HostStep::Create(create)) = plan.prepare.first() else {
-            panic!("{plan:?}")
-        };
+        let Some(HostStep::Create(create)) = plan.prepare.first() else { panic!("{plan:?}") };
         create.level(create.keep)
     };
     assert_eq!(keep("/a/b", 0), "/sys/fs/cgroup");
@@ -330,73 +274,41 @@ fn parents_that_were_there_stay() {
 }
 
 fn memory(limit: i64) -> Resources {
-    Resources {
-        memory: Some(Memory {
-            limit: Some(limit),
-            ..Memory::default()
-        }),
-        ..Resources::default()
-    }
+    Resources { memory: Some(Memory { limit: Some(limit), ..Memory::default() }), ..Resources::default() }
 }
 
 fn cpu(cpu: Cpu) -> Resources {
-    Resources {
-        cpu: Some(cpu),
-        ..Resources::default()
-    }
+    Resources { cpu: Some(cpu), ..Resources::default() }
 }
 
 #[test]
 fn limits_out_of_range() {
     let reject = |resources: Resources| rejected(&v1(), &resources);
-    assert_eq!(
-        reject(memory(4 << 20)),
-        "cannot limit memory to 4m: a container needs at least 6m ()"
-    );
+    assert_eq!(reject(memory(4 << 20)), "cannot limit memory to 4m: a container needs at least 6m ()");
     let swap = |limit, swap| Resources {
-        memory: Some(Memory {
-            limit,
-            swap: Some(swap),
-            ..Memory::default()
-        }),
+        memory: Some(Memory { limit, swap: Some(swap), ..Memory::default() }),
         ..Resources::default()
     };
-    assert_eq!(
-        reject(swap(None, 1 << 30)),
-        "cannot limit memory and swap to 1g: this needs a memory limit too ()"
-    );
+    assert_eq!(reject(swap(None, 1 << 30)), "cannot limit memory and swap to 1g: this needs a memory limit too ()");
     assert_eq!(
         reject(swap(Some(8 << 20), 7 << 20)),
         "cannot limit memory and swap to 7m: the sum of memory and swap can't be less than the memory, 8m ()"
     );
     assert_eq!(
-        reject(cpu(Cpu {
-            quota: Some(999),
-            ..Cpu::default()
-        })),
+        reject(cpu(Cpu { quota: Some(999), ..Cpu::default() })),
         "cannot set the CPU quota to 999: it can't be less than 1 ms (1000) ()"
     );
     assert_eq!(
-        reject(cpu(Cpu {
-            cpus: "0-4".into(),
-            ..Cpu::default()
-        })),
+        reject(cpu(Cpu { cpus: "0-4".into(), ..Cpu::default() })),
         "cannot bind the container to CPUs 0-4: requested CPUs are not available, only 0-3 ()"
     );
     assert_eq!(
-        reject(cpu(Cpu {
-            cpus: "1-".into(),
-            ..Cpu::default()
-        })),
+        reject(cpu(Cpu { cpus: "1-".into(), ..Cpu::default() })),
         "cannot bind the container to CPUs \"1-\": that is no list like 0-2,4 ()"
     );
     let throttle = |minor| Resources {
         block_io: Some(BlockIo {
-            throttle_read_bps_device: vec![ThrottleDevice {
-                major: 8,
-                minor,
-                rate: 1,
-            }],
+            throttle_read_bps_device: vec![ThrottleDevice { major: 8, minor, rate: 1 }],
             ..BlockIo::default()
         }),
         ..Resources::default()
@@ -406,10 +318,7 @@ fn limits_out_of_range() {
         "cannot limit I/O of the device 8:1: it is a partition, and the kernel limits whole disks \
          (name the disk: /dev/sda (8:0))"
     );
-    assert_eq!(
-        reject(throttle(9)),
-        "cannot limit I/O of the device 8:9: there is no such block device ()"
-    );
+    assert_eq!(reject(throttle(9)), "cannot limit I/O of the device 8:9: there is no such block device ()");
     let nano = |nano| v1().cpus(nano).map_err(|error| error.to_string());
     assert_eq!(nano(250_000_000), Ok((25_000, 100_000)));
     assert_eq!(
@@ -433,49 +342,25 @@ fn what_the_host_lacks() {
         rejected(&layout, &memory(8 << 20)),
         "cannot limit memory to 8m: this host has no cgroup controller `memory` (boot with cgroup_enable=memory)"
     );
-    let swappiness = Memory {
-        swappiness: Some(10),
-        ..Memory::default()
-    };
+    let swappiness = Memory { swappiness: Some(10), ..Memory::default() };
     assert_eq!(
-        rejected(
-            &v2(),
-            &Resources {
-                memory: Some(swappiness),
-                ..Resources::default()
-            }
-        ),
+        rejected(&v2(), &Resources { memory: Some(swappiness), ..Resources::default() }),
         "cannot set swappiness for the container: cgroup v2 has no such setting ()"
     );
     let mut layout = v2();
     layout.features.io_cost = false;
-    let weight = BlockIo {
-        weight: Some(100),
-        ..BlockIo::default()
-    };
+    let weight = BlockIo { weight: Some(100), ..BlockIo::default() };
     assert_eq!(
-        rejected(
-            &layout,
-            &Resources {
-                block_io: Some(weight),
-                ..Resources::default()
-            }
-        ),
+        rejected(&layout, &Resources { block_io: Some(weight), ..Resources::default() }),
         "cannot set the I/O weight: this kernel has neither the bfq I/O scheduler nor io.cost ()"
     );
-    let unified = Resources {
-        unified: [("memory.high".into(), "1".into())].into(),
-        ..Resources::default()
-    };
+    let unified = Resources { unified: [("memory.high".into(), "1".into())].into(), ..Resources::default() };
     assert_eq!(
         rejected(&v1(), &unified),
         "cannot set the cgroup v2 file \"memory.high\": this host has no cgroup v2 tree ()"
     );
     for file in ["cgroup.procs", "memory.max/../x", "memory", ".max"] {
-        let unified = Resources {
-            unified: [(file.into(), "1".into())].into(),
-            ..Resources::default()
-        };
+        let unified = Resources { unified: [(file.into(), "1".into())].into(), ..Resources::default() };
         assert!(plan(&v2(), &path(), &unified, false).is_err(), "{file}");
     }
 }
@@ -497,15 +382,9 @@ fn delegated_in_part() {
          echo +memory > C/user/sampan/cgroup.subtree_control\nmkdir C/user/sampan/abc\n\
          echo 8388608 > C/user/sampan/abc/memory.max\nclone into C/user/sampan/abc"
     );
-    let shares = cpu(Cpu {
-        shares: Some(2),
-        ..Cpu::default()
-    });
+    let shares = cpu(Cpu { shares: Some(2), ..Cpu::default() });
     let error = plan(&layout, &shares).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot set CPU shares to 2: this host has no cgroup controller `cpu`"
-    );
+    assert_eq!(error.to_string(), "cannot set CPU shares to 2: this host has no cgroup controller `cpu`");
 
     let level = &mut layout.v2.as_mut().unwrap().levels[0];
     level.occupied = true;
@@ -519,10 +398,7 @@ fn delegated_in_part() {
     let level = &mut layout.v2.as_mut().unwrap().levels[0];
     (level.occupied, level.delegated) = (false, false);
     let error = plan(&layout, &memory(8 << 20)).unwrap_err();
-    assert_eq!(
-        error.why,
-        "the cgroup controller `memory` is not delegated to this user below /sys/fs/cgroup/user"
-    );
+    assert_eq!(error.why, "the cgroup controller `memory` is not delegated to this user below /sys/fs/cgroup/user");
     layout.v2.as_mut().unwrap().levels[0].enabled = names("memory");
     assert!(plan(&layout, &memory(8 << 20)).is_ok(), "enabled by somebody else");
 }
@@ -531,36 +407,19 @@ fn delegated_in_part() {
 fn what_the_container_sees() {
     let cgroup = |layout| plan(&layout, &path(), &Resources::default(), false).unwrap().cgroup;
     let root = "/sys/fs/cgroup".to_owned();
-    assert_eq!(
-        container_mounts(&cgroup(v2()), true),
-        [Mount::Cgroup2 {
-            destination: root.clone()
-        }]
-    );
+    assert_eq!(container_mounts(&cgroup(v2()), true), [Mount::Cgroup2 { destination: root.clone() }]);
     assert_eq!(
         container_mounts(&cgroup(v2()), false),
-        [Mount::Bind {
-            source: "/sys/fs/cgroup/sampan/abc".into(),
-            destination: root.clone()
-        }]
+        [Mount::Bind { source: "/sys/fs/cgroup/sampan/abc".into(), destination: root.clone() }]
     );
     let at = |name: &str| format!("/sys/fs/cgroup/{name}");
     let cgroup = cgroup(v1());
     let mut expected = vec![Mount::Tmpfs { destination: root }];
     for name in ["cpu,cpuacct", "memory", "freezer"] {
-        expected.push(Mount::Cgroup {
-            destination: at(name),
-            options: name.into(),
-        });
+        expected.push(Mount::Cgroup { destination: at(name), options: name.into() });
         if name.contains(',') {
-            expected.push(Mount::Symlink {
-                target: name.into(),
-                link: at("cpu"),
-            });
-            expected.push(Mount::Symlink {
-                target: name.into(),
-                link: at("cpuacct"),
-            });
+            expected.push(Mount::Symlink { target: name.into(), link: at("cpu") });
+            expected.push(Mount::Symlink { target: name.into(), link: at("cpuacct") });
         }
     }
     assert_eq!(container_mounts(&cgroup, true), expected);
