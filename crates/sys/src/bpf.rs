@@ -31,17 +31,8 @@ impl Insn {
     #[must_use]
     pub fn new(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Self {
         // Two bit-fields of four bits, whose order follows that of bytes.
-        let registers = if cfg!(target_endian = "little") {
-            src << 4 | dst & 15
-        } else {
-            dst << 4 | src & 15
-        };
-        Self {
-            code,
-            registers,
-            off,
-            imm,
-        }
+        let registers = if cfg!(target_endian = "little") { src << 4 | dst & 15 } else { dst << 4 | src & 15 };
+        Self { code, registers, off, imm }
     }
 }
 
@@ -89,9 +80,8 @@ pub fn attach_device_filter(cgroup: BorrowedFd<'_>, program: &[Insn]) -> Result<
     };
     // SAFETY: `insns` and `license` point to `insn_cnt` instructions and a C string, which outlive the call; `Load` has
     // the layout of the union's member, without padding.
-    let fd = unsafe { bpf(PROG_LOAD, &load) }.map_err(Error::of(|| {
-        format!("bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, {insn_cnt} instructions)")
-    }))?;
+    let fd = unsafe { bpf(PROG_LOAD, &load) }
+        .map_err(Error::of(|| format!("bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, {insn_cnt} instructions)")))?;
     // SAFETY: a new fd that nobody else owns.
     let program = unsafe { OwnedFd::from_raw_fd(fd) };
     let attach = Attach {
@@ -101,9 +91,8 @@ pub fn attach_device_filter(cgroup: BorrowedFd<'_>, program: &[Insn]) -> Result<
         attach_flags: F_ALLOW_MULTI,
     };
     // SAFETY: no pointers; both fds are open.
-    unsafe { bpf(PROG_ATTACH, &attach) }.map_err(Error::of(|| {
-        format!("bpf(BPF_PROG_ATTACH, cgroup {}, BPF_CGROUP_DEVICE)", attach.target_fd)
-    }))?;
+    unsafe { bpf(PROG_ATTACH, &attach) }
+        .map_err(Error::of(|| format!("bpf(BPF_PROG_ATTACH, cgroup {}, BPF_CGROUP_DEVICE)", attach.target_fd)))?;
     Ok(())
 }
 

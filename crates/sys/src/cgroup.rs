@@ -32,10 +32,7 @@ impl Dir {
     pub fn open(path: &str) -> Result<Self> {
         let fd = rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())
             .map_err(Error::of(|| format!("open({path:?}, O_PATH | O_DIRECTORY)")))?;
-        Ok(Self {
-            fd,
-            path: path.to_owned(),
-        })
+        Ok(Self { fd, path: path.to_owned() })
     }
 
     /// # Errors
@@ -60,19 +57,15 @@ impl Dir {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            Err(errno) => Err(Error::new(
-                format!("mkdir(\"{}/{}\")", self.path, name.to_string_lossy()),
-                errno,
-            )),
+            Err(errno) => Err(Error::new(format!("mkdir(\"{}/{}\")", self.path, name.to_string_lossy()), errno)),
         }
     }
 
     /// # Errors
     /// rmdir(2): `EBUSY` while it holds processes or cgroups.
     pub fn rmdir(&self, name: &CStr) -> Result<()> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(Error::of(|| {
-            format!("rmdir(\"{}/{}\")", self.path, name.to_string_lossy())
-        }))
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+            .map_err(Error::of(|| format!("rmdir(\"{}/{}\")", self.path, name.to_string_lossy())))
     }
 
     #[must_use]
@@ -106,9 +99,7 @@ impl Dir {
     /// As [`Self::write`].
     pub fn write_each<'a>(&self, file: &str, values: impl Iterator<Item = &'a str>) -> Result<()> {
         let fd = self.file(file, OFlags::WRONLY)?;
-        values
-            .into_iter()
-            .try_for_each(|value| self.put(fd.as_fd(), file, value))
+        values.into_iter().try_for_each(|value| self.put(fd.as_fd(), file, value))
     }
 
     /// What the file says after it was written.
@@ -135,13 +126,8 @@ impl Dir {
     /// openat(2), getdents64(2).
     pub fn children(&self) -> Result<Vec<CString>> {
         let failed = |errno| Error::new(format!("getdents64({:?})", self.path), errno);
-        let fd = rustix::fs::openat(
-            &self.fd,
-            ".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(failed)?;
+        let fd = rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(failed)?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -159,11 +145,7 @@ impl Dir {
     /// As [`Self::read`].
     pub fn processes(&self) -> Result<Vec<i32>> {
         let text = self.read("cgroup.procs")?;
-        Ok(text
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .filter(|pid| *pid > 0)
-            .collect())
+        Ok(text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect())
     }
 
     /// SIGKILL to each process of this cgroup alone; how many there were. A fork may have escaped: call again.
@@ -172,12 +154,7 @@ impl Dir {
     /// As [`Self::read`]; pidfd_send_signal(2).
     pub fn kill_once(&self) -> Result<usize> {
         let before = self.processes()?;
-        let open = |pid: i32| {
-            Some((
-                pid,
-                rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?,
-            ))
-        };
+        let open = |pid: i32| Some((pid, rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
         let handles: Vec<(i32, OwnedFd)> = before.iter().filter_map(|pid| open(*pid)).collect();
         // A number may have passed to a stranger before we had its handle. One that is listed still did not.
         let after = self.processes()?;

@@ -17,11 +17,8 @@ pub fn default_rules() -> Vec<DeviceRule> {
         minor,
         access: access.into(),
     };
-    let mut rules = vec![
-        rule(false, "a", None, None, "rwm"),
-        rule(true, "c", None, None, "m"),
-        rule(true, "b", None, None, "m"),
-    ];
+    let mut rules =
+        vec![rule(false, "a", None, None, "rwm"), rule(true, "c", None, None, "m"), rule(true, "b", None, None, "m")];
     // null zero full random urandom; tty console ptmx, and all of devpts (Documentation/admin-guide/devices.txt)
     for (major, minor) in [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)] {
         rules.push(rule(true, "c", Some(major), Some(minor), "rwm"));
@@ -98,13 +95,7 @@ impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
         let letter = if self.devices.kind == Kind::Block { 'b' } else { 'c' };
-        write!(
-            f,
-            "{letter} {}:{} {}",
-            number(self.devices.major),
-            number(self.devices.minor),
-            self.access
-        )
+        write!(f, "{letter} {}:{} {}", number(self.devices.major), number(self.devices.minor), self.access)
     }
 }
 
@@ -137,32 +128,18 @@ fn parse_one(rule: &DeviceRule) -> Result<Rule, Rejected> {
         "c" | "u" => Kind::Char,
         "b" => Kind::Block,
         "a" | "" if major.is_none() && minor.is_none() && access == Access::ALL => {
-            return Ok(Rule {
-                allow: rule.allow,
-                what: None,
-                access,
-            });
+            return Ok(Rule { allow: rule.allow, what: None, access });
         }
         "a" | "" => return Err(bad("a rule for all kinds has no numbers, and is for all access")),
         _ => return Err(bad("its type is none of a, b and c")),
     };
-    Ok(Rule {
-        allow: rule.allow,
-        what: Some(Devices { kind, major, minor }),
-        access,
-    })
+    Ok(Rule { allow: rule.allow, what: Some(Devices { kind, major, minor }), access })
 }
 
 fn text(rule: &DeviceRule) -> String {
     let number = |number: Option<i64>| number.map_or("*".to_owned(), |number| number.to_string());
     let verb = if rule.allow { "allow" } else { "deny" };
-    format!(
-        "`{verb} {} {}:{} {}`",
-        rule.kind,
-        number(rule.major),
-        number(rule.minor),
-        rule.access
-    )
+    format!("`{verb} {} {}:{} {}`", rule.kind, number(rule.major), number(rule.minor), rule.access)
 }
 
 /// What v1 can hold: a default and what departs from it.
@@ -175,18 +152,10 @@ pub struct Exceptions {
 /// v1 takes away only an exception of the very same numbers and ignores any other removal without a word
 /// (Documentation/admin-guide/cgroup-v1/devices.rst), so the rules are worked out here.
 pub(super) fn exceptions(rules: &[Rule]) -> Result<Exceptions, Rejected> {
-    let mut state = Exceptions {
-        allow_by_default: false,
-        list: Vec::new(),
-    };
+    let mut state = Exceptions { allow_by_default: false, list: Vec::new() };
     for rule in rules {
         match rule.what {
-            None => {
-                state = Exceptions {
-                    allow_by_default: rule.allow,
-                    list: Vec::new(),
-                }
-            }
+            None => state = Exceptions { allow_by_default: rule.allow, list: Vec::new() },
             Some(devices) if rule.allow != state.allow_by_default => add(&mut state.list, devices, rule.access),
             Some(devices) => remove(&mut state.list, devices, rule.access)?,
         }
@@ -247,35 +216,17 @@ const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
 
 fn insn(code: u8, dst: u8, imm: i32) -> Insn {
-    Insn {
-        code,
-        dst,
-        src: 0,
-        off: 0,
-        imm,
-    }
+    Insn { code, dst, src: 0, off: 0, imm }
 }
 
 /// The program of type `BPF_PROG_TYPE_CGROUP_DEVICE`: returns 1 to allow. It goes through the rules from the last to
 /// the first, because the last one that matches a bit decides it.
 pub(super) fn program(rules: &[Rule]) -> Vec<Insn> {
     // struct bpf_cgroup_dev_ctx { u32 access_type (access << 16 | kind), major, minor }
-    let load = |dst, off| Insn {
-        code: LDX_MEM_W,
-        dst,
-        src: CONTEXT,
-        off,
-        imm: 0,
-    };
+    let load = |dst, off| Insn { code: LDX_MEM_W, dst, src: CONTEXT, off, imm: 0 };
     let mut program = vec![
         load(KIND, 0),
-        Insn {
-            code: MOV32_REG,
-            dst: OPEN,
-            src: KIND,
-            off: 0,
-            imm: 0,
-        },
+        Insn { code: MOV32_REG, dst: OPEN, src: KIND, off: 0, imm: 0 },
         insn(RSH32_IMM, OPEN, 16),
         insn(AND32_IMM, KIND, 0xffff),
         load(MAJOR, 4),
@@ -309,13 +260,7 @@ fn block(rule: &Rule) -> Vec<Insn> {
         (true, _) => {}
         (false, true) => block.extend([insn(AND32_IMM, OPEN, 7 & !bits), insn(JNE32_IMM, OPEN, 0)]),
         (false, false) => block.extend([
-            Insn {
-                code: MOV32_REG,
-                dst: VERDICT,
-                src: OPEN,
-                off: 0,
-                imm: 0,
-            },
+            Insn { code: MOV32_REG, dst: VERDICT, src: OPEN, off: 0, imm: 0 },
             insn(AND32_IMM, VERDICT, bits),
             insn(JEQ32_IMM, VERDICT, 0),
         ]),
@@ -357,13 +302,7 @@ mod tests {
         let mut registers = [0_u32; 6];
         let mut at = 0;
         loop {
-            let Insn {
-                code,
-                dst,
-                src,
-                off,
-                imm,
-            } = program[at];
+            let Insn { code, dst, src, off, imm } = program[at];
             let (dst, src, imm) = (usize::from(dst), usize::from(src), imm.cast_unsigned());
             at += 1;
             match code {
@@ -384,11 +323,7 @@ mod tests {
     /// The rules' meaning, without any of the code above: for each bit the last rule that speaks of it.
     fn allowed(rules: &[Rule], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
         [1, 2, 4].into_iter().filter(|bit| access & bit != 0).all(|bit| {
-            let device = Devices {
-                kind,
-                major: Some(major),
-                minor: Some(minor),
-            };
+            let device = Devices { kind, major: Some(major), minor: Some(minor) };
             let says = |rule: &&Rule| rule.access.0 & bit != 0 && rule.what.is_none_or(|what| what.holds(&device));
             rules.iter().rev().find(says).is_some_and(|rule| rule.allow)
         })
@@ -431,19 +366,10 @@ mod tests {
                 (it.allow_by_default, lines.join(", "))
             })
         };
-        assert_eq!(
-            list("deny a *:* rwm; allow c 1:3 rw; allow c 1:3 m").unwrap(),
-            (false, "c 1:3 rwm".into())
-        );
+        assert_eq!(list("deny a *:* rwm; allow c 1:3 rw; allow c 1:3 m").unwrap(), (false, "c 1:3 rwm".into()));
         assert_eq!(list("allow c 1:3 rw; deny c 1:* w").unwrap(), (false, "c 1:3 r".into()));
-        assert_eq!(
-            list("allow c 1:3 rw; allow a *:* rwm; deny b 8:0 rwm").unwrap(),
-            (true, "b 8:0 rwm".into())
-        );
-        assert_eq!(
-            list("allow c 1:* rw; deny c 1:3 m").unwrap(),
-            (false, "c 1:* rw".into())
-        );
+        assert_eq!(list("allow c 1:3 rw; allow a *:* rwm; deny b 8:0 rwm").unwrap(), (true, "b 8:0 rwm".into()));
+        assert_eq!(list("allow c 1:* rw; deny c 1:3 m").unwrap(), (false, "c 1:* rw".into()));
         let error = list("allow c 1:* rw; deny c 1:3 w").unwrap_err();
         assert_eq!(error.what, "cannot take `c 1:3 w` out of `c 1:* rw`");
     }
@@ -451,22 +377,14 @@ mod tests {
     #[test]
     fn bad_rules() {
         let rule = |kind: &str, major, access: &str| {
-            parse_one(&DeviceRule {
-                kind: kind.into(),
-                major,
-                access: access.into(),
-                ..DeviceRule::default()
-            })
+            parse_one(&DeviceRule { kind: kind.into(), major, access: access.into(), ..DeviceRule::default() })
         };
         assert!(rule("c", Some(4096), "rwm").is_err());
         assert!(rule("c", Some(-2), "rwm").is_err());
         assert!(rule("x", None, "rwm").is_err());
         assert!(rule("a", Some(1), "rwm").is_err());
         assert!(rule("a", None, "r").is_err());
-        assert_eq!(
-            rule("c", None, "x").unwrap_err().what,
-            "cannot apply the device rule `deny c *:* x`"
-        );
+        assert_eq!(rule("c", None, "x").unwrap_err().what, "cannot apply the device rule `deny c *:* x`");
         assert_eq!(rule("p", None, "").unwrap_err().why, "its type is none of a, b and c");
     }
 }

@@ -123,9 +123,7 @@ pub(super) enum Reach {
 impl Layout {
     #[must_use]
     pub fn v1(&self, controller: &str) -> Option<&Hierarchy> {
-        self.v1
-            .iter()
-            .find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+        self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
     }
 
     /// `--memory-swap` can be kept here; where it can't, docker's default of twice the memory is left out.
@@ -133,10 +131,7 @@ impl Layout {
     pub fn limits_swap(&self) -> bool {
         match self.v1("memory") {
             Some(_) => self.features.memsw,
-            None => self
-                .v2
-                .as_ref()
-                .is_some_and(|tree| tree.reach("memory") != Reach::Absent),
+            None => self.v2.as_ref().is_some_and(|tree| tree.reach("memory") != Reach::Absent),
         }
     }
 
@@ -161,21 +156,13 @@ impl Layout {
 
 impl Unified {
     pub(super) fn reach(&self, controller: &str) -> Reach {
-        if !self
-            .levels
-            .first()
-            .is_some_and(|level| level.controllers.contains(controller))
-        {
+        if !self.levels.first().is_some_and(|level| level.controllers.contains(controller)) {
             return Reach::Absent;
         }
         // The first level that has yet to hand it down; those above it already do.
         let Some(first) = self.levels.iter().position(|level| !level.enabled.contains(controller)) else {
             // New directories below the lowest are our own to switch.
-            return if self.target.writable {
-                Reach::From(self.levels.len() - 1)
-            } else {
-                Reach::NotDelegated
-            };
+            return if self.target.writable { Reach::From(self.levels.len() - 1) } else { Reach::NotDelegated };
         };
         if !self.target.writable || self.levels[first..].iter().any(|level| !level.delegated) {
             return Reach::NotDelegated;
@@ -226,9 +213,7 @@ impl IdSet {
 
 /// `u32::from_str` would take `+1`.
 fn number(text: &str) -> Option<u32> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 impl std::fmt::Display for IdSet {

@@ -57,9 +57,7 @@ fn words(line: &str) -> Vec<&str> {
 
 fn has_line(asked: &str, read: &str) -> bool {
     let asked = words(asked);
-    read.lines()
-        .map(words)
-        .any(|line| line.first() == asked.first() && asked.iter().all(|word| line.contains(word)))
+    read.lines().map(words).any(|line| line.first() == asked.first() && asked.iter().all(|word| line.contains(word)))
 }
 
 /// memparse() of the kernel: a number, perhaps with one of K M G T P E behind it.
@@ -113,12 +111,7 @@ mod tests {
         assert!(!line("254:0 rbps=1", read));
         assert!(!line("7:0 rbps=1", read));
         assert!(!line("7:0 rbps=1", ""));
-        for (value, read) in [
-            ("50000", "50000 100000"),
-            ("1G", "1073741824"),
-            ("8:0 rbps=1", read),
-            ("max", "max"),
-        ] {
+        for (value, read) in [("50000", "50000 100000"), ("1G", "1073741824"), ("8:0 rbps=1", read), ("max", "max")] {
             assert!(holds(Check::Any, value, read), "{value}");
         }
         assert!(!holds(Check::Any, "50000", "500000 100000"));

@@ -58,18 +58,13 @@ impl Cgroup {
     #[must_use]
     pub fn v1(&self, controller: &str) -> Option<&str> {
         let serves = |controllers: &[String]| controllers.iter().any(|name| name == controller);
-        self.v1
-            .iter()
-            .find(|(controllers, _)| serves(controllers))
-            .map(|(_, dir)| dir.as_str())
+        self.v1.iter().find(|(controllers, _)| serves(controllers)).map(|(_, dir)| dir.as_str())
     }
 
     /// The container's v2 directory, if the controller is enabled there.
     #[must_use]
     pub fn v2(&self, controller: &str) -> Option<&str> {
-        self.v2
-            .as_deref()
-            .filter(|_| self.v2_controllers.iter().any(|name| name == controller))
+        self.v2.as_deref().filter(|_| self.v2_controllers.iter().any(|name| name == controller))
     }
 
     /// A directory that holds all its processes: the best one to kill and freeze by.
@@ -87,8 +82,7 @@ impl Cgroup {
             names.extend(self.v2_controllers.iter().cloned());
             [names.join(","), dir.clone()]
         });
-        v2.chain(self.v1.iter().flat_map(|(names, dir)| [names.join(","), dir.clone()]))
-            .collect()
+        v2.chain(self.v1.iter().flat_map(|(names, dir)| [names.join(","), dir.clone()])).collect()
     }
 
     #[must_use]
@@ -102,9 +96,7 @@ impl Cgroup {
                     cgroup.v2 = Some(dir);
                     cgroup.v2_controllers = names.collect();
                 }
-                first => cgroup
-                    .v1
-                    .push((std::iter::once(first.to_owned()).chain(names).collect(), dir)),
+                first => cgroup.v1.push((std::iter::once(first.to_owned()).chain(names).collect(), dir)),
             }
         }
         Some(cgroup)
@@ -122,12 +114,7 @@ struct Value {
 type Values = Vec<Value>;
 
 fn value(what: &'static str, file: impl Into<String>, value: impl ToString, check: Check) -> Value {
-    Value {
-        what,
-        file: file.into(),
-        value: value.to_string(),
-        check,
-    }
+    Value { what, file: file.into(), value: value.to_string(), check }
 }
 
 /// `layout` was observed for this `path`. `rootless`: not the root of the host, so no device rules: in a user namespace
@@ -138,30 +125,18 @@ fn value(what: &'static str, file: impl Into<String>, value: impl ToString, chec
 pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
     let request = request::check(resources)?;
     check_host(&request, layout)?;
-    let mut draft = Draft {
-        layout,
-        v1: BTreeMap::new(),
-        v2: BTreeMap::new(),
-        notes: Vec::new(),
-    };
+    let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
     draft.limits(&request)?;
     draft.unified(&resources.unified)?;
     let rules = device::parse(&resources.devices)?;
-    let devices = if rootless || rules.is_empty() {
-        None
-    } else {
-        Some(rules)
-    };
+    let devices = if rootless || rules.is_empty() { None } else { Some(rules) };
     draft.watching();
     draft.finish(path, devices)
 }
 
 /// CPUs, nodes and disks that are there.
 fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
-    for (what, asked, have) in [
-        ("CPUs", &request.cpus, &layout.cpus),
-        ("memory nodes", &request.mems, &layout.mems),
-    ] {
+    for (what, asked, have) in [("CPUs", &request.cpus, &layout.cpus), ("memory nodes", &request.mems, &layout.mems)] {
         if let Some(asked) = asked.as_ref().filter(|asked| !have.holds(asked)) {
             return Err(Rejected::new(
                 format!("cannot bind the container to {what} {asked}"),
@@ -177,10 +152,8 @@ fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
         let (major, minor) = number;
         let what = format!("cannot limit I/O of the device {major}:{minor}");
         return Err(match disks.iter().find(|disk| disk.partitions.contains(number)) {
-            Some(disk) => Rejected::new(what, "it is a partition, and the kernel limits whole disks").hint(format!(
-                "name the disk: /dev/{} ({}:{})",
-                disk.name, disk.major, disk.minor
-            )),
+            Some(disk) => Rejected::new(what, "it is a partition, and the kernel limits whole disks")
+                .hint(format!("name the disk: /dev/{} ({}:{})", disk.name, disk.major, disk.minor)),
             None => Rejected::new(what, "there is no such block device"),
         });
     }
@@ -206,40 +179,21 @@ impl Draft<'_> {
         let layout = self.layout;
         // By what v1 and v2 call it; a value says by itself whether anything was asked of it.
         self.controller("memory", "memory", request.memory_asked(), |v1| {
-            if v1 {
-                v1::memory(request, layout)
-            } else {
-                v2::memory(request)
-            }
+            if v1 { v1::memory(request, layout) } else { v2::memory(request) }
         })?;
         self.controller("cpu", "cpu", request.cpu_asked(), |v1| {
-            if v1 {
-                v1::cpu(request, layout)
-            } else {
-                Ok(v2::cpu(request))
-            }
+            if v1 { v1::cpu(request, layout) } else { Ok(v2::cpu(request)) }
         })?;
         let ids = |what, file, ids: &Option<IdSet>| ids.as_ref().map(|ids| value(what, file, ids, Check::Ids));
         self.controller("cpuset", "cpuset", request.cpuset_asked(), |_| {
             let cpus = ids("CPUs", "cpuset.cpus", &request.cpus);
-            Ok(cpus
-                .into_iter()
-                .chain(ids("memory nodes", "cpuset.mems", &request.mems))
-                .collect())
+            Ok(cpus.into_iter().chain(ids("memory nodes", "cpuset.mems", &request.mems)).collect())
         })?;
         self.controller("pids", "pids", request.pids_asked(), |_| {
-            Ok(request
-                .pids
-                .map(|limit| value("processes", "pids.max", limit, Check::Text))
-                .into_iter()
-                .collect())
+            Ok(request.pids.map(|limit| value("processes", "pids.max", limit, Check::Text)).into_iter().collect())
         })?;
         self.controller("blkio", "io", request.io_asked(), |v1| {
-            if v1 {
-                v1::io(request, layout)
-            } else {
-                v2::io(request, layout)
-            }
+            if v1 { v1::io(request, layout) } else { v2::io(request, layout) }
         })
     }
 
@@ -251,10 +205,7 @@ impl Draft<'_> {
         values: impl FnOnce(bool) -> Result<Values, Rejected>,
     ) -> Result<(), Rejected> {
         let Some(asked) = asked else { return Ok(()) };
-        match self
-            .place(v1_name, v2_name)
-            .map_err(|(why, hint)| reject(&asked, why, hint))?
-        {
+        match self.place(v1_name, v2_name).map_err(|(why, hint)| reject(&asked, why, hint))? {
             Place::V1(at) => self.v1.entry(at).or_default().extend(values(true)?),
             Place::V2(first) => self.on_v2(v2_name, first, values(false)?),
         }
@@ -269,20 +220,13 @@ impl Draft<'_> {
     /// Where the controller is, or why it can't be had and what to do.
     fn place(&self, v1_name: &str, v2_name: &str) -> Result<Place, (String, Option<String>)> {
         let layout = self.layout;
-        if let Some(at) = layout
-            .v1
-            .iter()
-            .position(|it| it.controllers.iter().any(|name| name == v1_name))
-        {
+        if let Some(at) = layout.v1.iter().position(|it| it.controllers.iter().any(|name| name == v1_name)) {
             let Hierarchy { mount, target, .. } = &layout.v1[at];
             return if target.writable {
                 Ok(Place::V1(at))
             } else {
                 let why = format!("the cgroup v1 hierarchy of the `{v1_name}` controller, {mount}, is not writable");
-                Err((
-                    why,
-                    Some("run as root, or on a host with cgroup v2, where it can be delegated".into()),
-                ))
+                Err((why, Some("run as root, or on a host with cgroup v2, where it can be delegated".into())))
             };
         }
         self.place_v2(v2_name).map(Place::V2)
@@ -298,10 +242,7 @@ impl Draft<'_> {
             Reach::From(first) => Ok(first),
             Reach::Absent => Err(absent()),
             Reach::NotDelegated => Err((
-                format!(
-                    "the cgroup controller `{name}` is not delegated to this user below {}",
-                    tree.target.anchor
-                ),
+                format!("the cgroup controller `{name}` is not delegated to this user below {}", tree.target.anchor),
                 Some("delegate it (`Delegate=cpu cpuset io memory pids` in user@.service), or run as root".into()),
             )),
             Reach::Occupied(level) => Err((
@@ -331,14 +272,10 @@ impl Draft<'_> {
             if controller == "cgroup" {
                 return Err(bad("cgroup.* is for sampan to write"));
             }
-            let first = self.place_v2(controller).map_err(|(why, hint)| {
-                let why = if self.layout.v2.is_none() {
-                    "this host has no cgroup v2 tree".into()
-                } else {
-                    why
-                };
-                with_hint(bad(&why), hint)
-            })?;
+            if self.layout.v2.is_none() {
+                return Err(bad("this host has no cgroup v2 tree"));
+            }
+            let first = self.place_v2(controller).map_err(|(why, hint)| with_hint(bad(&why), hint))?;
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             let values = lines.map(|line| value("as told", file, line, Check::Any)).collect();
             self.on_v2(controller, first, values);
@@ -351,26 +288,18 @@ impl Draft<'_> {
         match self.place("memory", "memory") {
             Ok(Place::V1(at)) => _ = self.v1.entry(at).or_default(),
             Ok(Place::V2(first)) => self.on_v2("memory", first, Values::new()),
-            Err((why, _)) => self
-                .notes
-                .push(format!("memory use and OOM kills are not counted: {why}")),
+            Err((why, _)) => self.notes.push(format!("memory use and OOM kills are not counted: {why}")),
         }
         if self.has_tree() {
             return;
         }
         for controller in ["freezer", "cpuacct"] {
-            if let Some(at) = self
-                .layout
-                .v1
-                .iter()
-                .position(|it| it.target.writable && it.serves(controller))
-            {
+            if let Some(at) = self.layout.v1.iter().position(|it| it.target.writable && it.serves(controller)) {
                 self.v1.entry(at).or_default();
             }
         }
         if self.v1.is_empty() {
-            self.notes
-                .push("no cgroup for the container: none is delegated to this user".into());
+            self.notes.push("no cgroup for the container: none is delegated to this user".into());
         }
     }
 
@@ -379,50 +308,32 @@ impl Draft<'_> {
     }
 
     fn finish(mut self, path: &CgroupPath, devices: Option<Vec<device::Rule>>) -> Result<Plan, Rejected> {
-        let mut plan = Plan {
-            notes: std::mem::take(&mut self.notes),
-            ..Plan::default()
-        };
+        let mut plan = Plan { notes: std::mem::take(&mut self.notes), ..Plan::default() };
         let v1_devices = self.v1_devices(devices.is_some())?;
-        let mut v1: Vec<(&Hierarchy, Values)> = std::mem::take(&mut self.v1)
-            .into_iter()
-            .map(|(at, values)| (&self.layout.v1[at], values))
-            .collect();
+        let mut v1: Vec<(&Hierarchy, Values)> =
+            std::mem::take(&mut self.v1).into_iter().map(|(at, values)| (&self.layout.v1[at], values)).collect();
         // What kills best comes last, so that its undo comes first: the freezer stops forks, the v2 tree needs no loop.
         v1.sort_by_key(|(hierarchy, _)| hierarchy.serves("freezer"));
         for (hierarchy, values) in v1 {
-            let version = Version::V1 {
-                cpuset: hierarchy.serves("cpuset"),
-            };
+            let version = Version::V1 { cpuset: hierarchy.serves("cpuset") };
             let dir = create(&mut plan, path, &hierarchy.target, version)?;
             limits(&mut plan, &dir, values);
             if let (true, Some(rules)) = (v1_devices && hierarchy.serves("devices"), &devices) {
                 let rules = device::exceptions(rules)?;
-                plan.prepare.push(HostStep::Devices(DeviceList {
-                    dir: dir.clone(),
-                    rules,
-                }));
+                plan.prepare.push(HostStep::Devices(DeviceList { dir: dir.clone(), rules }));
             }
-            plan.join.push(InitStep::Join {
-                file: format!("{dir}/tasks"),
-            });
+            plan.join.push(InitStep::Join { file: format!("{dir}/tasks") });
             plan.cgroup.v1.push((hierarchy.controllers.clone(), dir));
         }
         if let Some(tree) = self.layout.v2.as_ref().filter(|tree| tree.target.writable) {
             let first = self.v2.values().map(|(first, _)| *first).min().unwrap_or(0);
             let controllers: Vec<String> = self.v2.keys().cloned().collect();
-            let version = Version::V2 {
-                controllers: controllers.clone(),
-                first,
-            };
+            let version = Version::V2 { controllers: controllers.clone(), first };
             let dir = create(&mut plan, path, &tree.target, version)?;
             limits(&mut plan, &dir, self.v2.into_values().flat_map(|(_, values)| values));
             if let (false, Some(rules)) = (v1_devices, &devices) {
                 let program = device::program(rules);
-                plan.prepare.push(HostStep::Filter(DeviceFilter {
-                    dir: dir.clone(),
-                    program,
-                }));
+                plan.prepare.push(HostStep::Filter(DeviceFilter { dir: dir.clone(), program }));
             }
             plan.clone_into = Some(dir.clone());
             plan.cgroup.v2 = Some(dir);
@@ -436,11 +347,7 @@ impl Draft<'_> {
         if !rules {
             return Ok(false);
         }
-        let at = self
-            .layout
-            .v1
-            .iter()
-            .position(|it| it.target.writable && it.serves("devices"));
+        let at = self.layout.v1.iter().position(|it| it.target.writable && it.serves("devices"));
         if let Some(at) = at {
             self.v1.entry(at).or_default();
         } else if !self.has_tree() {
@@ -467,30 +374,14 @@ fn create(plan: &mut Plan, path: &CgroupPath, target: &Target, version: Version)
     // The engine's own shared directory is its to remove even if another container made it.
     let own = shared.iter().position(|name| name == SHARED).unwrap_or(shared.len());
     let keep = target.present.min(own);
-    let create = Create {
-        anchor: target.anchor.clone(),
-        components,
-        keep,
-        version,
-    };
+    let create = Create { anchor: target.anchor.clone(), components, keep, version };
     let dir = create.dir();
     plan.prepare.push(HostStep::Create(create));
     Ok(dir)
 }
 
 fn limits(plan: &mut Plan, dir: &str, values: impl IntoIterator<Item = Value>) {
-    let limit = |Value {
-                     what,
-                     file,
-                     value,
-                     check,
-                 }| Limit {
-        dir: dir.to_owned(),
-        file,
-        value,
-        check,
-        what,
-    };
+    let limit = |Value { what, file, value, check }| Limit { dir: dir.to_owned(), file, value, check, what };
     plan.prepare.extend(values.into_iter().map(limit).map(HostStep::Limit));
 }
 

@@ -8,27 +8,14 @@ use super::Cgroup;
 /// Read-only all, and without devices, set-user-ID and programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    Tmpfs {
-        destination: String,
-    },
+    Tmpfs { destination: String },
     /// `mount -t cgroup2`.
-    Cgroup2 {
-        destination: String,
-    },
+    Cgroup2 { destination: String },
     /// `mount -t cgroup -o OPTIONS`.
-    Cgroup {
-        destination: String,
-        options: String,
-    },
-    Bind {
-        source: String,
-        destination: String,
-    },
+    Cgroup { destination: String, options: String },
+    Bind { source: String, destination: String },
     /// `link` leads to `target`, in the same directory.
-    Symlink {
-        target: String,
-        link: String,
-    },
+    Symlink { target: String, link: String },
 }
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -40,26 +27,18 @@ pub fn container_mounts(cgroup: &Cgroup, namespace: bool) -> Vec<Mount> {
     let mount = |version2: bool, path: &str, options: String, destination: String| match (namespace, version2) {
         (true, true) => Mount::Cgroup2 { destination },
         (true, false) => Mount::Cgroup { destination, options },
-        (false, _) => Mount::Bind {
-            source: path.to_owned(),
-            destination,
-        },
+        (false, _) => Mount::Bind { source: path.to_owned(), destination },
     };
     if cgroup.v1.is_empty() {
         let mount = |path| mount(true, path, String::new(), ROOT.to_owned());
         return cgroup.v2.as_deref().map(mount).into_iter().collect();
     }
-    let mut mounts = vec![Mount::Tmpfs {
-        destination: ROOT.to_owned(),
-    }];
+    let mut mounts = vec![Mount::Tmpfs { destination: ROOT.to_owned() }];
     for (controllers, path) in &cgroup.v1 {
         let name = controllers.join(",");
         mounts.push(mount(false, path, name.clone(), format!("{ROOT}/{name}")));
         if controllers.len() > 1 {
-            let link = |controller| Mount::Symlink {
-                target: name.clone(),
-                link: format!("{ROOT}/{controller}"),
-            };
+            let link = |controller| Mount::Symlink { target: name.clone(), link: format!("{ROOT}/{controller}") };
             mounts.extend(controllers.iter().map(link));
         }
     }

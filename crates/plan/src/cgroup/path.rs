@@ -24,11 +24,7 @@ impl CgroupPath {
     /// A path that breaks the invariant above.
     pub fn parse(path: &str) -> Result<Self, Rejected> {
         let absolute = path.starts_with('/');
-        let components: Vec<String> = path
-            .split('/')
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let components: Vec<String> = path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let bad =
             |name: &String| name == "." || name == ".." || name.len() > 255 || name.chars().any(|c| c.is_control());
         // The kernel's own files have these names in every directory.
@@ -48,14 +44,8 @@ impl CgroupPath {
     /// # Errors
     /// As [`Self::parse`].
     pub fn of_container(parent: Option<&str>, id: &str, rootless: bool) -> Result<Self, Rejected> {
-        let default = if rootless {
-            SHARED.to_owned()
-        } else {
-            format!("/{SHARED}")
-        };
-        let parent = parent
-            .filter(|parent| !parent.is_empty())
-            .map_or(default, str::to_owned);
+        let default = if rootless { SHARED.to_owned() } else { format!("/{SHARED}") };
+        let parent = parent.filter(|parent| !parent.is_empty()).map_or(default, str::to_owned);
         Self::parse(&format!("{}/{id}", parent.trim_end_matches('/')))
     }
 
@@ -72,12 +62,7 @@ impl CgroupPath {
 
 impl fmt::Display for CgroupPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}{}",
-            if self.absolute { "/" } else { "" },
-            self.components.join("/")
-        )
+        write!(f, "{}{}", if self.absolute { "/" } else { "" }, self.components.join("/"))
     }
 }
 
@@ -95,17 +80,8 @@ mod tests {
         }
         let default = CgroupPath::of_container(None, "id", false).unwrap();
         assert_eq!(default.to_string(), "/sampan/id");
-        assert_eq!(
-            CgroupPath::of_container(None, "id", true).unwrap().to_string(),
-            "sampan/id"
-        );
-        assert_eq!(
-            CgroupPath::of_container(Some("/"), "id", false).unwrap().to_string(),
-            "/id"
-        );
-        assert_eq!(
-            CgroupPath::of_container(Some("mine"), "id", false).unwrap().to_string(),
-            "mine/id"
-        );
+        assert_eq!(CgroupPath::of_container(None, "id", true).unwrap().to_string(), "sampan/id");
+        assert_eq!(CgroupPath::of_container(Some("/"), "id", false).unwrap().to_string(), "/id");
+        assert_eq!(CgroupPath::of_container(Some("mine"), "id", false).unwrap().to_string(), "mine/id");
     }
 }

@@ -43,11 +43,7 @@ impl Request {
 
     pub(super) fn cpu_asked(&self) -> Option<String> {
         let shares = self.shares.map(|it| format!("set CPU shares to {it}"));
-        let time = || {
-            self.quota
-                .or(self.period)
-                .map(|it| format!("limit CPU time to {it} µs in each period"))
-        };
+        let time = || self.quota.or(self.period).map(|it| format!("limit CPU time to {it} µs in each period"));
         shares.or_else(time)
     }
 
@@ -67,9 +63,7 @@ impl Request {
             any.then(|| "set the I/O weight".to_owned())
         };
         let first = self.throttles.keys().next();
-        first
-            .map(|(major, minor)| format!("limit I/O of the device {major}:{minor}"))
-            .or_else(weights)
+        first.map(|(major, minor)| format!("limit I/O of the device {major}:{minor}")).or_else(weights)
     }
 }
 
@@ -99,9 +93,7 @@ pub(super) fn check(resources: &Resources) -> Result<Request, Rejected> {
 
 /// 0 and every negative number are "unlimited", as in docker.
 fn positive(value: Option<i64>) -> Option<u64> {
-    value
-        .and_then(|value| u64::try_from(value).ok())
-        .filter(|value| *value > 0)
+    value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0)
 }
 
 fn check_memory(memory: &Memory, request: &mut Request) -> Result<(), Rejected> {
@@ -119,29 +111,19 @@ fn check_memory(memory: &Memory, request: &mut Request) -> Result<(), Rejected> 
             return reject("limit memory and swap to", swap, "this needs a memory limit too");
         }
         (Some(swap), Some(limit)) if swap < limit => {
-            let why = format!(
-                "the sum of memory and swap can't be less than the memory, {}",
-                size(limit)
-            );
+            let why = format!("the sum of memory and swap can't be less than the memory, {}", size(limit));
             return reject("limit memory and swap to", swap, &why);
         }
         _ => {}
     }
     match (request.reservation, request.memory) {
         (Some(reservation), Some(limit)) if reservation > limit => {
-            return reject(
-                "reserve memory of",
-                reservation,
-                &format!("that is more than its limit, {}", size(limit)),
-            );
+            return reject("reserve memory of", reservation, &format!("that is more than its limit, {}", size(limit)));
         }
         _ => {}
     }
     if let Some(swappiness) = request.swappiness.filter(|swappiness| *swappiness > 100) {
-        return Err(Rejected::new(
-            format!("cannot set swappiness to {swappiness}"),
-            "the range is from 0 to 100",
-        ));
+        return Err(Rejected::new(format!("cannot set swappiness to {swappiness}"), "the range is from 0 to 100"));
     }
     Ok(())
 }
@@ -159,16 +141,9 @@ fn check_cpu(cpu: &Cpu, request: &mut Request) -> Result<(), Rejected> {
         return reject("the CPU quota", quota, "it can't be less than 1 ms (1000)".into());
     }
     if let Some(period) = request.period.filter(|period| !(1000..=1_000_000).contains(period)) {
-        return reject(
-            "the CPU period",
-            period,
-            "the range is from 1 ms (1000) to 1 s (1000000)".into(),
-        );
+        return reject("the CPU period", period, "the range is from 1 ms (1000) to 1 s (1000000)".into());
     }
-    if let Some(burst) = request
-        .burst
-        .filter(|burst| request.quota.is_none_or(|quota| *burst > quota))
-    {
+    if let Some(burst) = request.burst.filter(|burst| request.quota.is_none_or(|quota| *burst > quota)) {
         return reject("the CPU burst", burst, "it can't be more than the CPU quota".into());
     }
     request.cpus = ids("CPUs", &cpu.cpus)?;
@@ -182,26 +157,18 @@ fn ids(what: &str, list: &str) -> Result<Option<IdSet>, Rejected> {
     }
     match IdSet::parse(list) {
         Some(set) if !set.is_empty() => Ok(Some(set)),
-        _ => Err(Rejected::new(
-            format!("cannot bind the container to {what} {list:?}"),
-            "that is no list like 0-2,4",
-        )),
+        _ => Err(Rejected::new(format!("cannot bind the container to {what} {list:?}"), "that is no list like 0-2,4")),
     }
 }
 
 fn check_io(io: &BlockIo, request: &mut Request) -> Result<(), Rejected> {
     let check = |weight: u16| match weight {
         10..=1000 => Ok(weight),
-        _ => Err(Rejected::new(
-            format!("cannot set the I/O weight to {weight}"),
-            "the range is from 10 to 1000",
-        )),
+        _ => Err(Rejected::new(format!("cannot set the I/O weight to {weight}"), "the range is from 10 to 1000")),
     };
     request.weight = io.weight.filter(|weight| *weight != 0).map(check).transpose()?;
     for device in &io.weight_device {
-        request
-            .device_weights
-            .insert((device.major, device.minor), check(device.weight)?);
+        request.device_weights.insert((device.major, device.minor), check(device.weight)?);
     }
     type Field = fn(&mut Throttle) -> &mut Option<u64>;
     let lists: [(_, Field); 4] = [

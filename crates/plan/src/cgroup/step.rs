@@ -64,10 +64,8 @@ impl Create {
                 for depth in 1..=self.components.len() {
                     let (above, below) = (quote(&self.level(depth - 1)), quote(&self.level(depth)));
                     for file in CPUSET {
-                        let _ = write!(
-                            text,
-                            "\n[ -n \"$(cat {below}/{file})\" ] || cat {above}/{file} > {below}/{file}"
-                        );
+                        let _ =
+                            write!(text, "\n[ -n \"$(cat {below}/{file})\" ] || cat {above}/{file} > {below}/{file}");
                     }
                 }
                 text
@@ -96,11 +94,7 @@ pub const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 /// `+memory +pids`, for cgroup.subtree_control.
 #[must_use]
 pub fn enable<S: AsRef<str>>(controllers: &[S]) -> String {
-    controllers
-        .iter()
-        .map(|name| format!("+{}", name.as_ref()))
-        .collect::<Vec<_>>()
-        .join(" ")
+    controllers.iter().map(|name| format!("+{}", name.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
 /// v1: devices.allow and devices.deny.
@@ -115,11 +109,7 @@ impl DeviceList {
     pub fn writes(&self) -> impl Iterator<Item = (&'static str, String)> {
         let files = ["devices.deny", "devices.allow"];
         let default = usize::from(self.rules.allow_by_default);
-        let exceptions = self
-            .rules
-            .list
-            .iter()
-            .map(move |it| (files[1 - default], it.to_string()));
+        let exceptions = self.rules.list.iter().map(move |it| (files[1 - default], it.to_string()));
         std::iter::once((files[default], "a".to_owned())).chain(exceptions)
     }
 
@@ -192,10 +182,7 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Create(create) => {
-                vec![Verb::Cgroup(Undo::Remove {
-                    dir: create.dir(),
-                    keep: create.level(create.keep),
-                })]
+                vec![Verb::Cgroup(Undo::Remove { dir: create.dir(), keep: create.level(create.keep) })]
             }
             Self::Limit(_) | Self::Devices(_) | Self::Filter(_) => Vec::new(),
         }
@@ -240,9 +227,6 @@ impl Undo {
         let below = dir.strip_prefix(keep)?;
         let below = if *keep == "/" { below } else { below.strip_prefix('/')? };
         let proper = keep.starts_with('/') && below.split('/').all(|name| !matches!(name, "" | "." | ".."));
-        proper.then(|| Self::Remove {
-            dir: (*dir).into(),
-            keep: (*keep).into(),
-        })
+        proper.then(|| Self::Remove { dir: (*dir).into(), keep: (*keep).into() })
     }
 }

@@ -11,11 +11,7 @@ use crate::Rejected;
 
 pub(super) fn memory(request: &Request, layout: &Layout) -> Result<Values, Rejected> {
     let mut values = Values::new();
-    values.extend(
-        request
-            .memory
-            .map(|limit| value("memory", "memory.limit_in_bytes", limit, Check::Bytes)),
-    );
+    values.extend(request.memory.map(|limit| value("memory", "memory.limit_in_bytes", limit, Check::Bytes)));
     if let Some(limit) = request.memory_swap {
         if !layout.features.memsw {
             return Err(Rejected::new(
@@ -24,23 +20,12 @@ pub(super) fn memory(request: &Request, layout: &Layout) -> Result<Values, Rejec
             )
             .hint("boot with swapaccount=1, or leave --memory-swap out"));
         }
-        values.push(value(
-            "memory and swap",
-            "memory.memsw.limit_in_bytes",
-            limit,
-            Check::Bytes,
-        ));
+        values.push(value("memory and swap", "memory.memsw.limit_in_bytes", limit, Check::Bytes));
     }
     values.extend(
-        request
-            .reservation
-            .map(|it| value("memory under pressure", "memory.soft_limit_in_bytes", it, Check::Bytes)),
+        request.reservation.map(|it| value("memory under pressure", "memory.soft_limit_in_bytes", it, Check::Bytes)),
     );
-    values.extend(
-        request
-            .swappiness
-            .map(|it| value("swapping", "memory.swappiness", it, Check::Text)),
-    );
+    values.extend(request.swappiness.map(|it| value("swapping", "memory.swappiness", it, Check::Text)));
     if request.no_oom_killer {
         let check = Check::Line("oom_kill_disable 1".into());
         values.push(value("the OOM killer", "memory.oom_control", 1, check));
@@ -51,10 +36,7 @@ pub(super) fn memory(request: &Request, layout: &Layout) -> Result<Values, Rejec
 pub(super) fn cpu(request: &Request, layout: &Layout) -> Result<Values, Rejected> {
     let features = &layout.features;
     let lacks = |what: &str, option: &str| {
-        Err(Rejected::new(
-            format!("cannot limit {what}"),
-            format!("this kernel lacks {option}"),
-        ))
+        Err(Rejected::new(format!("cannot limit {what}"), format!("this kernel lacks {option}")))
     };
     if (request.quota.is_some() || request.period.is_some()) && !features.cfs_quota {
         return lacks("CPU time", "CPU quotas (CONFIG_CFS_BANDWIDTH)");
@@ -63,26 +45,10 @@ pub(super) fn cpu(request: &Request, layout: &Layout) -> Result<Values, Rejected
         return lacks("the CPU burst", "cpu.cfs_burst_us (Linux 5.14)");
     }
     let mut values = Values::new();
-    values.extend(
-        request
-            .shares
-            .map(|it| value("CPU shares", "cpu.shares", it, Check::Text)),
-    );
-    values.extend(
-        request
-            .period
-            .map(|it| value("CPU time", "cpu.cfs_period_us", it, Check::Text)),
-    );
-    values.extend(
-        request
-            .quota
-            .map(|it| value("CPU time", "cpu.cfs_quota_us", it, Check::Text)),
-    );
-    values.extend(
-        request
-            .burst
-            .map(|it| value("CPU time", "cpu.cfs_burst_us", it, Check::Text)),
-    );
+    values.extend(request.shares.map(|it| value("CPU shares", "cpu.shares", it, Check::Text)));
+    values.extend(request.period.map(|it| value("CPU time", "cpu.cfs_period_us", it, Check::Text)));
+    values.extend(request.quota.map(|it| value("CPU time", "cpu.cfs_quota_us", it, Check::Text)));
+    values.extend(request.burst.map(|it| value("CPU time", "cpu.cfs_burst_us", it, Check::Text)));
     Ok(values)
 }
 
@@ -96,10 +62,7 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
         }
     }
     if !request.throttles.is_empty() && !layout.features.throttle {
-        return Err(Rejected::new(
-            "cannot limit I/O",
-            "this kernel lacks blkio.throttle (CONFIG_BLK_DEV_THROTTLING)",
-        ));
+        return Err(Rejected::new("cannot limit I/O", "this kernel lacks blkio.throttle (CONFIG_BLK_DEV_THROTTLING)"));
     }
     for ((major, minor), throttle) in &request.throttles {
         for (what, file, rate) in [

@@ -16,52 +16,31 @@ pub(super) fn memory(request: &Request) -> Result<Values, Rejected> {
         return no("disable the OOM killer for the container");
     }
     let mut values = Values::new();
-    values.extend(
-        request
-            .memory
-            .map(|limit| value("memory", "memory.max", limit, Check::Bytes)),
-    );
+    values.extend(request.memory.map(|limit| value("memory", "memory.max", limit, Check::Bytes)));
     if let (Some(sum), Some(memory)) = (request.memory_swap, request.memory) {
         // v2 counts swap by itself, v1 with the memory.
         values.push(value("swap", "memory.swap.max", sum - memory, Check::Bytes));
     }
-    values.extend(
-        request
-            .reservation
-            .map(|it| value("memory under pressure", "memory.low", it, Check::Bytes)),
-    );
+    values.extend(request.reservation.map(|it| value("memory under pressure", "memory.low", it, Check::Bytes)));
     Ok(values)
 }
 
 pub(super) fn cpu(request: &Request) -> Values {
     let mut values = Values::new();
-    values.extend(
-        request
-            .shares
-            .map(|shares| value("CPU weight", "cpu.weight", weight(shares), Check::Text)),
-    );
+    values.extend(request.shares.map(|shares| value("CPU weight", "cpu.weight", weight(shares), Check::Text)));
     if request.quota.is_some() || request.period.is_some() {
         let quota = request.quota.map_or("max".to_owned(), |quota| quota.to_string());
         let text = format!("{quota} {}", request.period.unwrap_or(100_000));
         values.push(value("CPU time", "cpu.max", text, Check::Text));
     }
-    values.extend(
-        request
-            .burst
-            .map(|it| value("CPU time", "cpu.max.burst", it, Check::Text)),
-    );
+    values.extend(request.burst.map(|it| value("CPU time", "cpu.max.burst", it, Check::Text)));
     values
 }
 
 /// Shares (2 to 262144, by default 1024) to a weight (1 to 10000, by default 100): the curve through these three points
 /// that runc 1.4 and crun 1.23 draw. The straight line of before gave a container of 1024 shares a weight of 39, so it
 /// lost against everything else on the host.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "1 to 10000"
-)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 10000")]
 fn weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
@@ -79,12 +58,7 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
     if request.weight.is_some() || !request.device_weights.is_empty() {
         let (file, convert) = weight_file(layout)?;
         if let Some(weight) = request.weight {
-            values.push(value(
-                "I/O weight",
-                file,
-                format!("default {}", convert(weight)),
-                Check::Any,
-            ));
+            values.push(value("I/O weight", file, format!("default {}", convert(weight)), Check::Any));
         }
         for ((major, minor), weight) in &request.device_weights {
             let text = format!("{major}:{minor} {}", convert(*weight));
@@ -125,10 +99,7 @@ fn weight_file(layout: &Layout) -> Result<WeightFile, Rejected> {
     } else if disks.iter().any(|disk| disk.schedulers.contains("bfq")) {
         Ok(("io.bfq.weight", as_it_is))
     } else {
-        Err(Rejected::new(
-            "cannot set the I/O weight",
-            "this kernel has neither the bfq I/O scheduler nor io.cost",
-        ))
+        Err(Rejected::new("cannot set the I/O weight", "this kernel has neither the bfq I/O scheduler nor io.cost"))
     }
 }
 
@@ -138,15 +109,7 @@ mod tests {
 
     #[test]
     fn shares_to_weight() {
-        let pairs = [
-            (2, 1),
-            (256, 35),
-            (512, 59),
-            (1024, 100),
-            (2048, 174),
-            (4096, 303),
-            (262_144, 10_000),
-        ];
+        let pairs = [(2, 1), (256, 35), (512, 59), (1024, 100), (2048, 174), (4096, 303), (262_144, 10_000)];
         for (shares, expected) in pairs {
             assert_eq!(weight(shares), expected, "{shares}");
         }

@@ -17,34 +17,18 @@ use sys::cgroup::Dir;
 pub enum Error {
     Call(sys::Error),
     /// The kernel took the value and does something else.
-    NotInForce {
-        what: String,
-        path: String,
-        asked: String,
-        read: String,
-    },
+    NotInForce { what: String, path: String, asked: String, read: String },
     /// The kernel refused it.
-    Limit {
-        what: &'static str,
-        source: sys::Error,
-    },
+    Limit { what: &'static str, source: sys::Error },
     /// Something still runs in it.
-    Busy {
-        path: String,
-        processes: Vec<i32>,
-    },
+    Busy { path: String, processes: Vec<i32> },
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(error) => error.fmt(f),
-            Self::NotInForce {
-                what,
-                path,
-                asked,
-                read,
-            } => {
+            Self::NotInForce { what, path, asked, read } => {
                 write!(f, "cannot limit {what}: {path} was set to {asked:?} and says {read:?}")
             }
             Self::Limit { what, source } => write!(f, "cannot limit {what}: {source}"),
@@ -154,10 +138,7 @@ fn try_make(create: &Create) -> Result<Dir> {
         if !new && depth + 1 == create.components.len() {
             let processes = below.processes()?;
             if !processes.is_empty() {
-                return Err(Error::Busy {
-                    path: below.path().to_owned(),
-                    processes,
-                });
+                return Err(Error::Busy { path: below.path().to_owned(), processes });
             }
         }
         dir = below;
@@ -175,10 +156,7 @@ fn enable_missing(dir: &Dir, controllers: &[String]) -> sys::Result<()> {
     }
     let enabled = dir.read("cgroup.subtree_control")?;
     let enabled: Vec<&str> = enabled.split_whitespace().collect();
-    let missing: Vec<&String> = controllers
-        .iter()
-        .filter(|name| !enabled.contains(&name.as_str()))
-        .collect();
+    let missing: Vec<&String> = controllers.iter().filter(|name| !enabled.contains(&name.as_str())).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -195,16 +173,9 @@ fn inherit(above: &Dir, below: &Dir) -> sys::Result<()> {
 }
 
 fn apply_limit(limit: &Limit, dir: &Dir) -> Result<()> {
-    let read = dir
-        .write_and_read(&limit.file, &limit.value)
-        .map_err(|source| Error::Limit {
-            what: limit.what,
-            source,
-        })?;
-    if limit
-        .check
-        .holds(&limit.value, &read, rustix::param::page_size() as u64)
-    {
+    let read =
+        dir.write_and_read(&limit.file, &limit.value).map_err(|source| Error::Limit { what: limit.what, source })?;
+    if limit.check.holds(&limit.value, &read, rustix::param::page_size() as u64) {
         return Ok(());
     }
     Err(Error::NotInForce {
@@ -228,12 +199,7 @@ fn apply_devices(list: &DeviceList, dir: &Dir) -> Result<()> {
         return Ok(());
     }
     let path = format!("{}/devices.list", list.dir);
-    Err(Error::NotInForce {
-        what: "devices".into(),
-        path,
-        asked: asked.join("; "),
-        read: have.join("; "),
-    })
+    Err(Error::NotInForce { what: "devices".into(), path, asked: asked.join("; "), read: have.join("; ") })
 }
 
 fn apply_filter(filter: &DeviceFilter, dir: &Dir) -> Result<()> {
@@ -296,10 +262,7 @@ fn remove(parent: &Dir, name: &CString, deadline: Instant) -> Result<()> {
             remove(&dir, &child, deadline)?;
         }
         if Instant::now() > deadline {
-            return Err(Error::Busy {
-                path: dir.path().to_owned(),
-                processes: dir.processes()?,
-            });
+            return Err(Error::Busy { path: dir.path().to_owned(), processes: dir.processes()? });
         }
         // A killed process leaves its cgroup only when it is off the CPU.
         std::thread::sleep(pause);
@@ -332,10 +295,7 @@ fn ignore_gone(done: sys::Result<()>) -> sys::Result<()> {
 /// The whole tree, the top first. What is removed meanwhile is passed over.
 fn for_each(dir: &Dir, act: &mut impl FnMut(&Dir) -> sys::Result<()>) -> sys::Result<()> {
     ignore_gone(act(dir))?;
-    for child in dir
-        .children()
-        .or_else(|error| if gone(&error) { Ok(Vec::new()) } else { Err(error) })?
-    {
+    for child in dir.children().or_else(|error| if gone(&error) { Ok(Vec::new()) } else { Err(error) })? {
         match dir.below(&child) {
             Ok(below) => for_each(&below, act)?,
             Err(error) if gone(&error) => {}
@@ -393,11 +353,7 @@ pub fn freeze(cgroup: &Cgroup, frozen: bool) -> Result<()> {
     let dir = Dir::open(path)?;
     let word = words[usize::from(frozen)];
     dir.write(file, word)?;
-    let asked = if file == state {
-        word.to_owned()
-    } else {
-        format!("frozen {word}")
-    };
+    let asked = if file == state { word.to_owned() } else { format!("frozen {word}") };
     let deadline = Instant::now() + PATIENCE;
     while !dir.read(state)?.lines().any(|line| line == asked) {
         if Instant::now() > deadline {
@@ -449,14 +405,7 @@ pub fn memory(cgroup: &Cgroup) -> Result<Memory> {
     let (path, files) = if let Some(path) = cgroup.v2("memory") {
         (path, ["memory.current", "memory.peak", "memory.max"])
     } else if let Some(path) = cgroup.v1("memory") {
-        (
-            path,
-            [
-                "memory.usage_in_bytes",
-                "memory.max_usage_in_bytes",
-                "memory.limit_in_bytes",
-            ],
-        )
+        (path, ["memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.limit_in_bytes"])
     } else {
         return Ok(Memory::default());
     };
@@ -468,9 +417,5 @@ pub fn memory(cgroup: &Cgroup) -> Result<Memory> {
     };
     // v1 says "none" with the greatest number of pages.
     let limit: Option<u64> = read(files[2])?.filter(|limit| *limit < 1 << 62);
-    Ok(Memory {
-        current: read(files[0])?,
-        peak: read(files[1])?,
-        limit,
-    })
+    Ok(Memory { current: read(files[0])?, peak: read(files[1])?, limit })
 }

@@ -5,6 +5,7 @@
 use plan::cgroup::{CgroupPath, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified, names};
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use std::io::Read as _;
 use sys::Result;
 use sys::cgroup::Dir;
 
@@ -32,13 +33,9 @@ pub fn observe(path: &CgroupPath, block_io: bool) -> Result<Layout> {
             layout.features.io_cost = place.root.has("io.cost.model");
             layout.v2 = Some(unified(&place, path));
         } else {
-            note_features(&place.root, &mut layout.features);
-            let target = target(&place, &place.anchor(path, false), path);
-            layout.v1.push(Hierarchy {
-                controllers: membership.controllers,
-                mount: place.mount,
-                target,
-            });
+            note_features(&place.root, &membership.controllers, &mut layout.features);
+            let target = target(&place, path);
+            layout.v1.push(Hierarchy { controllers: membership.controllers, mount: place.mount, target });
         }
     }
     layout.cpus = allowed(&layout, ["cpuset.effective_cpus", "cpuset.cpus.effective"], "cpu");
@@ -47,9 +44,12 @@ pub fn observe(path: &CgroupPath, block_io: bool) -> Result<Layout> {
 }
 
 fn read(path: &str) -> Result<String> {
-    std::fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .map_err(sys::Error::of_io(|| format!("read({path:?})")))
+    // These files have no size to tell, and std would start with 32 bytes.
+    let mut bytes = Vec::with_capacity(16 << 10);
+    std::fs::File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(sys::Error::of_io(|| format!("read({path:?})")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A mounted cgroup filesystem (proc_pid_mountinfo(5)).
@@ -73,11 +73,7 @@ fn mount(line: &str) -> Option<Mount> {
         "cgroup" => Some(right.get(2)?.split(',').map(str::to_owned).collect()),
         _ => return None,
     };
-    Some(Mount {
-        root: unescape(left.get(3)?),
-        point: unescape(left.get(4)?),
-        options,
-    })
+    Some(Mount { root: unescape(left.get(3)?), point: unescape(left.get(4)?), options })
 }
 
 /// `\040` is a space, and so on.
@@ -86,9 +82,7 @@ fn unescape(word: &str) -> String {
     let mut rest = word;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
-        let code = rest
-            .get(at + 1..at + 4)
-            .and_then(|octal| u8::from_str_radix(octal, 8).ok());
+        let code = rest.get(at + 1..at + 4).and_then(|octal| u8::from_str_radix(octal, 8).ok());
         out.push(code.map_or('\\', char::from));
         rest = &rest[at + if code.is_some() { 4 } else { 1 }..];
     }
@@ -105,10 +99,7 @@ fn memberships(text: &str) -> Vec<Membership> {
     let line = |line: &str| {
         let mut words = line.splitn(3, ':').skip(1);
         let names = words.next()?.split(',').filter(|name| !name.is_empty());
-        Some(Membership {
-            controllers: names.map(str::to_owned).collect(),
-            path: words.next()?.to_owned(),
-        })
+        Some(Membership { controllers: names.map(str::to_owned).collect(), path: words.next()?.to_owned() })
     };
     text.lines().filter_map(line).collect()
 }
@@ -132,18 +123,10 @@ impl Place {
         let root = Dir::open(&mount.point).ok().filter(|root| root.has("cgroup.procs"))?;
         let below = membership.path.strip_prefix(mount.root.trim_end_matches('/'));
         let own = below.filter(|below| below.is_empty() || below.starts_with('/'));
-        let own: Option<Vec<String>> = own.map(|path| {
-            path.split('/')
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect()
-        });
+        let own: Option<Vec<String>> =
+            own.map(|path| path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect());
         let own = own.filter(|own| !own.iter().any(|name| name == ".."));
-        Some(Self {
-            mount: mount.point.clone(),
-            root,
-            own,
-        })
+        Some(Self { mount: mount.point.clone(), root, own })
     }
 
     /// The components of the directory under which the container's path hangs.
@@ -158,6 +141,10 @@ impl Place {
         own
     }
 
+    fn look<T>(&self, components: &[String], look: impl FnOnce(&Dir) -> Option<T>) -> Option<T> {
+        if components.is_empty() { look(&self.root) } else { look(&Dir::open(&self.path(components)).ok()?) }
+    }
+
     fn path(&self, components: &[String]) -> String {
         std::iter::once(self.mount.trim_end_matches('/'))
             .chain(components.iter().map(String::as_str))
@@ -166,38 +153,49 @@ impl Place {
     }
 }
 
-/// The directories of `components` under `from` that exist, `from` first.
-fn walk(from: Dir, components: &[String]) -> Vec<Dir> {
-    let mut dirs = vec![from];
+/// As often as the last of the shared directory's containers may remove it while we look at it.
+const RACES: usize = 100;
+
+/// What `look` sees in the anchor and the directories of `path` under it that exist. If the deepest was removed before
+/// all was seen, again: then its files are gone, and nothing would seem to be delegated.
+fn steady<T>(anchor: &Dir, path: &CgroupPath, look: impl Fn(&[&Dir]) -> T) -> Option<T> {
+    for _ in 0..RACES {
+        let below = walk(anchor, path.components());
+        let seen = look(&std::iter::once(anchor).chain(&below).collect::<Vec<_>>());
+        if below.last().is_none_or(|dir| dir.has("cgroup.procs")) {
+            return Some(seen);
+        }
+    }
+    None
+}
+
+fn walk(from: &Dir, components: &[String]) -> Vec<Dir> {
+    let mut dirs: Vec<Dir> = Vec::new();
     for name in components {
-        let below = CString::new(name.as_str()).ok().zip(dirs.last());
-        match below.map(|(name, dir)| dir.below(&name)) {
-            Some(Ok(dir)) => dirs.push(dir),
-            _ => break,
+        let Ok(name) = CString::new(name.as_str()) else { break };
+        match dirs.last().unwrap_or(from).below(&name) {
+            Ok(dir) => dirs.push(dir),
+            Err(_) => break,
         }
     }
     dirs
 }
 
-fn target(place: &Place, anchor: &[String], path: &CgroupPath) -> Target {
-    let anchor = place.path(anchor);
-    match Dir::open(&anchor) {
-        Ok(dir) => describe(&walk(dir, path.components()), anchor, path),
-        Err(_) => Target {
-            anchor,
-            ..Target::default()
-        },
-    }
+fn target(place: &Place, path: &CgroupPath) -> Target {
+    let anchor = place.anchor(path, false);
+    let name = place.path(&anchor);
+    let seen = place.look(&anchor, |dir| steady(dir, path, |dirs| describe(dirs, &name, path)));
+    seen.unwrap_or_else(|| Target { anchor: name, ..Target::default() })
 }
 
-fn describe(dirs: &[Dir], anchor: String, path: &CgroupPath) -> Target {
+fn describe(dirs: &[&Dir], anchor: &str, path: &CgroupPath) -> Target {
     let present = dirs.len() - 1;
     let exists = present == path.components().len();
-    let used = |dir: &Dir| {
+    let used = |dir: &&Dir| {
         dir.processes().is_ok_and(|pids| !pids.is_empty()) || dir.children().is_ok_and(|names| !names.is_empty())
     };
     Target {
-        anchor,
+        anchor: anchor.to_owned(),
         present,
         writable: dirs.last().is_some_and(|dir| dir.may_write(".")),
         taken: exists && dirs.last().is_some_and(used),
@@ -205,22 +203,18 @@ fn describe(dirs: &[Dir], anchor: String, path: &CgroupPath) -> Target {
 }
 
 fn unified(place: &Place, path: &CgroupPath) -> Unified {
-    let components = place.anchor(path, true);
-    let anchor = place.path(&components);
-    let mut tree = Unified {
-        mount: place.mount.clone(),
-        target: Target::default(),
-        levels: Vec::new(),
+    let anchor = place.anchor(path, true);
+    let name = place.path(&anchor);
+    let shared = path.components().len();
+    let look = |dirs: &[&Dir]| {
+        let levels = dirs.iter().take(shared).map(|dir| level(dir)).collect();
+        (describe(dirs, &name, path), levels)
     };
-    let Ok(top) = Dir::open(&anchor) else {
-        tree.target.anchor = anchor;
-        return tree;
-    };
-    let dirs = walk(top, path.components());
-    tree.target = describe(&dirs, anchor, path);
-    tree.target.writable &= may_enter(place, &components, path);
-    tree.levels = dirs.iter().take(path.components().len()).map(level).collect();
-    tree
+    let seen = place.look(&anchor, |dir| steady(dir, path, look));
+    let (mut target, levels) =
+        seen.unwrap_or_else(|| (Target { anchor: name.clone(), ..Target::default() }, Vec::new()));
+    target.writable &= may_enter(place, &anchor, path);
+    Unified { mount: place.mount.clone(), target, levels }
 }
 
 /// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
@@ -229,7 +223,7 @@ fn may_enter(place: &Place, anchor: &[String], path: &CgroupPath) -> bool {
     let Some(own) = &place.own else { return true };
     let target = anchor.iter().chain(path.components());
     let common = own.iter().zip(target).take_while(|(own, target)| own == target).count();
-    Dir::open(&place.path(&own[..common])).is_ok_and(|dir| dir.may_write("cgroup.procs"))
+    place.look(&own[..common], |dir| Some(dir.may_write("cgroup.procs"))).unwrap_or(false)
 }
 
 fn level(dir: &Dir) -> Level {
@@ -243,21 +237,28 @@ fn level(dir: &Dir) -> Level {
     }
 }
 
-fn note_features(root: &Dir, features: &mut Features) {
-    features.memsw |= root.has("memory.memsw.limit_in_bytes");
-    features.cfs_quota |= root.has("cpu.cfs_quota_us");
-    features.cfs_burst |= root.has("cpu.cfs_burst_us");
-    features.throttle |= root.has("blkio.throttle.read_bps_device");
-    // The root has bfq's statistics, but no weight.
-    features.blkio_bfq |= root.has("blkio.bfq.io_serviced") || root.has("blkio.bfq.weight");
-    features.blkio_weight |= root.has("blkio.weight");
+fn note_features(root: &Dir, controllers: &[String], features: &mut Features) {
+    for controller in controllers {
+        match controller.as_str() {
+            "memory" => features.memsw = root.has("memory.memsw.limit_in_bytes"),
+            "cpu" => {
+                features.cfs_quota = root.has("cpu.cfs_quota_us");
+                features.cfs_burst = root.has("cpu.cfs_burst_us");
+            }
+            "blkio" => {
+                features.throttle = root.has("blkio.throttle.read_bps_device");
+                // The root has bfq's statistics, but no weight.
+                features.blkio_bfq = root.has("blkio.bfq.io_serviced") || root.has("blkio.bfq.weight");
+                features.blkio_weight = root.has("blkio.weight");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// CPUs or memory nodes in force above the container: `files` are v1's and v2's.
 fn allowed(layout: &Layout, files: [&str; 2], class: &str) -> IdSet {
-    let v1 = layout
-        .v1("cpuset")
-        .map(|hierarchy| (&hierarchy.target.anchor, files[0]));
+    let v1 = layout.v1("cpuset").map(|hierarchy| (&hierarchy.target.anchor, files[0]));
     let v2 = layout.v2.as_ref().map(|tree| (&tree.target.anchor, files[1]));
     let in_cpuset = v1.or(v2).and_then(|(dir, file)| Dir::open(dir).ok()?.read(file).ok());
     let online = || read(&format!("/sys/devices/system/{class}/online")).ok();
@@ -269,29 +270,19 @@ fn disks() -> Vec<Disk> {
     let Ok(entries) = std::fs::read_dir("/sys/block") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| disk(&entry.file_name().to_string_lossy()))
-        .collect()
+    entries.flatten().filter_map(|entry| disk(&entry.file_name().to_string_lossy())).collect()
 }
 
 fn disk(name: &str) -> Option<Disk> {
     let dir = format!("/sys/block/{name}");
     let (major, minor) = number(&dir)?;
-    let below = std::fs::read_dir(&dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
+    let below = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let partitions = below.filter(|path| path.join("partition").exists());
     Some(Disk {
         major,
         minor,
         name: name.to_owned(),
-        schedulers: read(&format!("{dir}/queue/scheduler"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
+        schedulers: read(&format!("{dir}/queue/scheduler")).unwrap_or_default().trim().to_owned(),
         partitions: partitions.filter_map(|path| number(path.to_str()?)).collect(),
     })
 }
