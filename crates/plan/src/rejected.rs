@@ -14,11 +14,7 @@ pub struct Rejected {
 impl Rejected {
     #[must_use]
     pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            why: why.into(),
-            hint: None,
-        }
+        Self { what: what.into(), why: why.into(), hint: None }
     }
 
     #[must_use]

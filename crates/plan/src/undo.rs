@@ -13,23 +13,13 @@ pub const VERSION: &str = "sampan-journal 1";
 pub enum Verb {
     /// SIGKILL to `pid` if it still is the process that started at `start` (clock ticks since boot, proc(5) stat
     /// field 22: a recycled pid is left alone).
-    Kill {
-        pid: i32,
-        start: u64,
-    },
+    Kill { pid: i32, start: u64 },
     /// `umount2(path, MNT_DETACH)`.
-    Unmount {
-        path: String,
-    },
+    Unmount { path: String },
     /// Remove a file.
-    RemoveFile {
-        path: String,
-    },
+    RemoveFile { path: String },
     /// Remove a tree. `mapped`: it holds files of subordinate ids, so an ordinary user needs a user namespace.
-    RemoveTree {
-        path: String,
-        mapped: bool,
-    },
+    RemoveTree { path: String, mapped: bool },
     Cgroup(cgroup::Undo),
     Network(network::Undo),
 }
@@ -43,11 +33,7 @@ impl Verb {
             Self::Unmount { path } => vec!["unmount".into(), path.clone()],
             Self::RemoveFile { path } => vec!["remove-file".into(), path.clone()],
             Self::RemoveTree { path, mapped } => {
-                vec![
-                    "remove-tree".into(),
-                    if *mapped { "mapped" } else { "plain" }.into(),
-                    path.clone(),
-                ]
+                vec!["remove-tree".into(), if *mapped { "mapped" } else { "plain" }.into(), path.clone()]
             }
             Self::Cgroup(undo) => undo.words(),
             Self::Network(undo) => undo.words(),
@@ -57,16 +43,12 @@ impl Verb {
     fn from_words(words: &[String]) -> Option<Self> {
         let texts: Vec<&str> = words.iter().map(String::as_str).collect();
         Some(match texts.as_slice() {
-            ["kill", pid, start] => Self::Kill {
-                pid: pid.parse().ok()?,
-                start: start.parse().ok()?,
-            },
+            ["kill", pid, start] => Self::Kill { pid: pid.parse().ok()?, start: start.parse().ok()? },
             ["unmount", path] => Self::Unmount { path: (*path).into() },
             ["remove-file", path] => Self::RemoveFile { path: (*path).into() },
-            ["remove-tree", mapped @ ("mapped" | "plain"), path] => Self::RemoveTree {
-                path: (*path).into(),
-                mapped: *mapped == "mapped",
-            },
+            ["remove-tree", mapped @ ("mapped" | "plain"), path] => {
+                Self::RemoveTree { path: (*path).into(), mapped: *mapped == "mapped" }
+            }
             texts => cgroup::Undo::from_words(texts)
                 .map(Self::Cgroup)
                 .or_else(|| network::Undo::from_words(texts).map(Self::Network))?,
@@ -77,12 +59,7 @@ impl Verb {
     /// bytes inside a word are `%XX`.
     #[must_use]
     pub fn line(&self) -> String {
-        let mut line = self
-            .words()
-            .iter()
-            .map(|word| escape(word))
-            .collect::<Vec<_>>()
-            .join(" ");
+        let mut line = self.words().iter().map(|word| escape(word)).collect::<Vec<_>>().join(" ");
         line.push('\n');
         line
     }
@@ -128,13 +105,8 @@ mod tests {
     fn a_line_reads_back() {
         for verb in [
             Verb::Kill { pid: 7, start: 99 },
-            Verb::Unmount {
-                path: "/a b/%/\n".into(),
-            },
-            Verb::RemoveTree {
-                path: "/ä".into(),
-                mapped: true,
-            },
+            Verb::Unmount { path: "/a b/%/\n".into() },
+            Verb::RemoveTree { path: "/ä".into(), mapped: true },
         ] {
             let line = verb.line();
             assert_eq!(line.matches('\n').count(), 1);

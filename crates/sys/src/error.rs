@@ -14,10 +14,7 @@ pub struct Error {
 impl Error {
     #[must_use]
     pub fn new(call: impl Into<String>, errno: Errno) -> Self {
-        Self {
-            call: call.into(),
-            errno,
-        }
+        Self { call: call.into(), errno }
     }
 
     /// For `map_err`: the call is only formatted when it failed.
@@ -27,10 +24,7 @@ impl Error {
 
     /// The same for an error of std, which holds an errno whenever the kernel made it.
     pub fn of_io(call: impl FnOnce() -> String) -> impl FnOnce(std::io::Error) -> Self {
-        move |error| Self {
-            call: call(),
-            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-        }
+        move |error| Self { call: call(), errno: Errno::from_io_error(&error).unwrap_or(Errno::IO) }
     }
 }
 
