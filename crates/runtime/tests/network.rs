@@ -19,11 +19,7 @@ struct Host(Child);
 
 impl Host {
     fn new() -> Self {
-        let child = Command::new("unshare")
-            .args(["-n", "sleep", "1000"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = Command::new("unshare").args(["-n", "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
         let host = Self(child);
         let own = std::fs::read_link("/proc/self/ns/net").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -56,21 +52,11 @@ impl Host {
 
     fn shell(&self, script: &str) -> String {
         let output = Command::new("nsenter")
-            .args([
-                &format!("--net=/proc/{}/ns/net", self.pid()),
-                "--",
-                "bash",
-                "-euc",
-                script,
-            ])
+            .args([&format!("--net=/proc/{}/ns/net", self.pid()), "--", "bash", "-euc", script])
             .env("PID", "0")
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{script}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -112,11 +98,7 @@ impl Host {
     fn ask_udp(&self, ip: impl Into<IpAddr>, port: u16) -> Result<IpAddr, std::io::ErrorKind> {
         let to = SocketAddr::new(ip.into(), port);
         self.inside(move || {
-            let any: IpAddr = if to.is_ipv4() {
-                Ipv4Addr::UNSPECIFIED.into()
-            } else {
-                Ipv6Addr::UNSPECIFIED.into()
-            };
+            let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             let socket = UdpSocket::bind((any, 0)).unwrap();
             socket.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
             socket.connect(to).map_err(|e| e.kind())?;
@@ -192,10 +174,11 @@ impl World {
              ip route add default via {OUTSIDE4}; ip route add default via {OUTSIDE6} dev up0
              ip route add 10.137.0.0/20 via {OUTSIDE4}
              sysctl -qw net.ipv4.conf.up0.forwarding=1
-             nft -f - <<'EOF'
-             table ip filter {{ chain INPUT {{ type filter hook input priority 0; policy accept; counter accept; }} }}
-             table inet mine {{ set s {{ type ipv4_addr; elements = {{ 1.2.3.4 }} }} }}
-             \nEOF",
+             nft add table ip filter
+             nft 'add chain ip filter INPUT {{ type filter hook input priority 0; policy accept; }}'
+             nft add rule ip filter INPUT counter accept
+             nft add table inet mine
+             nft 'add set inet mine s {{ type ipv4_addr; elements = {{ 1.2.3.4 }}; }}'",
             outside.pid()
         ));
         // The neighbour knows the way to all containers: only the firewall keeps it out.
@@ -204,11 +187,7 @@ impl World {
              ip address add {OUTSIDE4}/24 dev up0; ip address add {OUTSIDE6}/64 dev up0 nodad
              ip route add 10.128.0.0/9 via {UPLINK4}; ip route add fd00::/9 via {UPLINK6} dev up0 metric 2000"
         ));
-        Some(Self {
-            host,
-            outside,
-            dir: Dir::new(),
-        })
+        Some(Self { host, outside, dir: Dir::new() })
     }
 
     /// All that could be changed: links, addresses, routes, rules, sysctls, files.
@@ -216,7 +195,7 @@ impl World {
         let state = self.dir.0.display();
         // lastuse and counters change by themselves; an interface's own directory goes and comes with it.
         self.host.shell(&format!(
-            "ip -o link | sed 's/^[0-9]*: //'; ip -o address | sed 's/^[0-9]*: //'; ip route; ip -6 route
+            "ip -o link | sed 's/^[0-9]*: //'; ip -o address | sed 's/^[0-9]*: //; s/ tentative//'; ip route; ip -6 route | sort
              nft -s list ruleset
              (cd /proc/sys/net; grep -r . ipv4/ip_forward ipv4/conf ipv6/conf 2>/dev/null | grep -v stable_secret | sort)
              find {state} | sort"
@@ -254,15 +233,8 @@ impl World {
     }
 
     fn leave(&self, container: &Container) -> Left {
-        let verbs: Vec<_> = container
-            .connection
-            .host
-            .iter()
-            .flat_map(plan::network::HostStep::undo)
-            .collect();
-        let [plan::undo::Verb::Network(verb)] = verbs.as_slice() else {
-            panic!("{verbs:?}")
-        };
+        let verbs: Vec<_> = container.connection.host.iter().flat_map(plan::network::HostStep::undo).collect();
+        let [plan::undo::Verb::Network(verb)] = verbs.as_slice() else { panic!("{verbs:?}") };
         self.host.inside(|| undo(verb)).unwrap()
     }
 
@@ -279,6 +251,14 @@ impl World {
     }
 }
 
+/// Fails with the lines that differ, not with all of both.
+fn assert_same(before: &str, after: &str, when: &str) {
+    let only = |a: &str, b: &str| {
+        a.lines().filter(|line| !b.lines().any(|other| other == *line)).collect::<Vec<_>>().join("\n")
+    };
+    assert!(before == after, "{when}: gone:\n{}\nnew:\n{}", only(before, after), only(after, before));
+}
+
 trait IntoContainer {
     fn into_container(self, host: Host, held: observe::Held) -> Container;
 }
@@ -291,11 +271,7 @@ impl IntoContainer for Connection {
                 InitOp::Write { path, bytes } => std::fs::write(path, bytes).unwrap(),
             });
         }
-        Container {
-            host,
-            connection: self,
-            _held: held,
-        }
+        Container { host, connection: self, _held: held }
     }
 }
 
@@ -328,12 +304,7 @@ fn request(id: &str, published: &[Published]) -> Request {
 }
 
 fn publish(protocol: Protocol, host_ip: Option<IpAddr>, host_port: u16) -> Published {
-    Published {
-        host_ip,
-        host_port,
-        container_port: 80,
-        protocol,
-    }
+    Published { host_ip, host_port, container_port: 80, protocol }
 }
 
 #[test]
@@ -368,10 +339,7 @@ fn a_container_reaches_out_and_is_reached_by_published_ports_only() {
     assert_eq!(world.host.ask(Ipv4Addr::LOCALHOST, 8081), Ok(gateway));
     assert_eq!(world.host.ask_udp(Ipv4Addr::LOCALHOST, 8080), Ok(gateway));
     // Of the loopback of IPv6 the kernel forwards nothing; it says so at once.
-    assert_eq!(
-        world.host.ask(Ipv6Addr::LOCALHOST, 8080),
-        Err(std::io::ErrorKind::ConnectionRefused)
-    );
+    assert_eq!(world.host.ask(Ipv6Addr::LOCALHOST, 8080), Err(std::io::ErrorKind::ConnectionRefused));
     // From the container by the host's address, back to itself.
     assert_eq!(web.host.ask(UPLINK4, 8080), Ok(gateway));
     assert!(web.host.ask(UPLINK6, 8080).is_ok());
@@ -390,9 +358,7 @@ fn a_container_reaches_out_and_is_reached_by_published_ports_only() {
         assert!(web.host.ask(Ipv4Addr::LOCALHOST, 7000).is_err());
         drop(listener);
     });
-    let link = web
-        .host
-        .shell("cat /sys/class/net/eth0/mtu 2>/dev/null; ip -o link show eth0");
+    let link = web.host.shell("cat /sys/class/net/eth0/mtu 2>/dev/null; ip -o link show eth0");
     assert!(link.contains("mtu 1400"), "{link}");
 }
 
@@ -412,10 +378,7 @@ fn containers_of_one_network_talk_and_networks_are_isolated() {
     assert!(one.host.ask(other.ip6(), 80).is_err());
     // Published is published to everyone who reaches the host.
     assert!(other.host.ask(UPLINK4, 8080).is_ok());
-    assert_eq!(
-        two.host.ask(UPLINK4, 8080),
-        Ok(one.connection.shared.subnet4.gateway().into())
-    );
+    assert_eq!(two.host.ask(UPLINK4, 8080), Ok(one.connection.shared.subnet4.gateway().into()));
 
     // The last to leave one network leaves the other as it is.
     assert_eq!(world.leave(&two), Left::Others);
@@ -449,19 +412,13 @@ fn the_last_to_leave_leaves_the_host_as_it_was() {
     assert_eq!(world.leave(&one), Left::Others);
     // A second replay changes nothing, also not for a container that has the address now.
     assert_eq!(world.leave(&one), Left::Others);
-    assert_eq!(
-        world
-            .host
-            .inside(|| leave(&world.dir.state(), "bridge", two.ip4(), "one"))
-            .unwrap(),
-        Left::Others
-    );
+    assert_eq!(world.host.inside(|| leave(&world.dir.state(), "bridge", two.ip4(), "one")).unwrap(), Left::Others);
     assert_eq!(world.leave(&two), Left::Nobody);
     drop((one, two));
     world.settle();
     world.retire();
     world.retire();
-    assert_eq!(before, world.picture());
+    assert_same(&before, &world.picture(), "retired");
 }
 
 #[test]
@@ -476,27 +433,20 @@ fn a_run_that_stops_at_any_step_is_undone() {
             let (host, _held) = observe::host(&state, &request).unwrap();
             let connection = connect(&request, &host).unwrap();
             let mut context = Context::new();
-            let verbs: Vec<_> = connection
-                .host
-                .iter()
-                .take(stop + 1)
-                .flat_map(plan::network::HostStep::undo)
-                .collect();
+            let verbs: Vec<_> = connection.host.iter().take(stop + 1).flat_map(plan::network::HostStep::undo).collect();
             for step in connection.host.iter().take(stop) {
                 apply_host(step, &mut context, &lock).unwrap();
             }
             drop(lock);
             for _ in 0..2 {
                 for verb in &verbs {
-                    let plan::undo::Verb::Network(verb) = verb else {
-                        panic!("{verb:?}")
-                    };
-                    assert_eq!(undo(verb).unwrap(), Left::Nobody);
+                    let plan::undo::Verb::Network(verb) = verb else { panic!("{verb:?}") };
+                    undo(verb).unwrap();
                 }
                 retire(&state).unwrap();
             }
         });
-        assert_eq!(before, world.picture(), "after {stop} steps");
+        assert_same(&before, &world.picture(), &format!("after {stop} steps"));
     }
 }
 
@@ -519,10 +469,7 @@ fn victim() {
             apply_host(step, &mut context, &lock).unwrap();
         }
         drop(lock);
-        assert_eq!(
-            leave(state, "bridge", connection.lease.address4, "victim").unwrap(),
-            Left::Nobody
-        );
+        assert_eq!(leave(state, "bridge", connection.lease.address4, "victim").unwrap(), Left::Nobody);
         retire(state).unwrap();
     }
 }
@@ -555,7 +502,7 @@ fn killed_at_any_moment() {
             leave(&state, "bridge", address, "victim").unwrap();
             retire(&state).unwrap();
         });
-        assert_eq!(before, world.picture(), "round {round}");
+        assert_same(&before, &world.picture(), &format!("round {round}"));
     }
 }
 
@@ -565,16 +512,19 @@ fn what_others_took_away_comes_back() {
     let one = world.run(&request("one", &[publish(Protocol::Tcp, None, 8080)]));
     one.host.serve();
     let full = world.host.shell("nft -s list table inet sampan");
-    for damage in [
+    for (number, damage) in [
         "nft flush ruleset",
         "nft flush table inet sampan",
         "nft flush set inet sampan loops",
         "ip address flush dev sampan0; ip link set sampan0 down",
         "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         world.host.shell(damage);
-        let two = world.run(&request("two", &[]));
-        assert_eq!(full, world.host.shell("nft -s list table inet sampan"), "{damage}");
+        let two = world.run(&request(&format!("two{number}"), &[]));
+        assert_same(&full, &world.host.shell("nft -s list table inet sampan"), damage);
         assert_eq!(world.outside.ask(UPLINK4, 8080), Ok(OUTSIDE4.into()), "{damage}");
         assert_eq!(two.host.ask(one.ip4(), 80), Ok(two.ip4().into()), "{damage}");
         assert_eq!(world.leave(&two), Left::Others);
@@ -589,25 +539,11 @@ fn what_others_took_away_comes_back() {
 #[test]
 fn a_port_is_had_once() {
     let Some(world) = World::new() else { return };
-    let _one = world.run(&request(
-        "one",
-        &[publish(Protocol::Tcp, Some(Ipv4Addr::LOCALHOST.into()), 8080)],
-    ));
+    let _one = world.run(&request("one", &[publish(Protocol::Tcp, Some(Ipv4Addr::LOCALHOST.into()), 8080)]));
     let refused = |port: Published| world.plan(&request("two", &[port])).map(|_| ()).unwrap_err().why;
-    assert_eq!(
-        refused(publish(Protocol::Tcp, None, 8080)),
-        "container one has that port"
-    );
-    assert!(
-        world
-            .plan(&request("two", &[publish(Protocol::Udp, None, 8080)]))
-            .is_ok()
-    );
-    assert!(
-        world
-            .plan(&request("two", &[publish(Protocol::Tcp, Some(UPLINK4.into()), 8080)]))
-            .is_ok()
-    );
+    assert_eq!(refused(publish(Protocol::Tcp, None, 8080)), "container one has that port");
+    assert!(world.plan(&request("two", &[publish(Protocol::Udp, None, 8080)])).is_ok());
+    assert!(world.plan(&request("two", &[publish(Protocol::Tcp, Some(UPLINK4.into()), 8080)])).is_ok());
     world.host.inside(|| {
         let _tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 9000)).unwrap();
         let _udp = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 9000)).unwrap();
@@ -617,18 +553,11 @@ fn a_port_is_had_once() {
         assert_eq!(refused(publish(Protocol::Udp, Some(UPLINK6.into()), 9000)), process);
     });
     let elsewhere = Some(Ipv4Addr::new(198, 51, 100, 1).into());
-    assert_eq!(
-        refused(publish(Protocol::Tcp, elsewhere, 9000)),
-        "no link of this host has that address"
-    );
+    assert_eq!(refused(publish(Protocol::Tcp, elsewhere, 9000)), "no link of this host has that address");
     // While it is published nobody else can bind it.
     let ports = [publish(Protocol::Udp, None, 9001)];
     let _two = world.run(&request("two", &ports));
-    assert!(
-        world
-            .host
-            .inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 9001)).is_err())
-    );
+    assert!(world.host.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 9001)).is_err()));
 }
 
 #[test]
@@ -641,15 +570,9 @@ fn addresses_are_chosen_and_asked_for() {
     let first = world.run(&wish);
     // 10.137 is routed elsewhere.
     assert_eq!(first.connection.shared.subnet4.to_string(), "10.138.0.0/16");
-    let seen = first
-        .host
-        .shell("ip -o link show eth0; ip -o address show eth0; ip route; ip -6 route");
-    for part in [
-        "02:00:00:00:00:09",
-        "mtu 1300",
-        "10.138.9.9/16 brd 10.138.255.255",
-        "default via 10.138.0.1 dev eth0",
-    ] {
+    let seen = first.host.shell("ip -o link show eth0; ip -o address show eth0; ip route; ip -6 route");
+    for part in ["02:00:00:00:00:09", "mtu 1300", "10.138.9.9/16 brd 10.138.255.255", "default via 10.138.0.1 dev eth0"]
+    {
         assert!(seen.contains(part), "{part} in\n{seen}");
     }
     wish.container = "two".into();
@@ -659,10 +582,7 @@ fn addresses_are_chosen_and_asked_for() {
     drop(first);
     let again = world.run(&wish);
     again.host.serve();
-    assert_eq!(
-        world.host.ask(again.ip4(), 80),
-        Ok(again.connection.shared.subnet4.gateway().into())
-    );
+    assert_eq!(world.host.ask(again.ip4(), 80), Ok(again.connection.shared.subnet4.gateway().into()));
 }
 
 #[test]
@@ -684,26 +604,18 @@ fn the_printed_rules_are_the_applied_ones() {
     let container = Host::new();
     let attach: String = connection.attach.iter().map(|step| step.shell() + "\n").collect();
     typed.host.shell(&format!("PID={}\n{attach}", container.pid()));
-    container.shell(
-        &connection
-            .init
-            .iter()
-            .map(|step| step.shell() + "\n")
-            .collect::<String>(),
-    );
+    container.shell(&connection.init.iter().map(|step| step.shell() + "\n").collect::<String>());
 
     let applied = world.run(&request("one", &ports));
     let rules = "nft list table inet sampan";
-    assert_eq!(typed.host.shell(rules), world.host.shell(rules));
+    assert_same(&typed.host.shell(rules), &world.host.shell(rules), rules);
     let links = "ip -o -d link show sampan0 | sed 's/^[0-9]*: //; s/_timer *[0-9.]*//g; s/brid[a-z_]* [0-9a-f.:]*//g'; ip -o address show sampan0 | sed 's/^[0-9]*: //' | grep -v ' fe80'; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv4.conf.sampan0.route_localnet net.ipv6.conf.sampan0.accept_ra net.ipv6.conf.up0.accept_ra; ip -o -d link show master sampan0 | sed 's/^[0-9]*: //; s/link.ether [0-9a-f:]*//; s/@if[0-9]*//; s/link-netnsid [0-9]*//; s/0x[0-9a-f]*//g; s/_timer *[0-9.]*//g; s/designated[^ ]* [0-9a-f.:]*//g; s/state [A-Z]*//'";
     assert_eq!(typed.host.shell(links), world.host.shell(links));
     let inside = "ip -o link | sed 's/@if[0-9]*//; s/link-netnsid.*//'; ip -o address | grep -v ' fe80'; ip route; ip -6 route | grep -v fe80; sysctl net.ipv6.conf.eth0.accept_ra";
     assert_eq!(container.shell(inside), applied.host.shell(inside));
     let files = |world: &World| {
-        let listing = format!(
-            "cd {}; find . | sort; grep -r . networks/*/record networks/*/leases",
-            world.dir.0.display()
-        );
+        let listing =
+            format!("cd {}; find . | sort; grep -r . networks/*/record networks/*/leases", world.dir.0.display());
         world.host.shell(&listing)
     };
     // What was before is only written down by sampan itself.
@@ -771,13 +683,7 @@ fn measure() {
         times.push(("total".into(), total));
         all.push((times, host));
     }
-    let line = |times: &[(String, u128)]| {
-        times
-            .iter()
-            .map(|(n, t)| format!("{n} {t}"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let line = |times: &[(String, u128)]| times.iter().map(|(n, t)| format!("{n} {t}")).collect::<Vec<_>>().join(", ");
     println!("first (µs): {}", line(&all[0].0));
     for (name, offset) in [("following", 2), ("following with a port", 1)] {
         let rows: Vec<_> = all.iter().skip(offset).step_by(2).map(|(times, _)| times).collect();
@@ -786,9 +692,6 @@ fn measure() {
             times.sort_unstable();
             (rows[0][column].0.clone(), times[times.len() / 2])
         };
-        println!(
-            "{name}, median (µs): {}",
-            line(&(0..rows[0].len()).map(median).collect::<Vec<_>>())
-        );
+        println!("{name}, median (µs): {}", line(&(0..rows[0].len()).map(median).collect::<Vec<_>>()));
     }
 }

@@ -44,6 +44,8 @@ pub struct HostNetwork {
     pub free: Option<Ipv4Addr>,
     /// The container that has the requested address.
     pub holder: Option<String>,
+    /// Bridged packets are shown to nftables: br_netfilter is loaded (`bridge-nf-call-iptables`).
+    pub bridged_filter: bool,
     /// Requested ports that cannot be had.
     pub ports: Vec<Taken>,
 }
@@ -90,12 +92,8 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
     let published = request.published.clone();
     check_ports(&published, host, address6)?;
     let mtu = mtu(request, &shared)?;
-    let lease = Lease {
-        container: request.container.clone(),
-        address4,
-        address6,
-        published,
-    };
+    let lease = Lease { container: request.container.clone(), address4, address6, published };
+    let hairpin = host.bridged_filter && !lease.published.is_empty();
     let mac = request.mac.unwrap_or_else(|| mac_of(address4));
     Ok(Connection {
         host: host_steps(&host.state_dir, &shared, &lease),
@@ -104,6 +102,7 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
             bridge: shared.bridge.clone(),
             mac,
             mtu,
+            hairpin,
         }],
         init: init_steps(&shared, &lease),
         warnings: warnings(&shared),
@@ -116,26 +115,12 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
 fn create(request: &Request, host: &HostNetwork) -> Result<Shared, Rejected> {
     let name = request.network.clone();
     let subnet4 = free4(&host.taken).ok_or_else(|| {
-        Rejected::new(
-            format!("cannot create network {name}"),
-            "every private IPv4 range is routed on this host",
-        )
-        .hint("use --network none or --network host")
+        Rejected::new(format!("cannot create network {name}"), "every private IPv4 range is routed on this host")
+            .hint("use --network none or --network host")
     })?;
-    let subnet6 = if host.ipv6 {
-        free6(&host.seed, &name, &host.taken)
-    } else {
-        None
-    };
+    let subnet6 = if host.ipv6 { free6(&host.seed, &name, &host.taken) } else { None };
     let (bridge, dropped_by) = (bridge_name(&name), host.dropped_by.clone());
-    Ok(Shared {
-        name,
-        bridge,
-        subnet4,
-        subnet6,
-        mtu: host.mtu.unwrap_or(1500),
-        dropped_by,
-    })
+    Ok(Shared { name, bridge, subnet4, subnet6, mtu: host.mtu.unwrap_or(1500), dropped_by })
 }
 
 fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ipv4Addr, Rejected> {
@@ -155,11 +140,7 @@ fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ip
             None => Ok(ip),
         };
     }
-    let free = if host.shared.is_some() {
-        host.free
-    } else {
-        candidates(shared.subnet4, &request.container).next()
-    };
+    let free = if host.shared.is_some() { host.free } else { candidates(shared.subnet4, &request.container).next() };
     free.ok_or_else(|| {
         Rejected::new("cannot get an address", format!("all of {} are in use", shared.subnet4))
             .hint("remove containers, or use another --network")
@@ -170,14 +151,10 @@ fn address6(request: &Request, shared: &Shared, address4: Ipv4Addr) -> Result<Op
     match (request.ip6, shared.subnet6) {
         (None, net) => Ok(net.map(|net| net.beside(address4))),
         (Some(ip), Some(net)) if net.holds(ip) => Ok(Some(ip)),
-        (Some(ip), Some(net)) => Err(Rejected::new(
-            format!("cannot use address {ip}"),
-            format!("the network {} has {net}", shared.name),
-        )),
-        (Some(ip), None) => Err(Rejected::new(
-            format!("cannot use address {ip}"),
-            "this host has no IPv6",
-        )),
+        (Some(ip), Some(net)) => {
+            Err(Rejected::new(format!("cannot use address {ip}"), format!("the network {} has {net}", shared.name)))
+        }
+        (Some(ip), None) => Err(Rejected::new(format!("cannot use address {ip}"), "this host has no IPv6")),
     }
 }
 
@@ -185,10 +162,9 @@ fn mtu(request: &Request, shared: &Shared) -> Result<u32, Rejected> {
     // RFC 791 and RFC 8200 name the least that a link must carry; a veth takes no more than 65535.
     let least = if shared.subnet6.is_some() { 1280 } else { 68 };
     match request.mtu {
-        Some(mtu) if !(least..=65535).contains(&mtu) => Err(Rejected::new(
-            format!("cannot set an MTU of {mtu}"),
-            format!("it must be {least} to 65535 bytes"),
-        )),
+        Some(mtu) if !(least..=65535).contains(&mtu) => {
+            Err(Rejected::new(format!("cannot set an MTU of {mtu}"), format!("it must be {least} to 65535 bytes")))
+        }
         mtu => Ok(mtu.unwrap_or(shared.mtu)),
     }
 }
@@ -213,30 +189,19 @@ fn check_ports(published: &[Published], host: &HostNetwork, address6: Option<Ipv
 }
 
 fn refusal(taken: &Taken) -> Rejected {
-    let Published {
-        host_ip,
-        host_port,
-        protocol,
-        ..
-    } = taken.published;
+    let Published { host_ip, host_port, protocol, .. } = taken.published;
     let refuse = |why: &str| Rejected::new(format!("cannot publish {}", taken.published), why);
     match &taken.why {
         Why::Container(id) => {
             refuse(&format!("container {id} has that port")).hint("choose another host port, or stop that container")
         }
         Why::Process => {
-            let list = if protocol == Protocol::Tcp {
-                "ss -ltnp"
-            } else {
-                "ss -lunp"
-            };
-            refuse("a process of this host has that port").hint(format!(
-                "choose another host port; `{list} sport = :{host_port}` names the process"
-            ))
+            let list = if protocol == Protocol::Tcp { "ss -ltnp" } else { "ss -lunp" };
+            refuse("a process of this host has that port")
+                .hint(format!("choose another host port; `{list} sport = :{host_port}` names the process"))
         }
-        Why::NotLocal => refuse("no link of this host has that address").hint(host_ip.map_or_else(String::new, |ip| {
-            format!("`ip address` lists those it has; {ip} is not one")
-        })),
+        Why::NotLocal => refuse("no link of this host has that address")
+            .hint(host_ip.map_or_else(String::new, |ip| format!("`ip address` lists those it has; {ip} is not one"))),
         Why::Privileged => refuse("ports below 1024 need root")
             .hint("choose a higher host port, or lower net.ipv4.ip_unprivileged_port_start"),
         Why::Other(error) => refuse(error),
@@ -246,27 +211,13 @@ fn refusal(taken: &Taken) -> Rejected {
 fn host_steps(state_dir: &str, shared: &Shared, lease: &Lease) -> Vec<HostStep> {
     let state_dir = || state_dir.to_owned();
     let mut steps = vec![
-        HostStep::Claim {
-            state_dir: state_dir(),
-            shared: shared.clone(),
-            lease: lease.clone(),
-        },
-        HostStep::Forwarding {
-            state_dir: state_dir(),
-            ipv6: shared.subnet6.is_some(),
-        },
+        HostStep::Claim { state_dir: state_dir(), shared: shared.clone(), lease: lease.clone() },
+        HostStep::Forwarding { state_dir: state_dir(), ipv6: shared.subnet6.is_some() },
         HostStep::Bridge { shared: shared.clone() },
-        HostStep::Firewall {
-            state_dir: state_dir(),
-            bridge: shared.bridge.clone(),
-        },
+        HostStep::Firewall { state_dir: state_dir(), shared: shared.clone() },
     ];
     if !lease.published.is_empty() {
-        steps.push(HostStep::Publish {
-            state_dir: state_dir(),
-            network: shared.name.clone(),
-            lease: lease.clone(),
-        });
+        steps.push(HostStep::Publish { state_dir: state_dir(), network: shared.name.clone(), lease: lease.clone() });
     }
     steps
 }

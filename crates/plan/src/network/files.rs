@@ -35,25 +35,11 @@ pub fn resolv_conf(host: &str, upstream: Option<&str>, dns: &Dns) -> ResolvConf 
         Some(upstream) if !local.is_empty() && own.is_empty() => upstream,
         _ => host,
     };
-    let kept = servers(source)
-        .into_iter()
-        .filter(|(_, ip)| !ip.is_loopback())
-        .map(|(text, _)| text);
-    let servers: Vec<String> = if dns.servers.is_empty() {
-        kept.collect()
-    } else {
-        dns.servers.iter().map(ToString::to_string).collect()
-    };
-    let search = if dns.search.is_empty() {
-        words(source, &["search", "domain"])
-    } else {
-        given(&dns.search)
-    };
-    let options = if dns.options.is_empty() {
-        words(source, &["options"])
-    } else {
-        dns.options.clone()
-    };
+    let kept = servers(source).into_iter().filter(|(_, ip)| !ip.is_loopback()).map(|(text, _)| text);
+    let servers: Vec<String> =
+        if dns.servers.is_empty() { kept.collect() } else { dns.servers.iter().map(ToString::to_string).collect() };
+    let search = if dns.search.is_empty() { words(source, &["search", "domain"]) } else { given(&dns.search) };
+    let options = if dns.options.is_empty() { words(source, &["options"]) } else { dns.options.clone() };
 
     let mut text = String::new();
     for (key, list) in [("search", search), ("options", options)] {
@@ -65,11 +51,8 @@ pub fn resolv_conf(host: &str, upstream: Option<&str>, dns: &Dns) -> ResolvConf 
         let _ = writeln!(text, "nameserver {server}");
     }
     let warning = servers.is_empty().then(|| {
-        let why = if local.is_empty() {
-            "the host names no resolver"
-        } else {
-            "the host's resolver is on its loopback"
-        };
+        let why =
+            if local.is_empty() { "the host names no resolver" } else { "the host's resolver is on its loopback" };
         format!("the container cannot resolve names: {why}\nhint: name one with --dns ADDRESS")
     });
     ResolvConf { text, warning }
@@ -93,10 +76,7 @@ fn servers(text: &str) -> Vec<(String, IpAddr)> {
 fn words(text: &str, keys: &[&str]) -> Vec<String> {
     let value = |line: &str| {
         let mut words = line.split_whitespace();
-        words
-            .next()
-            .filter(|key| keys.contains(key))
-            .map(|_| words.map(str::to_owned).collect())
+        words.next().filter(|key| keys.contains(key)).map(|_| words.map(str::to_owned).collect())
     };
     text.lines().filter_map(value).next_back().unwrap_or_default()
 }
@@ -122,10 +102,8 @@ impl ExtraHost {
     /// No separator, no name, or no address.
     pub fn parse(text: &str) -> Result<Self, Rejected> {
         let refuse = |why: &str| Rejected::new(format!("cannot add host {text}"), why).hint("write NAME:ADDRESS");
-        let (name, ip) = text
-            .split_once('=')
-            .or_else(|| text.split_once(':'))
-            .ok_or_else(|| refuse("there is no address"))?;
+        let (name, ip) =
+            text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| refuse("there is no address"))?;
         if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
             return Err(refuse("the name is not a host name"));
         }
@@ -134,10 +112,7 @@ impl ExtraHost {
             "host-gateway" => HostIp::Gateway,
             bare => HostIp::Address(bare.parse().map_err(|_| refuse("the address is not one"))?),
         };
-        Ok(Self {
-            name: name.to_owned(),
-            ip,
-        })
+        Ok(Self { name: name.to_owned(), ip })
     }
 }
 
@@ -161,19 +136,12 @@ pub fn hosts(hostname: &str, domain: &str, own: &Own, extra: &[ExtraHost]) -> Re
         let ip = match host.ip {
             HostIp::Address(ip) => ip,
             HostIp::Gateway => own.gateway.ok_or_else(|| {
-                Rejected::new(
-                    format!("cannot add host {}", host.name),
-                    "the container has no way to the host",
-                )
+                Rejected::new(format!("cannot add host {}", host.name), "the container has no way to the host")
             })?,
         };
         let _ = writeln!(text, "{ip}\t{}", host.name);
     }
-    let names = if domain.is_empty() {
-        hostname.to_owned()
-    } else {
-        format!("{hostname}.{domain} {hostname}")
-    };
+    let names = if domain.is_empty() { hostname.to_owned() } else { format!("{hostname}.{domain} {hostname}") };
     let own = [own.address4.map(IpAddr::from), own.address6.map(IpAddr::from)];
     for ip in own.into_iter().flatten() {
         let _ = writeln!(text, "{ip}\t{names}");

@@ -4,7 +4,7 @@
 //! what goes to our bridges; everything else passes on to the host's own tables, which are never touched.
 //! Needs Linux 5.7 (`iifname` in postrouting).
 
-use super::Published;
+use super::{Published, Shared};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +13,10 @@ pub const TABLE: &str = "sampan";
 pub const BRIDGES: &str = "bridges";
 /// Each bridge with itself, because a rule cannot compare two loaded values.
 pub const LOOPS: &str = "loops";
+
+/// The subnets of all networks.
+pub const SUBNETS4: &str = "subnets4";
+pub const SUBNETS6: &str = "subnets6";
 
 /// The maps of published ports: from where a packet goes to where it shall go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +62,7 @@ impl Map {
             true => ("inet_proto", self.address().to_owned(), "inet_service"),
             false => ("meta l4proto", format!("{family} daddr"), "th dport"),
         };
-        if self.has_address() {
-            format!("{protocol} . {address} . {port}")
-        } else {
-            format!("{protocol} . {port}")
-        }
+        if self.has_address() { format!("{protocol} . {address} . {port}") } else { format!("{protocol} . {port}") }
     }
 }
 
@@ -98,6 +98,8 @@ pub enum Match {
     NotToBridge,
     /// Goes out by the bridge by which it came.
     WithinBridge,
+    FromSubnet4,
+    FromSubnet6,
     FromLoopback4,
     ToLoopback4,
     NotToLoopback6,
@@ -115,6 +117,8 @@ impl Match {
             Self::ToBridge => "oifname @bridges",
             Self::NotToBridge => "oifname != @bridges",
             Self::WithinBridge => "iifname . oifname @loops",
+            Self::FromSubnet4 => "ip saddr @subnets4",
+            Self::FromSubnet6 => "ip6 saddr @subnets6",
             Self::FromLoopback4 => "ip saddr 127.0.0.0/8",
             Self::ToLoopback4 => "ip daddr 127.0.0.0/8",
             Self::NotToLoopback6 => "ip6 daddr != ::1",
@@ -207,23 +211,17 @@ pub const CHAINS: &[Chain] = &[
         hook: Some(Hook::Prerouting),
         rules: &[rule(&[Match::ToHost], Action::Goto("published"))],
     },
-    Chain {
-        name: "output",
-        hook: Some(Hook::Output),
-        rules: &[rule(&[Match::ToHost], Action::Goto("published"))],
-    },
-    Chain {
-        name: "forward",
-        hook: Some(Hook::Forward),
-        rules: &[rule(&[Match::ToBridge], Action::Goto("enter"))],
-    },
+    Chain { name: "output", hook: Some(Hook::Output), rules: &[rule(&[Match::ToHost], Action::Goto("published"))] },
+    Chain { name: "forward", hook: Some(Hook::Forward), rules: &[rule(&[Match::ToBridge], Action::Goto("enter"))] },
     Chain {
         name: "postrouting",
         hook: Some(Hook::Postrouting),
         rules: &[
             rule(&[Match::FromBridge, Match::NotToBridge], Action::Masquerade),
-            // From a container to a port of its own network by the host's address: the answer must come back this way.
-            rule(&[Match::WithinBridge, Match::Translated], Action::Masquerade),
+            // From a container to a published port, by the host's address: the answer must come back this way. Told by
+            // the address, because bridged packets (br_netfilter) have no incoming interface here.
+            rule(&[Match::ToBridge, Match::Translated, Match::FromSubnet4], Action::Masquerade),
+            rule(&[Match::ToBridge, Match::Translated, Match::FromSubnet6], Action::Masquerade),
             rule(&[Match::ToBridge, Match::FromLoopback4], Action::Masquerade),
         ],
     },
@@ -233,10 +231,10 @@ pub const CHAINS: &[Chain] = &[
 #[must_use]
 pub fn text() -> String {
     let mut text = format!("table inet {TABLE} {{\n");
-    let _ = writeln!(
-        text,
-        "\tset {BRIDGES} {{ type ifname; }}\n\tset {LOOPS} {{ type ifname . ifname; }}"
-    );
+    let _ = writeln!(text, "\tset {BRIDGES} {{ type ifname; }}\n\tset {LOOPS} {{ type ifname . ifname; }}");
+    for (set, address) in [(SUBNETS4, "ipv4_addr"), (SUBNETS6, "ipv6_addr")] {
+        let _ = writeln!(text, "\tset {set} {{ type {address}; flags interval; }}");
+    }
     for map in Map::ALL {
         let (name, key, address) = (map.name(), map.key(true), map.address());
         let _ = writeln!(text, "\tmap {name} {{ type {key} : {address} . inet_service; }}");
@@ -247,11 +245,7 @@ pub fn text() -> String {
             let _ = writeln!(text, "\t\t{}", hook.text());
         }
         for rule in chain.rules {
-            let words = rule
-                .matches
-                .iter()
-                .map(|part| part.text().to_owned())
-                .chain([rule.action.text()]);
+            let words = rule.matches.iter().map(|part| part.text().to_owned()).chain([rule.action.text()]);
             let _ = writeln!(text, "\t\t{}", words.collect::<Vec<_>>().join(" "));
         }
         text.push_str("\t}\n");
@@ -262,11 +256,17 @@ pub fn text() -> String {
 
 /// The elements of a network.
 #[must_use]
-pub fn bridge_text(bridge: &str) -> String {
-    format!(
+pub fn network_text(shared: &Shared) -> String {
+    let (bridge, net4) = (&shared.bridge, shared.subnet4);
+    let mut text = format!(
         "add element inet {TABLE} {BRIDGES} {{ \"{bridge}\" }}\n\
-         add element inet {TABLE} {LOOPS} {{ \"{bridge}\" . \"{bridge}\" }}\n"
-    )
+         add element inet {TABLE} {LOOPS} {{ \"{bridge}\" . \"{bridge}\" }}\n\
+         add element inet {TABLE} {SUBNETS4} {{ {net4} }}\n"
+    );
+    if let Some(net6) = shared.subnet6 {
+        let _ = writeln!(text, "add element inet {TABLE} {SUBNETS6} {{ {net6} }}");
+    }
+    text
 }
 
 /// An element of a map of published ports.
@@ -283,11 +283,7 @@ impl Element {
     #[must_use]
     pub fn text(&self) -> String {
         let (protocol, port) = (self.published.protocol.name(), self.published.host_port);
-        let host = if self.map.has_address() {
-            format!("{} . ", self.host)
-        } else {
-            String::new()
-        };
+        let host = if self.map.has_address() { format!("{} . ", self.host) } else { String::new() };
         let (map, to, container_port) = (self.map.name(), self.to, self.published.container_port);
         format!("add element inet {TABLE} {map} {{ {protocol} . {host}{port} : {to} . {container_port} }}\n")
     }
@@ -297,19 +293,11 @@ impl Element {
 /// two elements where the container has IPv6.
 #[must_use]
 pub fn elements(published: &[Published], to4: Ipv4Addr, to6: Option<Ipv6Addr>) -> Vec<Element> {
-    published
-        .iter()
-        .flat_map(|&published| of(published, to4, to6))
-        .collect()
+    published.iter().flat_map(|&published| of(published, to4, to6)).collect()
 }
 
 fn of(published: Published, to4: Ipv4Addr, to6: Option<Ipv6Addr>) -> Vec<Element> {
-    let element = |map, host, to| Element {
-        map,
-        published,
-        host,
-        to,
-    };
+    let element = |map, host, to| Element { map, published, host, to };
     let any4 = element(Map::Any4, Ipv4Addr::UNSPECIFIED.into(), to4.into());
     let any6 = to6.map(|to6| element(Map::Any6, Ipv6Addr::UNSPECIFIED.into(), to6.into()));
     match (published.host_ip, to6) {

@@ -33,12 +33,7 @@ impl Lease {
     /// publish anything.
     #[must_use]
     pub fn parse(address4: Ipv4Addr, text: &str) -> Self {
-        let mut lease = Self {
-            container: String::new(),
-            address4,
-            address6: None,
-            published: Vec::new(),
-        };
+        let mut lease = Self { container: String::new(), address4, address6: None, published: Vec::new() };
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             match line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["container", id] => lease.container = (*id).to_owned(),

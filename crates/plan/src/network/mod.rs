@@ -51,9 +51,7 @@ impl Protocol {
 
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Tcp, Self::Udp, Self::Sctp]
-            .into_iter()
-            .find(|protocol| protocol.name() == name)
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.name() == name)
     }
 }
 
@@ -93,12 +91,7 @@ impl Published {
         let (protocol, rest) = name.split_once('.')?;
         let (port, host) = rest.split_once('.')?;
         let host_ip = if host == "all" { None } else { Some(host.parse().ok()?) };
-        Some(Self {
-            host_ip,
-            host_port: port.parse().ok()?,
-            container_port: 0,
-            protocol: Protocol::parse(protocol)?,
-        })
+        Some(Self { host_ip, host_port: port.parse().ok()?, container_port: 0, protocol: Protocol::parse(protocol)? })
     }
 
     fn host(&self) -> String {
@@ -121,9 +114,7 @@ impl fmt::Display for Published {
 /// FNV-1a: spreads names over addresses, the same on every host and in every version.
 fn hash(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -21,24 +21,14 @@ impl Pasta {
     /// The arguments; `pid` is the child's, in the shell form `$PID`.
     #[must_use]
     pub fn arguments(&self, pid: &str) -> Vec<String> {
-        let mut words: Vec<String> = ["--config-net", "--quiet", "--ns-ifname", "eth0", "--pid"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut words: Vec<String> =
+            ["--config-net", "--quiet", "--ns-ifname", "eth0", "--pid"].map(str::to_owned).to_vec();
         words.push(self.pid_file.clone());
         // A container's own loopback services are its own; the host's are not its business.
         words.extend(["-T", "none", "-U", "none", "--no-map-gw"].map(str::to_owned));
         for (flag, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
-            let ports: Vec<String> = self
-                .published
-                .iter()
-                .filter(|p| p.protocol == protocol)
-                .map(forward)
-                .collect();
-            let values = if ports.is_empty() {
-                vec!["none".to_owned()]
-            } else {
-                ports
-            };
+            let ports: Vec<String> = self.published.iter().filter(|p| p.protocol == protocol).map(forward).collect();
+            let values = if ports.is_empty() { vec!["none".to_owned()] } else { ports };
             words.extend(values.into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
         if let Some(mtu) = self.mtu {

@@ -59,13 +59,6 @@ impl Shared {
                 _ => return None,
             }
         }
-        Some(Self {
-            name: name.to_owned(),
-            bridge: bridge?,
-            subnet4: subnet4?,
-            subnet6,
-            mtu: mtu?,
-            dropped_by,
-        })
+        Some(Self { name: name.to_owned(), bridge: bridge?, subnet4: subnet4?, subnet6, mtu: mtu?, dropped_by })
     }
 }

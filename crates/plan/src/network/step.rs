@@ -30,10 +30,10 @@ pub enum HostStep {
     Bridge {
         shared: Shared,
     },
-    /// The table and the bridge's elements.
+    /// The table, and the network's elements in it.
     Firewall {
         state_dir: String,
-        bridge: String,
+        shared: Shared,
     },
     /// The elements of the container.
     Publish {
@@ -46,11 +46,14 @@ pub enum HostStep {
 /// In the parent, when the child is there: `$PID` in the shell form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttachStep {
+    /// `hairpin`: the host shows bridged packets to nftables (br_netfilter), so that a translated packet of the
+    /// container to itself is bridged, back by the port by which it came.
     Veth {
         name: String,
         bridge: String,
         mac: Mac,
         mtu: u32,
+        hairpin: bool,
     },
     Pasta(Pasta),
 }
@@ -77,12 +80,7 @@ pub enum InitStep {
 pub enum Undo {
     /// Take the container's elements and its lease away. The last to leave leaves the rest to `retire`. Does nothing
     /// if the lease is another container's.
-    Leave {
-        state_dir: String,
-        network: String,
-        address: Ipv4Addr,
-        container: String,
-    },
+    Leave { state_dir: String, network: String, address: Ipv4Addr, container: String },
     /// End the pasta that wrote this file, and remove the file.
     EndPasta { pid_file: String },
 }
@@ -98,11 +96,8 @@ impl HostStep {
                 "containers reach out through NAT; only answers and published ports reach in".into()
             }
             Self::Publish { lease, .. } => {
-                let ports: Vec<String> = lease
-                    .published
-                    .iter()
-                    .map(|port| format!("{port} to {}", port.container_port))
-                    .collect();
+                let ports: Vec<String> =
+                    lease.published.iter().map(|port| format!("{port} to {}", port.container_port)).collect();
                 format!("the host's ports lead into the container: {}", ports.join(", "))
             }
         }
@@ -111,18 +106,14 @@ impl HostStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Claim {
-                state_dir,
-                shared,
-                lease,
-            } => claim(state_dir, shared, lease),
+            Self::Claim { state_dir, shared, lease } => claim(state_dir, shared, lease),
             Self::Forwarding { ipv6, .. } => forwarding(*ipv6),
             Self::Bridge { shared } => bridge(shared),
-            Self::Firewall { bridge, .. } => format!(
+            Self::Firewall { shared, .. } => format!(
                 "nft list table inet {0} >/dev/null 2>&1 || nft -f - <<'EOF'\n{1}EOF\nnft -f - <<'EOF'\n{2}EOF",
                 firewall::TABLE,
                 firewall::text(),
-                firewall::bridge_text(bridge)
+                firewall::network_text(shared)
             ),
             Self::Publish { lease, .. } => {
                 let elements = firewall::elements(&lease.published, lease.address4, lease.address6);
@@ -136,11 +127,7 @@ impl HostStep {
     #[must_use]
     pub fn undo(&self) -> Vec<Verb> {
         match self {
-            Self::Claim {
-                state_dir,
-                shared,
-                lease,
-            } => vec![Verb::Network(Undo::Leave {
+            Self::Claim { state_dir, shared, lease } => vec![Verb::Network(Undo::Leave {
                 state_dir: state_dir.clone(),
                 network: shared.name.clone(),
                 address: lease.address4,
@@ -154,27 +141,15 @@ impl HostStep {
 fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
     let network = format!("{state_dir}/{}", shared.name);
     let leases = format!("{network}/leases");
-    let mut text = format!(
-        "mkdir -p {} {}\n",
-        quote(&leases),
-        quote(&format!("{state_dir}/.ports"))
-    );
-    text += &format!(
-        "printf %s {} > {}\n",
-        quote(&shared.record()),
-        quote(&format!("{network}/record"))
-    );
+    let mut text = format!("mkdir -p {} {}\n", quote(&leases), quote(&format!("{state_dir}/.ports")));
+    text += &format!("printf %s {} > {}\n", quote(&shared.record()), quote(&format!("{network}/record")));
     let file = format!("{leases}/{}", lease.address4);
     text += &format!("(set -C; printf %s {} > {})", quote(&lease.text()), quote(&file));
     if let Some(ip) = lease.address6 {
         text += &format!("\nln -s {} {}", lease.address4, quote(&format!("{leases}/{ip}")));
     }
     for port in lease.published.iter().map(Published::file_name) {
-        text += &format!(
-            "\nln -s {} {}",
-            quote(&lease.container),
-            quote(&format!("{state_dir}/.ports/{port}"))
-        );
+        text += &format!("\nln -s {} {}", quote(&lease.container), quote(&format!("{state_dir}/.ports/{port}")));
     }
     text
 }
@@ -224,11 +199,17 @@ impl AttachStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Veth { name, bridge, mac, mtu } => format!(
-                "ip link add {name} mtu {mtu} master {} up type veth peer name {LINK} address {} mtu {mtu} netns $PID",
-                quote(bridge),
-                mac_text(*mac)
-            ),
+            Self::Veth { name, bridge, mac, mtu, hairpin } => {
+                let (bridge, mac) = (quote(bridge), mac_text(*mac));
+                let mut text = format!(
+                    "ip link add {name} mtu {mtu} master {bridge} up \
+                     type veth peer name {LINK} address {mac} mtu {mtu} netns $PID"
+                );
+                if *hairpin {
+                    text += &format!("\nip link set {name} type bridge_slave hairpin on");
+                }
+                text
+            }
             Self::Pasta(pasta) => pasta.shell(),
         }
     }
@@ -237,9 +218,7 @@ impl AttachStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Veth { .. } => Vec::new(),
-            Self::Pasta(pasta) => vec![Verb::Network(Undo::EndPasta {
-                pid_file: pasta.pid_file.clone(),
-            })],
+            Self::Pasta(pasta) => vec![Verb::Network(Undo::EndPasta { pid_file: pasta.pid_file.clone() })],
         }
     }
 }
@@ -259,12 +238,7 @@ impl InitStep {
         match self {
             Self::Loopback => "ip link set lo up".into(),
             Self::NoAdvertisements => format!("echo 0 > {}", Self::ACCEPT_RA),
-            Self::Configure {
-                address4,
-                prefix4,
-                gateway4,
-                ipv6,
-            } => {
+            Self::Configure { address4, prefix4, gateway4, ipv6 } => {
                 let mut text = format!(
                     "ip link set lo up\nip link set {LINK} up\n\
                      ip address add {address4}/{prefix4} broadcast + dev {LINK}"
@@ -288,19 +262,8 @@ impl InitStep {
 impl Undo {
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
-            Self::Leave {
-                state_dir,
-                network,
-                address,
-                container,
-            } => {
-                vec![
-                    "network-leave".into(),
-                    state_dir.clone(),
-                    network.clone(),
-                    address.to_string(),
-                    container.clone(),
-                ]
+            Self::Leave { state_dir, network, address, container } => {
+                vec!["network-leave".into(), state_dir.clone(), network.clone(), address.to_string(), container.clone()]
             }
             Self::EndPasta { pid_file } => vec!["network-end-pasta".into(), pid_file.clone()],
         }
@@ -314,9 +277,7 @@ impl Undo {
                 address: address.parse().ok()?,
                 container: (*container).into(),
             },
-            ["network-end-pasta", pid_file] => Self::EndPasta {
-                pid_file: (*pid_file).into(),
-            },
+            ["network-end-pasta", pid_file] => Self::EndPasta { pid_file: (*pid_file).into() },
             _ => return None,
         })
     }

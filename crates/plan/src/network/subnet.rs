@@ -19,10 +19,7 @@ impl Net4 {
     /// container (31, 32).
     #[must_use]
     pub fn new(ip: Ipv4Addr, prefix: u8) -> Option<Self> {
-        (1..=30).contains(&prefix).then(|| Self {
-            base: ip.to_bits() & (u32::MAX << (32 - prefix)),
-            prefix,
-        })
+        (1..=30).contains(&prefix).then(|| Self { base: ip.to_bits() & (u32::MAX << (32 - prefix)), prefix })
     }
 
     #[must_use]
@@ -40,6 +37,12 @@ impl Net4 {
     #[must_use]
     pub fn gateway(&self) -> Ipv4Addr {
         self.at(1)
+    }
+
+    /// The first address behind the subnet.
+    #[must_use]
+    pub fn end(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base.wrapping_add(1 << (32 - self.prefix)))
     }
 
     /// Addresses that a container can have: without the network's, the gateway's and the broadcast's.
@@ -85,6 +88,12 @@ impl Net6 {
     #[must_use]
     pub fn gateway(&self) -> Ipv6Addr {
         self.at(1)
+    }
+
+    /// The first address behind the subnet.
+    #[must_use]
+    pub fn end(&self) -> Ipv6Addr {
+        Self(self.0.wrapping_add(1)).at(0)
     }
 
     /// The address of the container whose IPv4 address is `ip`.
@@ -175,11 +184,7 @@ pub fn parse_mac(text: &str) -> Option<Mac> {
 /// The bridge of a network: a link's name has 15 characters at most, a network's more.
 #[must_use]
 pub fn bridge_name(network: &str) -> String {
-    if network == "bridge" {
-        "sampan0".to_owned()
-    } else {
-        format!("sampan-{:08x}", hash(&[network]) as u32)
-    }
+    if network == "bridge" { "sampan0".to_owned() } else { format!("sampan-{:08x}", hash(&[network]) as u32) }
 }
 
 /// The host's end of a container's veth pair: new with every container, because the link of one that just ended may

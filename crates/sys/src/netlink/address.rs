@@ -65,20 +65,7 @@ impl Batch {
     /// `ip route add default via GATEWAY dev LINK`
     pub fn add_default_route(&mut self, gateway: IpAddr, link: u32) {
         let (family, octets) = octets(gateway);
-        let header = [
-            family,
-            0,
-            0,
-            0,
-            RT_TABLE_MAIN as u8,
-            RTPROT_BOOT,
-            0,
-            RTN_UNICAST,
-            0,
-            0,
-            0,
-            0,
-        ];
+        let header = [family, 0, 0, 0, RT_TABLE_MAIN as u8, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
         self.request(RTM_NEWROUTE, CREATE, &header, |m| {
             m.attribute(RTA_GATEWAY, &octets);
             m.link_index(RTA_OIF, link);
@@ -121,9 +108,9 @@ fn octets(ip: IpAddr) -> (u8, Vec<u8>) {
 
 fn broadcast(address: Address) -> Option<Ipv4Addr> {
     match address.ip {
-        IpAddr::V4(ip) if address.prefix < 31 => Some(Ipv4Addr::from_bits(
-            ip.to_bits() | u32::MAX.checked_shr(address.prefix.into()).unwrap_or(0),
-        )),
+        IpAddr::V4(ip) if address.prefix < 31 => {
+            Some(Ipv4Addr::from_bits(ip.to_bits() | u32::MAX.checked_shr(address.prefix.into()).unwrap_or(0)))
+        }
         _ => None,
     }
 }
@@ -143,11 +130,7 @@ fn read_address(payload: &[u8]) -> Option<Address> {
     let find = |wanted| Attributes::new(attributes).find(|(kind, _)| *kind == wanted);
     // On a point-to-point link IFA_ADDRESS is the other side's.
     let (_, bytes) = find(IFA_LOCAL).or_else(|| find(IFA_ADDRESS))?;
-    Some(Address {
-        link,
-        ip: ip(family, bytes)?,
-        prefix,
-    })
+    Some(Address { link, ip: ip(family, bytes)?, prefix })
 }
 
 fn read_route(payload: &[u8]) -> Option<Route> {
@@ -163,11 +146,8 @@ fn read_route(payload: &[u8]) -> Option<Route> {
             _ => (),
         }
     }
-    let any = if i32::from(family) == libc::AF_INET {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any =
+        if i32::from(family) == libc::AF_INET { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     (kind == RTN_UNICAST && table != RT_TABLE_LOCAL).then_some(Route {
         destination: destination.unwrap_or(any),
         prefix,

@@ -43,18 +43,12 @@ impl<'a> Iterator for Answers<'a> {
         let sequence = word(header, 8);
         let payload = self.0.get(HEADER..length)?;
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        let status = if payload.len() < 4 {
-            0
-        } else {
-            word(payload, 0).cast_signed()
-        };
+        let status = if payload.len() < 4 { 0 } else { word(payload, 0).cast_signed() };
         Some(match kind {
             // A dump that broke says so in its last message.
-            NLMSG_ERROR | NLMSG_DONE if status < 0 => Answer::Refused {
-                sequence,
-                errno: Errno::from_raw_os_error(-status),
-                text: text(kind, flags, payload),
-            },
+            NLMSG_ERROR | NLMSG_DONE if status < 0 => {
+                Answer::Refused { sequence, errno: Errno::from_raw_os_error(-status), text: text(kind, flags, payload) }
+            }
             NLMSG_ERROR | NLMSG_DONE => Answer::Done,
             kind => Answer::Data { kind, payload },
         })
@@ -62,10 +56,7 @@ impl<'a> Iterator for Answers<'a> {
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..)
-        .and_then(<[u8]>::first_chunk)
-        .map_or(0, |word| u32::from_ne_bytes(*word))
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word))
 }
 
 /// The kernel's own explanation (extended acknowledgement), empty where it gave none.
@@ -73,11 +64,7 @@ fn text(kind: u16, flags: u16, payload: &[u8]) -> &str {
     if kind != NLMSG_ERROR || flags & NLM_F_ACK_TLVS == 0 {
         return "";
     }
-    let echoed = if flags & NLM_F_CAPPED != 0 {
-        HEADER
-    } else {
-        word(payload, 4) as usize
-    };
+    let echoed = if flags & NLM_F_CAPPED != 0 { HEADER } else { word(payload, 4) as usize };
     let attributes = payload.get(4 + echoed..).unwrap_or_default();
     Attributes::new(attributes)
         .find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)

@@ -24,24 +24,14 @@ impl InChild {
     pub fn new(name: &str, batch: &Batch) -> Option<Self> {
         let fits = (1..libc::IFNAMSIZ).contains(&name.len()) && batch.bytes().len() <= LIMIT;
         let name = CString::new(name).ok().filter(|_| fits)?;
-        Some(Self {
-            name,
-            bytes: batch.bytes().to_vec(),
-            holes: batch.holes().to_vec(),
-        })
+        Some(Self { name, bytes: batch.bytes().to_vec(), holes: batch.holes().to_vec() })
     }
 
     /// # Errors
     /// The errno of the first message that was refused, and its number from 1 (0: the exchange itself failed).
     pub fn run(&self) -> Result<(), (u32, Errno)> {
         // SAFETY: no pointers.
-        let fd = unsafe {
-            libc::socket(
-                libc::AF_NETLINK,
-                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
-                libc::NETLINK_ROUTE,
-            )
-        };
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
         if fd < 0 {
             return Err(failed());
         }
@@ -58,10 +48,7 @@ impl InChild {
         if !self.holes.is_empty() {
             let index = self.index(fd)?.to_ne_bytes();
             for &hole in &self.holes {
-                bytes
-                    .get_mut(hole..hole + 4)
-                    .ok_or((0, Errno::INVAL))?
-                    .copy_from_slice(&index);
+                bytes.get_mut(hole..hole + 4).ok_or((0, Errno::INVAL))?.copy_from_slice(&index);
             }
         }
         // SAFETY: the pointer and the length are those of `bytes`.
@@ -88,10 +75,7 @@ impl InChild {
 }
 
 fn failed() -> (u32, Errno) {
-    (
-        0,
-        Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)),
-    )
+    (0, Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)))
 }
 
 fn count(mut bytes: &[u8]) -> usize {

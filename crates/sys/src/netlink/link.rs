@@ -19,6 +19,9 @@ const IFLA_NET_NS_PID: u16 = 19;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFF_UP: u32 = 1;
 
@@ -102,6 +105,17 @@ impl Batch {
         });
     }
 
+    /// `ip link set NAME type bridge_slave hairpin on`: frames may leave by the port by which they came.
+    pub fn set_hairpin(&mut self, name: &str) {
+        self.request(RTM_NEWLINK, 0, &header(0, 0), |m| {
+            m.string(IFLA_IFNAME, name);
+            m.nest(IFLA_LINKINFO, |m| {
+                m.attribute(IFLA_INFO_SLAVE_KIND, b"bridge");
+                m.nest(IFLA_INFO_SLAVE_DATA, |m| m.attribute(IFLA_BRPORT_MODE, &[1]));
+            });
+        });
+    }
+
     /// `ip link set dev INDEX up`
     pub fn set_up(&mut self, index: u32) {
         self.about_link(RTM_NEWLINK, 0, &header(index, IFF_UP), |_| (), index);
@@ -169,20 +183,15 @@ impl Socket {
 fn read(payload: &[u8]) -> Option<Link> {
     let index = number(payload.get(4..)?);
     let up = number(payload.get(8..)?) & IFF_UP != 0;
-    let mut link = Link {
-        index,
-        up,
-        ..Link::default()
-    };
+    let mut link = Link { index, up, ..Link::default() };
     for (kind, value) in Attributes::new(payload.get(16..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_MTU => link.mtu = number(value),
             IFLA_MASTER => link.master = Some(number(value)),
             IFLA_LINKINFO => {
-                link.kind = Attributes::new(value)
-                    .find(|a| a.0 == IFLA_INFO_KIND)
-                    .map_or_else(String::new, |a| text(a.1))
+                link.kind =
+                    Attributes::new(value).find(|a| a.0 == IFLA_INFO_KIND).map_or_else(String::new, |a| text(a.1))
             }
             _ => (),
         }

@@ -156,8 +156,7 @@ impl Batch {
     }
 
     pub(super) fn expects(&self, sequence: u32) -> bool {
-        self.at(sequence)
-            .is_some_and(|message| field(message, 6) & (NLM_F_ACK | NLM_F_DUMP) != 0)
+        self.at(sequence).is_some_and(|message| field(message, 6) & (NLM_F_ACK | NLM_F_DUMP) != 0)
     }
 
     fn at(&self, sequence: u32) -> Option<&[u8]> {
@@ -178,12 +177,8 @@ impl Batch {
             Protocol::Route => super::link::message_name(kind),
             Protocol::Netfilter => crate::nft::message_name(kind),
         };
-        let words: Vec<String> = message
-            .get(at..)
-            .map(|attributes| names(attributes, protocol))
-            .into_iter()
-            .flatten()
-            .collect();
+        let words: Vec<String> =
+            message.get(at..).map(|attributes| names(attributes, protocol)).into_iter().flatten().collect();
         [vec![name.to_owned()], words].concat().join(" ")
     }
 }
@@ -208,9 +203,7 @@ pub(super) fn length(message: &[u8]) -> Option<usize> {
 }
 
 fn field(message: &[u8], at: usize) -> u16 {
-    message
-        .get(at..at + 2)
-        .map_or(0, |bytes| u16::from_ne_bytes([bytes[0], bytes[1]]))
+    message.get(at..at + 2).map_or(0, |bytes| u16::from_ne_bytes([bytes[0], bytes[1]]))
 }
 
 /// The attributes of a message: type (flags cleared) and payload. Ends at the first that is cut off.

@@ -53,10 +53,7 @@ impl Socket {
             return Err(last_error(|| format!("socket(AF_NETLINK, SOCK_RAW, {number})")));
         }
         // SAFETY: `fd` was just made and nobody else has it.
-        let socket = Self {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-            protocol,
-        };
+        let socket = Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, protocol };
         // CAP_ACK leaves the request out of the answer; EXT_ACK adds the kernel's own words on what was wrong.
         socket.option(libc::NETLINK_CAP_ACK)?;
         socket.option(libc::NETLINK_EXT_ACK)?;
@@ -75,11 +72,7 @@ impl Socket {
                 size_of::<libc::c_int>() as libc::socklen_t,
             )
         };
-        if done < 0 {
-            Err(last_error(|| format!("setsockopt(SOL_NETLINK, {option})")))
-        } else {
-            Ok(())
-        }
+        if done < 0 { Err(last_error(|| format!("setsockopt(SOL_NETLINK, {option})"))) } else { Ok(()) }
     }
 
     /// Sends the batch and reads the answers; each message of an answer that is not an acknowledgement is handed to
@@ -146,11 +139,7 @@ impl Socket {
                         open = open.saturating_sub(usize::from(batch.expects(sequence)));
                     }
                     Answer::Refused { sequence, errno, text } => {
-                        let first = refusal.get_or_insert(Refusal {
-                            sequence,
-                            errno,
-                            text: text.to_owned(),
-                        });
+                        let first = refusal.get_or_insert(Refusal { sequence, errno, text: text.to_owned() });
                         // nftables refuses a batch as a whole at its first message, and then answers nothing more.
                         if batch.closes_at(first.sequence) {
                             return Ok(refusal);

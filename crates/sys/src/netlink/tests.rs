@@ -61,47 +61,22 @@ fn a_pair_is_complete_in_one_message() {
         assert_eq!(socket.link("eth0").unwrap(), None);
 
         let mut batch = Batch::new();
-        let address = Address {
-            link: 2,
-            ip: Ipv4Addr::new(10, 1, 0, 2).into(),
-            prefix: 24,
-        };
-        let address6 = Address {
-            link: 2,
-            ip: IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2)),
-            prefix: 64,
-        };
+        let address = Address { link: 2, ip: Ipv4Addr::new(10, 1, 0, 2).into(), prefix: 24 };
+        let address6 = Address { link: 2, ip: IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2)), prefix: 64 };
         batch.set_up(1);
         batch.set_up(BY_NAME);
-        batch.add_address(Address {
-            link: BY_NAME,
-            ..address
-        });
-        batch.add_address(Address {
-            link: BY_NAME,
-            ..address6
-        });
+        batch.add_address(Address { link: BY_NAME, ..address });
+        batch.add_address(Address { link: BY_NAME, ..address6 });
         batch.add_default_route(Ipv4Addr::new(10, 1, 0, 1).into(), BY_NAME);
         batch.add_default_route(IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 1)), BY_NAME);
         let program = InChild::new("eth0", &batch).unwrap();
         program.run().unwrap();
         let inner = Socket::open(Protocol::Route).unwrap();
         let eth0 = inner.link("eth0").unwrap().unwrap();
-        assert_eq!(
-            (eth0.index, eth0.up, eth0.mtu, eth0.kind.as_str()),
-            (2, true, 1400, "veth")
-        );
+        assert_eq!((eth0.index, eth0.up, eth0.mtu, eth0.kind.as_str()), (2, true, 1400, "veth"));
         let addresses = inner.addresses().unwrap();
-        assert!(
-            addresses.contains(&address) && addresses.contains(&address6),
-            "{addresses:?}"
-        );
-        let gateways: Vec<_> = inner
-            .routes()
-            .unwrap()
-            .into_iter()
-            .filter_map(|route| route.gateway)
-            .collect();
+        assert!(addresses.contains(&address) && addresses.contains(&address6), "{addresses:?}");
+        let gateways: Vec<_> = inner.routes().unwrap().into_iter().filter_map(|route| route.gateway).collect();
         assert_eq!(gateways.len(), 2);
         let mut wrong = Batch::new();
         wrong.set_up(1);

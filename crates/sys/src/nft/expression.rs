@@ -40,10 +40,7 @@ impl Bytes {
     /// As they are: what is compared is as long as what was loaded.
     #[must_use]
     pub fn exactly(part: &[u8]) -> Self {
-        Self {
-            length: part.len().min(32) as u8,
-            ..Self::of(&[part])
-        }
+        Self { length: part.len().min(32) as u8, ..Self::of(&[part]) }
     }
 
     /// An interface's name: 16 bytes.
@@ -172,9 +169,7 @@ fn expression(m: &mut Batch, name: &str, data: impl FnOnce(&mut Batch)) {
 }
 
 fn numbers(m: &mut Batch, name: &str, values: &[(u16, u32)]) {
-    expression(m, name, |m| {
-        values.iter().for_each(|&(kind, value)| m.be32(kind, value))
-    });
+    expression(m, name, |m| values.iter().for_each(|&(kind, value)| m.be32(kind, value)));
 }
 
 fn load(m: &mut Batch, name: &str, key: u32, into: Register) {
@@ -206,10 +201,7 @@ fn compare(m: &mut Batch, operation: u32, register: Register, bytes: &Bytes) {
 fn lookup(m: &mut Batch, set: &str, values: &[(u16, u32)]) {
     expression(m, "lookup", |m| {
         m.string(1, set);
-        values
-            .iter()
-            .filter(|(_, value)| *value != 0)
-            .for_each(|&(kind, value)| m.be32(kind, value));
+        values.iter().filter(|(_, value)| *value != 0).for_each(|&(kind, value)| m.be32(kind, value));
     });
 }
 

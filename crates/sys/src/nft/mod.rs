@@ -99,6 +99,8 @@ pub struct Set<'a> {
     pub name: &'a str,
     pub key: &'a [Type],
     pub value: &'a [Type],
+    /// Elements are the ends of ranges.
+    pub interval: bool,
 }
 
 /// An element, as the registers hold it: see [`Bytes`].
@@ -107,6 +109,8 @@ pub struct Element {
     pub key: Bytes,
     /// Empty for the element of a set.
     pub value: Bytes,
+    /// In a set of ranges: the first that is no longer in the range, not the first that is.
+    pub ends: bool,
 }
 
 /// Changes that happen together or not at all.
@@ -156,13 +160,15 @@ impl Transaction {
     }
 
     pub fn set(&mut self, table: &str, set: &Set<'_>) {
+        const INTERVAL: u32 = 4;
         const MAP: u32 = 8;
+        let flags = if set.interval { INTERVAL } else { 0 } | if set.value.is_empty() { 0 } else { MAP };
         self.sets += 1;
         let id = self.sets;
         self.batch.request(NEW_SET, CREATE, &family(), |m| {
             m.string(1, table);
             m.string(2, set.name);
-            m.be32(3, if set.value.is_empty() { 0 } else { MAP });
+            m.be32(3, flags);
             m.be32(4, concatenation(set.key));
             m.be32(5, width(set.key));
             if !set.value.is_empty() {
@@ -170,6 +176,9 @@ impl Transaction {
                 m.be32(7, width(set.value));
             }
             m.be32(10, id);
+            if set.key == [Type::InterfaceName] {
+                m.attribute(13, &HOST_ORDER);
+            }
         });
     }
 
@@ -178,11 +187,7 @@ impl Transaction {
         self.batch.request(NEW_RULE, CREATE | NLM_F_APPEND, &family(), |m| {
             m.string(1, table);
             m.string(2, chain);
-            m.nest(4, |m| {
-                expressions
-                    .iter()
-                    .for_each(|expression| write_expression(m, expression))
-            });
+            m.nest(4, |m| expressions.iter().for_each(|expression| write_expression(m, expression)));
         });
     }
 
@@ -210,6 +215,13 @@ impl Transaction {
     }
 }
 
+/// A set's user data, by which nft(8) knows how to print its keys (libnftnl's `NFTNL_UDATA_SET_KEYBYTEORDER`, a type,
+/// a length and a number): the kernel does not look at it.
+const HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
+
 /// `NF_ACCEPT`
 const ACCEPT: u32 = 1;
 
@@ -221,11 +233,16 @@ fn write_elements(batch: &mut Batch, kind: u16, flags: u16, (table, set): (&str,
     });
 }
 
+const INTERVAL_END: u32 = 1;
+
 fn write_element(m: &mut Batch, element: &Element) {
     m.nest(1, |m| {
         m.nest(1, |m| m.attribute(1, element.key.as_slice()));
         if !element.value.as_slice().is_empty() {
             m.nest(2, |m| m.attribute(1, element.value.as_slice()));
+        }
+        if element.ends {
+            m.be32(3, INTERVAL_END);
         }
     });
 }
@@ -301,9 +318,7 @@ impl Socket {
 }
 
 fn chain_use(payload: &[u8]) -> Option<u32> {
-    Attributes::new(payload.get(4..)?)
-        .find(|(kind, _)| *kind == 6)
-        .map(|(_, value)| big_endian(value))
+    Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 6).map(|(_, value)| big_endian(value))
 }
 
 fn read_base_chain(payload: &[u8]) -> Option<BaseChain> {
@@ -313,22 +328,14 @@ fn read_base_chain(payload: &[u8]) -> Option<BaseChain> {
         10 => "ip6",
         _ => return None,
     };
-    let (mut chain, mut hooked) = (
-        BaseChain {
-            family,
-            ..BaseChain::default()
-        },
-        false,
-    );
+    let (mut chain, mut hooked) = (BaseChain { family, ..BaseChain::default() }, false);
     for (kind, value) in Attributes::new(payload.get(4..)?) {
         match kind {
             1 => chain.table = text(value),
             3 => chain.name = text(value),
             4 => {
                 hooked = true;
-                chain.hook = Attributes::new(value)
-                    .find(|a| a.0 == 1)
-                    .map_or(u32::MAX, |a| big_endian(a.1));
+                chain.hook = Attributes::new(value).find(|a| a.0 == 1).map_or(u32::MAX, |a| big_endian(a.1));
             }
             5 => chain.drops = big_endian(value) != ACCEPT,
             _ => (),

@@ -27,11 +27,7 @@ pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str
         state::unlink_names(state_dir, network, &lease)?;
         state::remove(&leases.join(address.to_string()))?;
     }
-    Ok(if state::remove_directory(&leases)? {
-        Left::Nobody
-    } else {
-        Left::Others
-    })
+    Ok(if state::remove_directory(&leases)? { Left::Nobody } else { Left::Others })
 }
 
 /// Removes each network that nobody is in: its bridge, its record, and with the last one the table, the directory, and

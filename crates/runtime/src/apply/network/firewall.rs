@@ -1,8 +1,10 @@
 //! plan's table `inet sampan` as netlink messages.
 
 use super::state;
-use plan::network::Lease;
-use plan::network::firewall::{self as table, Action, BRIDGES, CHAINS, Chain, Element, LOOPS, Map, Match, TABLE};
+use plan::network::firewall::{
+    self as table, Action, BRIDGES, CHAINS, Chain, Element, LOOPS, Map, Match, SUBNETS4, SUBNETS6, TABLE,
+};
+use plan::network::{Lease, Net4, Net6};
 use std::net::IpAddr;
 use std::path::Path;
 use sys::Result;
@@ -33,9 +35,16 @@ pub(super) fn rebuild(socket: &Socket, state_dir: &Path, networks: &[String]) ->
     drop_table(&mut transaction);
     create(&mut transaction);
     for network in networks {
-        let bridge = plan::network::bridge_name(network);
-        transaction.add_elements(TABLE, BRIDGES, &[of_set(&bridge)]);
-        transaction.add_elements(TABLE, LOOPS, &[of_loop(&bridge)]);
+        // A network without a record was left before it had a container.
+        let Some(shared) = state::shared(state_dir, network) else {
+            continue;
+        };
+        transaction.add_elements(TABLE, BRIDGES, &[of_bridge(&shared.bridge)]);
+        transaction.add_elements(TABLE, LOOPS, &[of_loop(&shared.bridge)]);
+        transaction.add_elements(TABLE, SUBNETS4, &of_subnet4(shared.subnet4));
+        if let Some(net) = shared.subnet6 {
+            transaction.add_elements(TABLE, SUBNETS6, &of_subnet6(net));
+        }
         for lease in state::all(state_dir, network)? {
             each_map(&lease, |map, elements| transaction.add_elements(TABLE, map, elements));
         }
@@ -97,38 +106,35 @@ fn each_map(lease: &Lease, mut each: impl FnMut(&str, &[nft::Element])) {
     }
 }
 
-fn of_set(bridge: &str) -> nft::Element {
-    nft::Element {
-        key: Bytes::of(&[&Bytes::name(bridge)]),
-        value: Bytes::default(),
-    }
+fn of_bridge(bridge: &str) -> nft::Element {
+    key(Bytes::of(&[&Bytes::name(bridge)]), false)
 }
 
 fn of_loop(bridge: &str) -> nft::Element {
     let name = Bytes::name(bridge);
-    nft::Element {
-        key: Bytes::of(&[&name, &name]),
-        value: Bytes::default(),
-    }
+    key(Bytes::of(&[&name, &name]), false)
+}
+
+fn of_subnet4(net: Net4) -> [nft::Element; 2] {
+    [(net.at(0), false), (net.end(), true)].map(|(ip, ends)| key(Bytes::of(&[&ip.octets()]), ends))
+}
+
+fn of_subnet6(net: Net6) -> [nft::Element; 2] {
+    [(net.at(0), false), (net.end(), true)].map(|(ip, ends)| key(Bytes::of(&[&ip.octets()]), ends))
+}
+
+fn key(key: Bytes, ends: bool) -> nft::Element {
+    nft::Element { key, value: Bytes::default(), ends }
 }
 
 fn of_map(element: &Element) -> nft::Element {
     let protocol = [element.published.protocol.number()];
     let port = element.published.host_port.to_be_bytes();
-    let (to_port, host, to) = (
-        element.published.container_port.to_be_bytes(),
-        octets(element.host),
-        octets(element.to),
-    );
-    let key = if element.map.has_address() {
-        Bytes::of(&[&protocol, &host, &port])
-    } else {
-        Bytes::of(&[&protocol, &port])
-    };
-    nft::Element {
-        key,
-        value: Bytes::of(&[&to, &to_port]),
-    }
+    let (to_port, host, to) =
+        (element.published.container_port.to_be_bytes(), octets(element.host), octets(element.to));
+    let key =
+        if element.map.has_address() { Bytes::of(&[&protocol, &host, &port]) } else { Bytes::of(&[&protocol, &port]) };
+    nft::Element { key, value: Bytes::of(&[&to, &to_port]), ends: false }
 }
 
 fn octets(ip: IpAddr) -> Vec<u8> {
@@ -140,39 +146,18 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 
 fn create(transaction: &mut Transaction) {
     transaction.table(TABLE);
-    transaction.set(
-        TABLE,
-        &nft::Set {
-            name: BRIDGES,
-            key: &[Type::InterfaceName],
-            value: &[],
-        },
-    );
-    transaction.set(
-        TABLE,
-        &nft::Set {
-            name: LOOPS,
-            key: &[Type::InterfaceName, Type::InterfaceName],
-            value: &[],
-        },
-    );
+    let plain = |name, key, interval| nft::Set { name, key, value: &[], interval };
+    transaction.set(TABLE, &plain(BRIDGES, &[Type::InterfaceName], false));
+    transaction.set(TABLE, &plain(LOOPS, &[Type::InterfaceName, Type::InterfaceName], false));
+    transaction.set(TABLE, &plain(SUBNETS4, &[Type::Ipv4Address], true));
+    transaction.set(TABLE, &plain(SUBNETS6, &[Type::Ipv6Address], true));
     for map in Map::ALL {
-        let address = if map.is_ipv6() {
-            Type::Ipv6Address
-        } else {
-            Type::Ipv4Address
-        };
+        let address = if map.is_ipv6() { Type::Ipv6Address } else { Type::Ipv4Address };
         let full = [Type::InetProtocol, address, Type::InetService];
         let short = [Type::InetProtocol, Type::InetService];
         let key: &[Type] = if map.has_address() { &full } else { &short };
-        transaction.set(
-            TABLE,
-            &nft::Set {
-                name: map.name(),
-                key,
-                value: &[address, Type::InetService],
-            },
-        );
+        transaction
+            .set(TABLE, &nft::Set { name: map.name(), key, value: &[address, Type::InetService], interval: false });
     }
     for chain in CHAINS {
         transaction.chain(TABLE, chain.name, chain.hook.map(base));
@@ -208,38 +193,34 @@ fn matches(part: Match, out: &mut Vec<E<'_>>) {
         Match::ToBridge => out.extend([E::OutName(FIRST), member(BRIDGES, false)]),
         Match::NotToBridge => out.extend([E::OutName(FIRST), member(BRIDGES, true)]),
         Match::WithinBridge => out.extend([E::InName(FIRST), E::OutName(SECOND_NAME), member(LOOPS, false)]),
+        Match::FromSubnet4 => {
+            out.extend(address(Family::Ipv4, 12, 4));
+            out.push(member(SUBNETS4, false));
+        }
+        Match::FromSubnet6 => {
+            out.extend(address(Family::Ipv6, 8, 16));
+            out.push(member(SUBNETS6, false));
+        }
         // 127.0.0.0/8 is the first byte of the address; source and destination are at 12 and 16 (RFC 791).
         Match::FromLoopback4 => {
             out.extend(address(Family::Ipv4, 12, 1));
-            out.push(E::Equal {
-                register: FIRST,
-                bytes: Bytes::exactly(&[127]),
-            });
+            out.push(E::Equal { register: FIRST, bytes: Bytes::exactly(&[127]) });
         }
         Match::ToLoopback4 => {
             out.extend(address(Family::Ipv4, 16, 1));
-            out.push(E::Equal {
-                register: FIRST,
-                bytes: Bytes::exactly(&[127]),
-            });
+            out.push(E::Equal { register: FIRST, bytes: Bytes::exactly(&[127]) });
         }
         // The destination is at 24 (RFC 8200).
         Match::NotToLoopback6 => {
             out.extend(address(Family::Ipv6, 24, 16));
             let loopback = std::net::Ipv6Addr::LOCALHOST.octets();
-            out.push(E::NotEqual {
-                register: FIRST,
-                bytes: Bytes::exactly(&loopback),
-            });
+            out.push(E::NotEqual { register: FIRST, bytes: Bytes::exactly(&loopback) });
         }
         Match::Established => out.extend(any_bit(E::ConnectionState(FIRST), ESTABLISHED | RELATED)),
         Match::Translated => out.extend(any_bit(E::ConnectionStatus(FIRST), DESTINATION_TRANSLATED)),
         Match::ToHost => out.extend([
             E::DestinationType(FIRST),
-            E::Equal {
-                register: FIRST,
-                bytes: Bytes::exactly(&LOCAL.to_ne_bytes()),
-            },
+            E::Equal { register: FIRST, bytes: Bytes::exactly(&LOCAL.to_ne_bytes()) },
         ]),
     }
 }
@@ -253,38 +234,20 @@ const DESTINATION_TRANSLATED: u32 = 1 << 5;
 const LOCAL: u32 = 2;
 
 fn member(set: &str, negated: bool) -> E<'_> {
-    E::In {
-        set,
-        key: FIRST,
-        negated,
-    }
+    E::In { set, key: FIRST, negated }
 }
 
 fn address(family: Family, offset: u32, length: u32) -> [E<'static>; 3] {
     [
         E::Family(FIRST),
-        E::Equal {
-            register: FIRST,
-            bytes: Bytes::exactly(&[family as u8]),
-        },
-        E::Network {
-            offset,
-            length,
-            into: FIRST,
-        },
+        E::Equal { register: FIRST, bytes: Bytes::exactly(&[family as u8]) },
+        E::Network { offset, length, into: FIRST },
     ]
 }
 
 fn any_bit(load: E<'static>, mask: u32) -> [E<'static>; 3] {
     let zero = Bytes::exactly(&[0; 4]);
-    [
-        load,
-        E::Mask { register: FIRST, mask },
-        E::NotEqual {
-            register: FIRST,
-            bytes: zero,
-        },
-    ]
+    [load, E::Mask { register: FIRST, mask }, E::NotEqual { register: FIRST, bytes: zero }]
 }
 
 fn action<'a>(action: Action, out: &mut Vec<E<'a>>) {
@@ -299,44 +262,18 @@ fn action<'a>(action: Action, out: &mut Vec<E<'a>>) {
 
 /// The key, part by part, each in registers of its own; then what the map says: an address and, behind it, a port.
 fn translate(map: Map, out: &mut Vec<E<'_>>) {
-    let (family, destination, length) = if map.is_ipv6() {
-        (Family::Ipv6, 24, 16)
-    } else {
-        (Family::Ipv4, 16, 4)
-    };
+    let (family, destination, length) = if map.is_ipv6() { (Family::Ipv6, 24, 16) } else { (Family::Ipv4, 16, 4) };
     let mut next = 1;
     if map.has_address() {
-        out.extend([
-            E::Family(FIRST),
-            E::Equal {
-                register: FIRST,
-                bytes: Bytes::exactly(&[family as u8]),
-            },
-        ]);
+        out.extend([E::Family(FIRST), E::Equal { register: FIRST, bytes: Bytes::exactly(&[family as u8]) }]);
     }
     out.push(E::Protocol(FIRST));
     if map.has_address() {
-        out.push(E::Network {
-            offset: destination,
-            length,
-            into: Register::at(next),
-        });
+        out.push(E::Network { offset: destination, length, into: Register::at(next) });
         next += length / 4;
     }
     // The destination port of TCP, UDP and SCTP alike.
-    out.push(E::Transport {
-        offset: 2,
-        length: 2,
-        into: Register::at(next),
-    });
-    out.push(E::Map {
-        set: map.name(),
-        key: FIRST,
-        into: FIRST,
-    });
-    out.push(E::Translate {
-        family,
-        address: FIRST,
-        port: Register::at(length / 4),
-    });
+    out.push(E::Transport { offset: 2, length: 2, into: Register::at(next) });
+    out.push(E::Map { set: map.name(), key: FIRST, into: FIRST });
+    out.push(E::Translate { family, address: FIRST, port: Register::at(length / 4) });
 }

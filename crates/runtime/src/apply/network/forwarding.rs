@@ -47,32 +47,20 @@ fn before4() -> Result<Vec<Value>> {
     let mut before = vec![(PathBuf::from(SWITCH4), "0".to_owned())];
     let redirects = Path::new(LINKS4).join("all/accept_redirects");
     before.extend(sysctl(&redirects)?.map(|value| (redirects, value)));
-    before.extend(
-        links_with(LINKS4, "forwarding", "1")?
-            .into_iter()
-            .map(|path| (path, "1".to_owned())),
-    );
+    before.extend(links_with(LINKS4, "forwarding", "1")?.into_iter().map(|path| (path, "1".to_owned())));
     Ok(before)
 }
 
 fn before6() -> Result<Vec<Value>> {
     let mut before = vec![(PathBuf::from(SWITCH6), "0".to_owned())];
-    before.extend(
-        links_with(LINKS6, "forwarding", "1")?
-            .into_iter()
-            .map(|path| (path, "1".to_owned())),
-    );
+    before.extend(links_with(LINKS6, "forwarding", "1")?.into_iter().map(|path| (path, "1".to_owned())));
     Ok(before)
 }
 
 /// Links that would stop to listen to router advertisements. Not `default`: it would make listeners of links that come
 /// later, whatever they are.
 fn listeners() -> Result<Vec<PathBuf>> {
-    let real = |path: &PathBuf| {
-        !["all", "default"]
-            .iter()
-            .any(|name| path.starts_with(Path::new(LINKS6).join(name)))
-    };
+    let real = |path: &PathBuf| !["all", "default"].iter().any(|name| path.starts_with(Path::new(LINKS6).join(name)));
     Ok(links_with(LINKS6, "accept_ra", "1")?.into_iter().filter(real).collect())
 }
 
@@ -102,10 +90,7 @@ fn remember(state_dir: &Path, new: Vec<Value>) -> Result<()> {
 
 fn remembered(state_dir: &Path) -> Vec<Value> {
     let text = fs::read_to_string(host(state_dir)).unwrap_or_default();
-    let value = |line: &str| {
-        line.split_once(' ')
-            .map(|(path, value)| (PathBuf::from(path), value.to_owned()))
-    };
+    let value = |line: &str| line.split_once(' ').map(|(path, value)| (PathBuf::from(path), value.to_owned()));
     text.lines().filter_map(value).collect()
 }
 

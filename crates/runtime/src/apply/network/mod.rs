@@ -65,15 +65,11 @@ fn open(cell: &OnceCell<Socket>, protocol: Protocol) -> Result<&Socket> {
 /// The call that was refused.
 pub fn apply_host(step: &HostStep, context: &mut Context, _locked: &Lock) -> Result<()> {
     match step {
-        HostStep::Claim {
-            state_dir,
-            shared,
-            lease,
-        } => state::claim(Path::new(state_dir), shared, lease),
+        HostStep::Claim { state_dir, shared, lease } => state::claim(Path::new(state_dir), shared, lease),
         HostStep::Forwarding { state_dir, ipv6 } => forwarding::switch_on(Path::new(state_dir), *ipv6),
         HostStep::Bridge { shared } => bridge(shared, context),
-        HostStep::Firewall { state_dir, bridge } => {
-            firewall::ensure(context.netfilter()?, Path::new(state_dir), bridge)
+        HostStep::Firewall { state_dir, shared } => {
+            firewall::ensure(context.netfilter()?, Path::new(state_dir), &shared.bridge)
         }
         HostStep::Publish { lease, .. } => firewall::publish(context.netfilter()?, lease),
     }
@@ -85,7 +81,7 @@ pub fn apply_host(step: &HostStep, context: &mut Context, _locked: &Lock) -> Res
 /// The call that was refused, or what pasta says.
 pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()> {
     match step {
-        AttachStep::Veth { name, bridge, mac, mtu } => {
+        AttachStep::Veth { name, bridge, mac, mtu, hairpin } => {
             let mut batch = Batch::new();
             batch.add_veth(&Veth {
                 name,
@@ -95,6 +91,9 @@ pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()
                 peer_mac: *mac,
                 namespace: Namespace::Pid(pid),
             });
+            if *hairpin {
+                batch.set_hairpin(name);
+            }
             context.route()?.apply(&batch)
         }
         AttachStep::Pasta(step) => pasta::start(step, pid),
@@ -121,12 +120,9 @@ pub enum Left {
 /// The call that was refused; "already gone" is none.
 pub fn undo(verb: &Undo) -> Result<Left> {
     match verb {
-        Undo::Leave {
-            state_dir,
-            network,
-            address,
-            container,
-        } => leave(Path::new(state_dir), network, *address, container),
+        Undo::Leave { state_dir, network, address, container } => {
+            leave(Path::new(state_dir), network, *address, container)
+        }
         Undo::EndPasta { pid_file } => end_pasta(Path::new(pid_file)).map(|()| Left::Others),
     }
 }
@@ -148,25 +144,15 @@ pub fn compile(step: &InitStep) -> Result<InitOp> {
     let mut batch = Batch::new();
     match step {
         InitStep::NoAdvertisements => {
-            return Ok(InitOp::Write {
-                path: InitStep::ACCEPT_RA,
-                bytes: b"0",
-            });
+            return Ok(InitOp::Write { path: InitStep::ACCEPT_RA, bytes: b"0" });
         }
         InitStep::Loopback => batch.set_up(LOOPBACK),
-        InitStep::Configure {
-            address4,
-            prefix4,
-            gateway4,
-            ipv6,
-        } => {
+        InitStep::Configure { address4, prefix4, gateway4, ipv6 } => {
             configure(&mut batch, (*address4, *prefix4, *gateway4), *ipv6);
         }
     }
     let program = InChild::new(LINK, &batch);
-    program
-        .map(InitOp::Netlink)
-        .ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))
+    program.map(InitOp::Netlink).ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))
 }
 
 /// The loopback is the first link of every namespace.
@@ -176,17 +162,9 @@ fn configure(batch: &mut Batch, v4: (Ipv4Addr, u8, Ipv4Addr), v6: Option<(Ipv6Ad
     let (address, prefix, gateway) = v4;
     batch.set_up(LOOPBACK);
     batch.set_up(BY_NAME);
-    batch.add_address(Address {
-        link: BY_NAME,
-        ip: address.into(),
-        prefix,
-    });
+    batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix });
     if let Some((address, _)) = v6 {
-        batch.add_address(Address {
-            link: BY_NAME,
-            ip: address.into(),
-            prefix: 64,
-        });
+        batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix: 64 });
     }
     let gateways = [Some(IpAddr::from(gateway)), v6.map(|(_, gateway)| gateway.into())];
     for gateway in gateways.into_iter().flatten() {
@@ -208,17 +186,9 @@ fn bridge(shared: &Shared, context: &mut Context) -> Result<()> {
         batch.set_up(index);
     }
     let net = shared.subnet4;
-    batch.add_address(Address {
-        link: index,
-        ip: net.gateway().into(),
-        prefix: net.prefix(),
-    });
+    batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: net.prefix() });
     if let Some(net) = shared.subnet6 {
-        batch.add_address(Address {
-            link: index,
-            ip: net.gateway().into(),
-            prefix: 64,
-        });
+        batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: 64 });
     }
     socket.ensure(&batch)?;
     context.bridge = Some((name.to_owned(), index));
@@ -235,10 +205,9 @@ fn create_bridge(socket: &Socket, name: &str, mac: Mac, mtu: u32) -> Result<u32>
 
 fn bridge_link(socket: &Socket, name: &str) -> Result<Option<sys::netlink::link::Link>> {
     match socket.link(name)? {
-        Some(link) if link.kind != "bridge" => Err(Error::new(
-            format!("RTM_NEWLINK {name}: there is a link of that name that is no bridge"),
-            Errno::EXIST,
-        )),
+        Some(link) if link.kind != "bridge" => {
+            Err(Error::new(format!("RTM_NEWLINK {name}: there is a link of that name that is no bridge"), Errno::EXIST))
+        }
         found => Ok(found),
     }
 }

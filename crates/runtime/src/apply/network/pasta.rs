@@ -23,18 +23,13 @@ pub(super) fn start(pasta: &Pasta, pid: u32) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&run.stderr);
-    Err(Error::new(
-        format!("{} {}: {}", pasta.path, arguments.join(" "), said.trim()),
-        Errno::IO,
-    ))
+    Err(Error::new(format!("{} {}: {}", pasta.path, arguments.join(" "), said.trim()), Errno::IO))
 }
 
 /// # Errors
 /// The call that was refused; a pasta that has ended by itself is none.
 pub fn end_pasta(pid_file: &Path) -> Result<()> {
-    let pid = fs::read_to_string(pid_file)
-        .ok()
-        .and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
+    let pid = fs::read_to_string(pid_file).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
     if let Some(pid) = pid
         && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
     {

@@ -34,9 +34,7 @@ impl Lock {
             }
             let mut builder = DirBuilder::new();
             builder.recursive(true).mode(0o700);
-            builder
-                .create(state_dir)
-                .map_err(Error::of_io(|| format!("mkdir({})", state_dir.display())))?;
+            builder.create(state_dir).map_err(Error::of_io(|| format!("mkdir({})", state_dir.display())))?;
         }
     }
 
@@ -100,20 +98,13 @@ pub fn holder(state_dir: &Path, network: &str, address: Ipv4Addr) -> Option<Leas
 
 /// The names of all networks that have a directory; none begins with a dot.
 pub(super) fn networks(state_dir: &Path) -> Result<Vec<String>> {
-    Ok(names(state_dir)?
-        .into_iter()
-        .filter(|name| !name.starts_with('.'))
-        .collect())
+    Ok(names(state_dir)?.into_iter().filter(|name| !name.starts_with('.')).collect())
 }
 
 /// All leases of the network.
 pub(super) fn all(state_dir: &Path, network: &str) -> Result<Vec<Lease>> {
-    let addresses = names(&leases(state_dir, network))?
-        .into_iter()
-        .filter_map(|name| name.parse().ok());
-    Ok(addresses
-        .filter_map(|address| holder(state_dir, network, address))
-        .collect())
+    let addresses = names(&leases(state_dir, network))?.into_iter().filter_map(|name| name.parse().ok());
+    Ok(addresses.filter_map(|address| holder(state_dir, network, address)).collect())
 }
 
 /// The names in a directory; none if it is not there.
@@ -142,18 +133,14 @@ pub(super) fn claim(state_dir: &Path, shared: &Shared, lease: &Lease) -> Result<
     let file = leases.join(lease.address4.to_string());
     let call = || format!("open({}, O_CREAT|O_EXCL)", file.display());
     let mut open = File::create_new(&file).map_err(Error::of_io(call))?;
-    open.write_all(lease.text().as_bytes())
-        .map_err(Error::of_io(|| format!("write({})", file.display())))?;
+    open.write_all(lease.text().as_bytes()).map_err(Error::of_io(|| format!("write({})", file.display())))?;
     if let Some(ip) = lease.address6 {
         link(&lease.address4.to_string(), &leases.join(ip.to_string()))?;
     }
     if !lease.published.is_empty() {
         ensure_directory(&ports(state_dir))?;
     }
-    lease
-        .published
-        .iter()
-        .try_for_each(|port| link(&lease.container, &ports(state_dir).join(port.file_name())))
+    lease.published.iter().try_for_each(|port| link(&lease.container, &ports(state_dir).join(port.file_name())))
 }
 
 /// The opposite of [`claim`], but the lease itself: it goes last, because it names the rest.
@@ -191,9 +178,7 @@ pub(super) fn unfinished(path: &Path) -> PathBuf {
 pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     let new = unfinished(path);
     fs::write(&new, text).map_err(Error::of_io(|| format!("write({})", new.display())))?;
-    fs::rename(&new, path).map_err(Error::of_io(|| {
-        format!("rename({}, {})", new.display(), path.display())
-    }))
+    fs::rename(&new, path).map_err(Error::of_io(|| format!("rename({}, {})", new.display(), path.display())))
 }
 
 fn link(target: &str, path: &Path) -> Result<()> {
@@ -224,8 +209,8 @@ pub(crate) fn sysctl(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         // A link that goes away while its file is read.
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NODEV) => Ok(None),
-        text => text
-            .map(|text| Some(text.trim().to_owned()))
-            .map_err(Error::of_io(|| format!("read({})", path.display()))),
+        text => {
+            text.map(|text| Some(text.trim().to_owned())).map_err(Error::of_io(|| format!("read({})", path.display())))
+        }
     }
 }

@@ -22,11 +22,11 @@ use sys::nft::Hook;
 /// The call that was refused.
 pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> {
     let (taken, held) = ports(state_dir, &request.published)?;
-    let mut host = HostNetwork {
-        state_dir: state_dir.to_string_lossy().into_owned(),
-        ports: taken,
-        ..HostNetwork::default()
-    };
+    let mut host =
+        HostNetwork { state_dir: state_dir.to_string_lossy().into_owned(), ports: taken, ..HostNetwork::default() };
+    // One switch in each namespace; absent without the module.
+    host.bridged_filter = !request.published.is_empty()
+        && state::sysctl(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))?.as_deref() == Some("1");
     match state::shared(state_dir, &request.network) {
         Some(shared) => existing(state_dir, request, shared, &mut host),
         None => fresh(&request.network, &mut host)?,
@@ -66,9 +66,7 @@ fn fresh(network: &str, host: &mut HostNetwork) -> Result<()> {
         .map(|link| link.mtu);
     let of_routes = routes.iter().map(|route| (route.link, route.destination, route.prefix));
     let addresses = socket.addresses()?;
-    let of_addresses = addresses
-        .iter()
-        .map(|address| (address.link, address.ip, address.prefix));
+    let of_addresses = addresses.iter().map(|address| (address.link, address.ip, address.prefix));
     host.taken = of_routes
         .chain(of_addresses)
         .filter(|(link, _, prefix)| Some(*link) != own && *prefix != 0)
@@ -90,9 +88,7 @@ fn ipv6() -> bool {
 /// them: every table is asked, and a drop is final. Chains of the old iptables are not seen here.
 fn dropped_by() -> Result<Vec<String>> {
     let chains = Socket::open(Protocol::Netfilter)?.base_chains()?;
-    let drops = chains
-        .into_iter()
-        .filter(|chain| chain.drops && chain.hook == Hook::Forward as u32);
+    let drops = chains.into_iter().filter(|chain| chain.drops && chain.hook == Hook::Forward as u32);
     Ok(drops
         .filter(|chain| chain.table != plan::network::firewall::TABLE)
         .map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name))
@@ -116,11 +112,7 @@ pub fn pasta(search: &str) -> Option<PathBuf> {
     let executable = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
-    search
-        .split(':')
-        .filter(|dir| dir.starts_with('/'))
-        .map(|dir| Path::new(dir).join("pasta"))
-        .find(executable)
+    search.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join("pasta")).find(executable)
 }
 
 /// The host's resolv.conf(5), and systemd-resolved's list of the servers that it asks itself.

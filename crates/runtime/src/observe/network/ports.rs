@@ -36,10 +36,7 @@ pub fn ports(state_dir: &Path, published: &[Published]) -> Result<(Vec<Taken>, H
         match known.iter().find(|(_, other)| other.collides(&port)) {
             Some((name, _)) => {
                 let id = fs::read_link(directory.join(name)).unwrap_or_default();
-                taken.push(Taken {
-                    published: port,
-                    why: Why::Container(id.to_string_lossy().into_owned()),
-                });
+                taken.push(Taken { published: port, why: Why::Container(id.to_string_lossy().into_owned()) });
             }
             None => match try_port(&port) {
                 Ok(sockets) => held.extend(sockets.into_iter().take(HELD.saturating_sub(held.len()))),
@@ -78,11 +75,7 @@ fn why(errno: Errno) -> Why {
 }
 
 fn bound(address: SocketAddr, protocol: Protocol) -> std::result::Result<OwnedFd, Errno> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
