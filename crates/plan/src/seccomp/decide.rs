@@ -1,8 +1,9 @@
 //! From rules to decisions: for one ABI, which verdict for which syscall number and arguments.
 //!
-//! Invariant: where rules overlap, the outcome is libseccomp's. A rule with the default action is no rule. The first
-//! rule without conditions is the only one that counts for its call. Of rules with conditions any may match; those on
-//! later arguments are asked first, then equalities before upper before lower bounds, the narrower bound first.
+//! Invariant: where rules overlap, the outcome is the one that libseccomp aims at. A rule with the default action is no
+//! rule. The first rule without conditions is the only one that counts for its call. Of rules with conditions any may
+//! match; those on later arguments are asked first, then equalities before upper before lower bounds, the narrower
+//! bound first. (libseccomp 2.5 itself misses matches where it goes back from one rule to the next; we do not.)
 //! Must not: write instructions.
 
 use super::abi::{Abi, X32_BIT};
@@ -194,10 +195,10 @@ fn values(condition: &Condition, abi: Abi) -> Vec<(u64, bool)> {
         Operator::GreaterOrEqual => (false, true, true),
         Operator::Greater => (false, false, true),
     };
-    let mut values = vec![(0, below)];
-    values.push((value, at));
-    values.extend(after.map(|after| (after, above)));
-    values
+    [(0, below), (value, at)]
+        .into_iter()
+        .chain(after.map(|after| (after, above)))
+        .collect()
 }
 
 fn conjunction(graph: &mut Graph, one: &Match, miss: NodeId, abi: Abi) -> NodeId {

@@ -1,6 +1,6 @@
 //! The profile of a container that asks for none.
 //!
-//! Invariant: as strict as docker's (moby/profiles, June 2026): a call is listed or refused with EPERM; what only a
+//! Invariant: as strict as docker's (moby/profiles, mid 2026): a call is listed or refused with EPERM; what only a
 //! capability makes useful is listed only where the container has it; io_uring, keyrings, userfaultfd and new
 //! namespaces are not there for the unprivileged.
 //! Must not: depend on the kernel. A call that it lacks is ENOSYS either way.
