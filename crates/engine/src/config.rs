@@ -40,9 +40,6 @@ pub struct Facts {
     pub files: Vec<(String, String)>,
     /// Filesystems that the image needs fresh (the `host` image: /run, /tmp).
     pub fresh: Vec<String>,
-    /// The host's directory trees below `/` that the `host` image shows, read-only.
-    pub trees: Vec<String>,
-    pub cgroups_path: String,
 }
 
 /// # Errors
@@ -165,7 +162,6 @@ fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
     } else {
         bind("/dev/shm", "/dev/shm", &["bind", "nosuid", "noexec", "nodev"])
     });
-    mounts.extend(facts.trees.iter().map(|tree| bind(tree, tree, &["bind", "ro", "nosuid", "nodev", "rprivate"])));
     mounts.extend(facts.fresh.iter().map(|at| {
         let mode = if at.ends_with("tmp") { "mode=1777" } else { "mode=755" };
         new(at, "tmpfs", "tmpfs", &["nosuid", "nodev", mode])
@@ -265,7 +261,6 @@ fn linux(request: &Run, facts: &Facts, host: &Host, bounding: &[String]) -> Resu
         gid_mappings: facts.gid_map.clone(),
         sysctl: security.sysctls.iter().cloned().collect(),
         resources: Some(resources(request, facts)?),
-        cgroups_path: facts.cgroups_path.clone(),
         devices: facts.devices.clone(),
         seccomp: profile(request, facts, host, bounding)?,
         masked_paths,
@@ -371,12 +366,11 @@ fn memory(limits: &Limits) -> Option<Memory> {
 }
 
 fn cpu(limits: &Limits) -> Option<Cpu> {
-    const PERIOD: u64 = 100_000;
     let numbers = |numbers: &Option<crate::request::limit::Numbers>| {
         numbers.as_ref().map(ToString::to_string).unwrap_or_default()
     };
     let (quota, period) = match limits.cpus {
-        Some(cpus) => (Some(cpus.quota(PERIOD)), Some(PERIOD)),
+        Some(cpus) => (Some(cpus.quota()), Some(spec::unit::Cpus::PERIOD)),
         None => (limits.cpu_quota.map(|quota| bound(quota, u64::cast_signed)), limits.cpu_period),
     };
     let cpu = Cpu {
@@ -402,13 +396,13 @@ fn block_io(limits: &Limits, facts: &Facts) -> Result<Option<BlockIo>, Rejected>
         number(path).map(|(major, minor)| ThrottleDevice { major, minor, rate })
     };
     let sizes = |rates: &[spec::unit::DeviceRate<spec::unit::Size>]| {
-        rates.iter().map(|rate| throttle(&rate.path, rate.rate.bytes())).collect::<Result<Vec<_>, _>>()
+        rates.iter().map(|rate| throttle(&rate.device, rate.rate.bytes())).collect::<Result<Vec<_>, _>>()
     };
     let operations = |rates: &[spec::unit::DeviceRate<spec::unit::Operations>]| {
-        rates.iter().map(|rate| throttle(&rate.path, rate.rate.0)).collect::<Result<Vec<_>, _>>()
+        rates.iter().map(|rate| throttle(&rate.device, rate.rate.0)).collect::<Result<Vec<_>, _>>()
     };
     let weight = |device: &spec::unit::DeviceWeight| {
-        number(&device.path).map(|(major, minor)| WeightDevice { major, minor, weight: device.weight })
+        number(&device.device).map(|(major, minor)| WeightDevice { major, minor, weight: device.weight })
     };
     let block_io = BlockIo {
         weight: limits.blkio_weight,
@@ -436,7 +430,12 @@ fn device_rules(request: &Run, facts: &Facts) -> Vec<DeviceRule> {
     }));
     rules.extend(request.limits.device_rules.iter().map(|rule| DeviceRule {
         allow: true,
-        kind: rule.kind.letter().to_owned(),
+        kind: match rule.kind {
+            crate::request::device::DeviceKind::All => "a",
+            crate::request::device::DeviceKind::Char => "c",
+            crate::request::device::DeviceKind::Block => "b",
+        }
+        .to_owned(),
         major: rule.major.map(i64::from),
         minor: rule.minor.map(i64::from),
         access: rule.access.letters(),

@@ -7,7 +7,8 @@ use crate::paths::Paths;
 use crate::request::{Rootfs as Asked, Run};
 use plan::Rootfs;
 use plan::host::Host;
-use plan::step::Upper;
+use plan::order::{Frame, Unit, View};
+use plan::step::{Upper, Veil};
 use spec::Reference;
 use spec::runtime::{Device, User};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -25,8 +26,6 @@ pub struct Ground {
     pub home: String,
     /// Directories that get a tmpfs.
     pub fresh: Vec<String>,
-    /// Trees of the host that are shown read-only.
-    pub trees: Vec<String>,
     /// `PORT/PROTOCOL`, as the image has it.
     pub exposed: Vec<String>,
 }
@@ -38,7 +37,7 @@ const HOST: &str = "host";
 /// No such image, user or program; a program that cannot be executed here.
 pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Ground> {
     let data = paths.container(id).to_string_lossy().into_owned();
-    let upper = Upper::Directory { upper: format!("{data}/upper"), work: format!("{data}/work") };
+    let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work") };
     match &request.rootfs {
         Asked::Directory { path, overlay } => {
             check_directory(path)?;
@@ -46,9 +45,9 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
             let rootfs = if *overlay { stacked(&layers, upper) } else { Rootfs::Directory(text(path)) };
             settle(request, Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() })
         }
-        Asked::Image { reference, .. } if reference == HOST => of_host(request, paths, host, &data),
+        Asked::Image { reference, .. } if reference == HOST => of_host(request, paths, host),
         Asked::Image { reference, .. } => {
-            let name: Reference = reference.parse().map_err(|error: spec::reference::Invalid| {
+            let name: Reference = reference.parse().map_err(|error: spec::reference::BadReference| {
                 Error::rejected(format!("cannot use image {reference:?}"), error.to_string())
             })?;
             let image = image::Store::open(&paths.data).require(&name)?;
@@ -59,35 +58,54 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
     }
 }
 
-fn of_host(request: &Run, paths: &Paths, host: &Host, data: &str) -> Result<Ground> {
-    let view = image::host::view(&image::host::Caller {
+fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let user_namespace = host.rootless() || !request.namespaces.uid_map.is_empty();
+    let seen = image::host::view(&image::host::Guest {
         uid: host.euid,
-        home: std::env::var_os("HOME").map(PathBuf::from),
-        own: vec![paths.data.clone(), paths.state.clone()],
+        gid: host.egid,
+        home: home.as_deref(),
+        own: &[paths.data.clone(), paths.state.clone()],
+        rights: image::unpack::Rights::current(),
+        locked: user_namespace,
     })?;
-    let upper = Upper::Memory { at: format!("{data}/merged"), veil: view.veil.into_iter().map(veil).collect() };
-    let execution = spec::image::Execution {
-        cmd: vec!["sh".to_owned()],
-        ..spec::image::Execution::default()
+    let execution = spec::image::Execution { cmd: vec!["sh".to_owned()], ..spec::image::Execution::default() };
+    let fresh = seen.fresh.iter().map(|(path, _)| text(path)).collect();
+    let view = View {
+        frame: seen.frame.into_iter().map(frame).collect(),
+        units: seen.units.into_iter().map(unit).collect(),
     };
-    let layers = vec![PathBuf::from("/")];
     let basis = Basis {
-        rootfs: stacked(&layers, upper),
-        layers,
+        rootfs: Rootfs::Host(view),
+        layers: vec!["/".into()],
         name: HOST.to_owned(),
         execution,
-        fresh: view.fresh.iter().map(|path| text(path)).collect(),
-        trees: view.trees.iter().map(|path| text(path)).collect(),
+        fresh,
     };
     settle(request, basis)
 }
 
-fn veil(entry: image::host::Entry) -> plan::step::Veil {
-    match entry {
-        image::host::Entry::Whiteout { path } => plan::step::Veil::Whiteout { path: text(&path) },
-        image::host::Entry::Directory { path, mode, uid, gid, opaque } => {
-            plan::step::Veil::Directory { path: text(&path), mode, uid, gid, opaque }
+fn frame(frame: image::host::Frame) -> Frame {
+    match frame {
+        image::host::Frame::Dir { path, mode, uid, gid } => {
+            Frame::Directory(Veil::Directory { path: text(&path), mode, uid, gid })
         }
+        image::host::Frame::Link { path, target } => Frame::Link { path: text(&path), to: text(&target) },
+        image::host::Frame::File { path } => Frame::File { path: text(&path) },
+    }
+}
+
+fn unit(unit: image::host::Unit) -> Unit {
+    // Below the unit, with a slash first.
+    let under = |path: &Path| if path.as_os_str().is_empty() { String::new() } else { format!("/{}", text(path)) };
+    let veil = |entry: image::host::Entry| match entry {
+        image::host::Entry::Dir { path, mode, uid, gid } => Veil::Directory { path: under(&path), mode, uid, gid },
+        image::host::Entry::Whiteout { path } => Veil::Whiteout { path: under(&path) },
+    };
+    Unit {
+        at: text(&unit.at),
+        reader: unit.reader.map(|reader| (reader.uid, reader.gid)),
+        veil: unit.veil.into_iter().map(veil).collect(),
     }
 }
 
@@ -98,7 +116,6 @@ struct Basis {
     name: String,
     execution: spec::image::Execution,
     fresh: Vec<String>,
-    trees: Vec<String>,
 }
 
 impl Default for Basis {
@@ -109,13 +126,12 @@ impl Default for Basis {
             name: String::new(),
             execution: spec::image::Execution::default(),
             fresh: Vec::new(),
-            trees: Vec::new(),
         }
     }
 }
 
 fn settle(request: &Run, basis: Basis) -> Result<Ground> {
-    let Basis { rootfs, layers, name, execution, fresh, trees } = basis;
+    let Basis { rootfs, layers, name, execution, fresh } = basis;
     let args = command(request, &execution);
     if args.first().is_none_or(String::is_empty) {
         return Err(Error::rejected("no command to run", format!("{name} has neither a command nor an entrypoint"))
@@ -131,9 +147,6 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
     }
     for at in &fresh {
         view = view.mounted(Path::new(at), None);
-    }
-    for tree in &trees {
-        view = view.mounted(Path::new(tree), Some(Path::new(tree)));
     }
     let asked = request.process.user.as_ref().map(ToString::to_string);
     let user = image::user::resolve(&view, asked.as_deref().unwrap_or(&execution.user), &request.process.groups)?;
@@ -152,7 +165,6 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
         user: User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.additional_gids },
         home: user.home,
         fresh,
-        trees,
         exposed: execution.exposed_ports.into_keys().collect(),
     })
 }
@@ -221,9 +233,9 @@ pub fn devices(request: &Run) -> Result<Vec<Device>> {
 #[must_use]
 pub fn disks(request: &Run) -> Vec<(String, u32, u32)> {
     let limits = &request.limits;
-    let sizes = limits.device_read_bps.iter().chain(&limits.device_write_bps).map(|rate| &rate.path);
-    let operations = limits.device_read_iops.iter().chain(&limits.device_write_iops).map(|rate| &rate.path);
-    let weights = limits.blkio_weight_device.iter().map(|weight| &weight.path);
+    let sizes = limits.device_read_bps.iter().chain(&limits.device_write_bps).map(|rate| &rate.device);
+    let operations = limits.device_read_iops.iter().chain(&limits.device_write_iops).map(|rate| &rate.device);
+    let weights = limits.blkio_weight_device.iter().map(|weight| &weight.device);
     let number = |path: &String| {
         let found = std::fs::metadata(path).ok().filter(|found| found.file_type().is_block_device())?;
         Some((path.clone(), sys::process::device_major(found.rdev()), sys::process::device_minor(found.rdev())))

@@ -17,14 +17,14 @@ use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 use sys::process::SingleThread;
-use sys::signal::{Signal, Signals};
+use sys::signal::Signals;
 
 /// What the caller may show while it happens.
 #[derive(Debug)]
 pub enum Notice {
     Warning(String),
     /// Not undone yet; the next command tries again.
-    Leftover(runtime::Error),
+    Leftover(Error),
 }
 
 /// How it ended.
@@ -96,7 +96,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     supervise::check_input(request.terminal.tty, request.terminal.interactive, std::io::stdin())?;
     paths.ensure(sys::process::euid())?;
     for error in containers::reap(paths) {
-        tell(Notice::Leftover(error));
+        tell(Notice::Leftover(error.into()));
     }
     let mut prepared = prepare(request, paths, true)?;
     for warning in std::mem::take(&mut prepared.warnings) {
@@ -212,7 +212,7 @@ fn finish(
     }
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
     for error in runtime::undo::replay(journal, keep.as_deref()) {
-        tell(Notice::Leftover(error));
+        tell(Notice::Leftover(error.into()));
     }
     let _ = std::fs::remove_file(paths.running(&prepared.id));
     if let Err(error) = net::retire(paths) {
@@ -272,8 +272,6 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         console,
         files: Vec::new(),
         fresh: ground.fresh.clone(),
-        trees: ground.trees.clone(),
-        cgroups_path: String::new(),
     })
 }
 
@@ -324,7 +322,8 @@ fn cgroup(
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let parent = request.limits.cgroup_parent.as_deref();
     let path = plan::cgroup::CgroupPath::of_container(parent, id, host.rootless())?;
-    let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
+    let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())
+        .map_err(runtime::Error::from)?;
     Ok(plan::cgroup::plan(&layout, &path, &resources, host.rootless() || user_namespace)?)
 }
 

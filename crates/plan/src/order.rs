@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::mounts::{self, RECURSIVE, SLAVE, Source};
-use crate::step::{AttachStep, Exec, HostStep, InitStep, Plan, Spawn, Upper};
+use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::{Rejected, capability, cgroup, network, seccomp};
 use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 
@@ -12,6 +12,33 @@ pub enum Rootfs {
     Directory(String),
     /// Layers, topmost first.
     Overlay { lower: Vec<String>, upper: Upper },
+    /// This machine's own files.
+    Host(View),
+}
+
+/// The host's trees, each seen through a veil, all writes going to memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// What the root itself holds when it is no tree of the host's.
+    pub frame: Vec<Frame>,
+    pub units: Vec<Unit>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    Directory(Veil),
+    Link { path: String, to: String },
+    /// A single file of the host, read-only.
+    File { path: String },
+}
+
+/// One tree: `at` is its path on the host and in the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    pub at: String,
+    /// User and group with whose rights it is read.
+    pub reader: Option<(u32, u32)>,
+    pub veil: Vec<Veil>,
 }
 
 /// Everything that a plan is made of.
@@ -121,9 +148,12 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
     let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mapped }];
-    if let Rootfs::Overlay { upper: Upper::Directory { upper, work }, .. } = &input.rootfs {
+    if let Rootfs::Overlay { upper: Upper { upper, work }, .. } = &input.rootfs {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));
+    }
+    if matches!(input.rootfs, Rootfs::Host(_)) {
+        steps.push(directory(format!("{}/scratch", input.data), 0o755));
     }
     steps.push(directory(root_at(input.data), 0o755));
     steps.extend(input.files.into_iter().map(|(name, content)| HostStep::File {
@@ -177,15 +207,18 @@ fn init(
     // Mounts, the root first, so that every later path is resolved inside it.
     steps.push(InitStep::Propagation { flags: SLAVE | RECURSIVE });
     let at = root_at(input.data);
-    steps.push(match &input.rootfs {
-        Rootfs::Directory(path) => InitStep::Directory { path: path.clone(), at: at.clone() },
-        Rootfs::Overlay { lower, upper } => InitStep::Overlay {
+    let userxattr = new.contains(&NamespaceKind::User);
+    match &input.rootfs {
+        Rootfs::Directory(path) => steps.push(InitStep::Root { path: path.clone(), at: at.clone() }),
+        Rootfs::Overlay { lower, upper } => steps.push(InitStep::Overlay {
             lower: lower.clone(),
-            upper: upper.clone(),
-            at: at.clone(),
-            userxattr: new.contains(&NamespaceKind::User),
-        },
-    });
+            upper: Some(upper.clone()),
+            at: At::Root(at.clone()),
+            reader: None,
+            userxattr,
+        }),
+        Rootfs::Host(view) => host_view(view, input.data, &at, userxattr, &mut steps),
+    }
     let mut own_dev = false;
     for spec in &input.config.mounts {
         if spec.kind == "cgroup" {
@@ -231,6 +264,62 @@ fn init(
 
     security(input, linux, process, &mut steps)?;
     Ok(steps)
+}
+
+/// The tree of the host, or its trees where its mounts are locked to each other. For each: a veil over it, read with
+/// the reader's rights, and on top a directory in memory.
+fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut Vec<InitStep>) {
+    let scratch = format!("{data}/scratch");
+    steps.push(InitStep::Scratch { at: scratch.clone() });
+    if view.units.first().is_none_or(|unit| unit.at != "/") {
+        steps.push(InitStep::EmptyRoot { at: root.to_owned() });
+    }
+    for frame in &view.frame {
+        steps.push(match frame {
+            Frame::Directory(directory) => InitStep::Veil {
+                slot: Slot::Root,
+                under: String::new(),
+                entries: vec![directory.clone()],
+            },
+            Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
+            Frame::File { path } => InitStep::Mount(mounts::Mount {
+                source: Source::Bind { path: path.clone(), recursive: false },
+                destination: path.clone(),
+                attributes: mounts::Attributes { set: mounts::RDONLY, ..mounts::Attributes::default() },
+                options: vec!["bind".to_owned(), "ro".to_owned()],
+            }),
+        });
+    }
+    for (number, unit) in view.units.iter().enumerate() {
+        let name = format!("{number}");
+        let own = |part: &str| format!("{scratch}/{name}/{part}");
+        let root_of_veil = match unit.veil.first() {
+            Some(Veil::Directory { mode, uid, gid, .. }) => (*mode, *uid, *gid),
+            _ => (0o755, 0, 0),
+        };
+        let plain = |path: &str, (mode, uid, gid)| Veil::Directory { path: path.to_owned(), mode, uid, gid };
+        let directories = [
+            plain("", (0o755, 0, 0)),
+            plain("/upper", root_of_veil),
+            plain("/work", (0o755, 0, 0)),
+            plain("/inner", (0o755, 0, 0)),
+        ];
+        steps.push(InitStep::Veil { slot: Slot::Scratch, under: name.clone(), entries: directories.into() });
+        steps.push(InitStep::Veil {
+            slot: Slot::Scratch,
+            under: format!("{name}/veil"),
+            entries: unit.veil.clone(),
+        });
+        let mut lower = vec![own("veil"), unit.at.clone()];
+        if unit.reader.is_some() {
+            let at = At::Scratch(format!("{name}/inner"));
+            steps.push(InitStep::Overlay { lower, upper: None, at, reader: unit.reader, userxattr });
+            lower = vec![own("inner")];
+        }
+        let upper = Some(Upper { upper: own("upper"), work: own("work") });
+        let at = if unit.at == "/" { At::Root(root.to_owned()) } else { At::Inside(unit.at.clone()) };
+        steps.push(InitStep::Overlay { lower, upper, at, reader: None, userxattr });
+    }
 }
 
 /// What the one `cgroup` mount of config.json stands for: on v2 one filesystem, on v1 one for each hierarchy.

@@ -44,10 +44,24 @@ pub enum InitStep {
     Cgroup(cgroup::InitStep),
     UnshareCgroup,
     Propagation { flags: u64 },
-    /// The container's root: layers, topmost first, under one writable directory.
-    Overlay { lower: Vec<String>, upper: Upper, at: String, userxattr: bool },
+    /// A tmpfs on `at` that only the child's mount namespace has, for what is written over the host's own tree:
+    /// overlayfs refuses an upper directory inside a lower one (ELOOP).
+    Scratch { at: String },
+    /// Entries of a directory of the scratch, or of the root.
+    Veil { slot: Slot, under: String, entries: Vec<Veil> },
+    /// Layers, topmost first, under a writable directory, if there is one. `reader`: read with the rights of this user
+    /// and group, whoever looks (overlayfs keeps its mounter's credentials).
+    Overlay {
+        lower: Vec<String>,
+        upper: Option<Upper>,
+        at: At,
+        reader: Option<(u32, u32)>,
+        userxattr: bool,
+    },
     /// The container's root: a directory as it is.
-    Directory { path: String, at: String },
+    Root { path: String, at: String },
+    /// The container's root: an empty tmpfs.
+    EmptyRoot { at: String },
     Mount(Mount),
     Device { device: Device, from_host: bool },
     Symlink { path: String, to: String },
@@ -76,18 +90,34 @@ pub enum InitStep {
 
 /// Where what the container writes goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Upper {
-    Directory { upper: String, work: String },
-    /// A tmpfs on `at` that only the container's mount namespace has. Needed over the host's own root: overlayfs
-    /// refuses an upper directory inside a lower one (ELOOP). `veil`: what is made in it first.
-    Memory { at: String, veil: Vec<Veil> },
+pub struct Upper {
+    pub upper: String,
+    pub work: String,
+}
+
+/// Directories that the child holds open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    Root,
+    Scratch,
+}
+
+/// Where an overlay goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// It is the container's root, mounted on this path of the host until pivot_root.
+    Root(String),
+    /// A path inside the root.
+    Inside(String),
+    /// A path in the scratch.
+    Scratch(String),
 }
 
 /// What hides part of a lower layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Veil {
-    /// A directory as the lower layer has it, to carry what is below. `opaque`: nothing of the lower one shows.
-    Directory { path: String, mode: u32, uid: u32, gid: u32, opaque: bool },
+    /// A directory as the lower layer has it, to carry what is below.
+    Directory { path: String, mode: u32, uid: u32, gid: u32 },
     /// The name is not there (a character device 0:0).
     Whiteout { path: String },
 }
@@ -239,8 +269,16 @@ impl InitStep {
             Self::Cgroup(step) => step.why(),
             Self::UnshareCgroup => "its own cgroup is the root of what it sees of cgroups".into(),
             Self::Propagation { .. } => "no mount made in here reaches the host".into(),
-            Self::Overlay { .. } => "the image's layers, with a writable one on top".into(),
-            Self::Directory { .. } => "the given directory is the root".into(),
+            Self::Scratch { .. } => "memory for what is written over the host's own files".into(),
+            Self::Veil { slot: Slot::Scratch, under, .. } if under.ends_with("veil") => {
+                "what a guest has no business reading is not there".into()
+            }
+            Self::Veil { .. } => "directories to mount on".into(),
+            Self::Overlay { reader: Some(_), .. } => "the host's files, read with nobody's rights".into(),
+            Self::Overlay { upper: None, .. } => "the layers as one tree".into(),
+            Self::Overlay { .. } => "the layers, with a writable one on top".into(),
+            Self::Root { .. } => "the given directory is the root".into(),
+            Self::EmptyRoot { .. } => "an empty root, for trees that are mounted one by one".into(),
             Self::Mount(mount) => mount_why(mount),
             Self::Device { .. } => "a device that every program expects".into(),
             Self::Symlink { .. } => "a link that every program expects".into(),
@@ -277,8 +315,16 @@ impl InitStep {
             Self::Cgroup(step) => step.shell(),
             Self::UnshareCgroup => "exec unshare --cgroup \"$0\" \"$@\"".into(),
             Self::Propagation { flags } => format!("mount --make-{} /", propagation_word(*flags)),
-            Self::Overlay { lower, upper, at, userxattr } => overlay(lower, upper, at, *userxattr),
-            Self::Directory { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
+            Self::Scratch { at } => format!("mount -t tmpfs -o mode=755 tmpfs {0} && SCRATCH={0}", quote(at)),
+            Self::Veil { slot, under, entries } => {
+                let lines = entries.iter().map(|veil| veil_shell(*slot, under, veil));
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            Self::Overlay { lower, upper, at, reader, userxattr } => {
+                overlay(lower, upper.as_ref(), at, *reader, *userxattr)
+            }
+            Self::EmptyRoot { at } => format!("mount -t tmpfs -o mode=755 tmpfs {}", quote(at)),
+            Self::Root { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
             Self::Mount(mount) => mount_shell(mount),
             Self::Device { device, from_host: true } => {
                 format!("touch $ROOT{0} && mount --bind {0} $ROOT{0}", quote(&device.path))
@@ -406,33 +452,51 @@ fn is_propagation(option: &str) -> bool {
     matches!(option.strip_prefix('r').unwrap_or(option), "private" | "slave" | "shared" | "unbindable")
 }
 
-fn overlay(lower: &[String], upper: &Upper, at: &str, userxattr: bool) -> String {
-    let extra = if userxattr { ",userxattr" } else { "" };
-    // Overlayfs itself splits the list at colons.
-    let lower: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
-    let mut lines = Vec::new();
-    let (upper, work) = match upper {
-        Upper::Directory { upper, work } => (upper.clone(), work.clone()),
-        Upper::Memory { at, veil } => {
-            lines.push(format!("mount -t tmpfs -o mode=755 tmpfs {0} && mkdir {0}/upper {0}/work", quote(at)));
-            lines.extend(veil.iter().map(|veil| veil_shell(&format!("{at}/upper"), veil, userxattr)));
-            (format!("{at}/upper"), format!("{at}/work"))
-        }
+fn overlay(
+    lower: &[String],
+    upper: Option<&Upper>,
+    at: &At,
+    reader: Option<(u32, u32)>,
+    userxattr: bool,
+) -> String {
+    let mut options = format!("lowerdir={}", join_layers(lower));
+    if let Some(Upper { upper, work }) = upper {
+        options += &format!(",upperdir={upper},workdir={work}");
+    }
+    if userxattr {
+        options += ",userxattr";
+    }
+    let at = match at {
+        At::Root(path) => quote(path),
+        At::Inside(path) => format!("$ROOT{}", quote(path)),
+        At::Scratch(path) => format!("$SCRATCH/{}", quote(path)),
     };
-    let options = format!("lowerdir={},upperdir={upper},workdir={work}{extra}", lower.join(":"));
-    lines.push(format!("mount -t overlay -o {} overlay {}", quote(&options), quote(at)));
-    lines.join("\n")
+    let mount = format!("mount -t overlay -o {} overlay {at}", quote(&options));
+    match reader {
+        // Not quite: setfsuid(2) has no shell form. What nobody cannot read is the veil's alone there.
+        Some((uid, gid)) => format!("# in sampan, with the file-system ids {uid}:{gid}:\n{mount}"),
+        None => mount,
+    }
 }
 
-fn veil_shell(upper: &str, veil: &Veil, userxattr: bool) -> String {
+/// Overlayfs splits the list at colons.
+#[must_use]
+pub fn join_layers(lower: &[String]) -> String {
+    let escaped: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
+    escaped.join(":")
+}
+
+fn veil_shell(slot: Slot, under: &str, veil: &Veil) -> String {
+    let base = match slot {
+        Slot::Root => "$ROOT",
+        Slot::Scratch => "$SCRATCH/",
+    };
+    let full = |path: &str| format!("{base}{}", quote(&format!("{under}{path}")));
     match veil {
-        Veil::Whiteout { path } => format!("mknod {} c 0 0", quote(&format!("{upper}{path}"))),
-        Veil::Directory { path, mode, uid, gid, opaque } => {
-            let path = quote(&format!("{upper}{path}"));
-            let space = if userxattr { "user" } else { "trusted" };
-            let opaque =
-                if *opaque { format!(" && setfattr -n {space}.overlay.opaque -v y {path}") } else { String::new() };
-            format!("mkdir -m {mode:o} {path} && chown {uid}:{gid} {path}{opaque}")
+        Veil::Whiteout { path } => format!("mknod {} c 0 0", full(path)),
+        Veil::Directory { path, mode, uid, gid } => {
+            let path = full(path);
+            format!("mkdir -p -m {mode:o} {path} && chown {uid}:{gid} {path}")
         }
     }
 }

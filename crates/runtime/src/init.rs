@@ -7,7 +7,7 @@ use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
 use plan::mounts::{self, Source};
 
-use plan::step::{Exec, InitStep, Plan, Upper, Veil};
+use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -103,8 +103,13 @@ impl Compiler<'_> {
             }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
             InitStep::Propagation { flags } => Op::Propagation { flags: *flags },
-            InitStep::Overlay { lower, upper, at, userxattr } => return self.overlay(lower, upper, at, *userxattr),
-            InitStep::Directory { path, at } => Op::Mount(child::Mount {
+            InitStep::Scratch { at } => tmpfs(at, Slot::Scratch)?,
+            InitStep::EmptyRoot { at } => tmpfs(at, Slot::Root)?,
+            InitStep::Veil { slot, under, entries } => return self.veil(*slot, under, entries),
+            InitStep::Overlay { lower, upper, at, reader, userxattr } => {
+                return self.overlay(lower, upper.as_ref(), at, *reader, *userxattr);
+            }
+            InitStep::Root { path, at } => Op::Mount(child::Mount {
                 source: child::Source::Tree { path: c(path)?, recursive: true },
                 destination: Destination::Host { path: c(at)?, slot: Slot::Root },
                 attributes: Attributes::default(),
@@ -175,57 +180,86 @@ impl Compiler<'_> {
         Ok(op)
     }
 
-    fn overlay(&mut self, lower: &[String], upper: &Upper, at: &str, userxattr: bool) -> Result<()> {
-        let (upper, work) = match upper {
-            Upper::Directory { upper, work } => (upper.clone(), work.clone()),
-            Upper::Memory { at, veil } => self.memory(at, veil, userxattr)?,
-        };
-        // fsconfig(2) takes a layer at a time; a joined list would be cut at 255 bytes.
-        let mut config: Vec<(CString, Option<CString>)> = lower
-            .iter()
-            .map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?))))
-            .collect::<Result<Vec<_>>>()?;
-        config.push((c"upperdir".to_owned(), Some(c(&upper)?)));
-        config.push((c"workdir".to_owned(), Some(c(&work)?)));
+    fn overlay(
+        &mut self,
+        lower: &[String],
+        upper: Option<&Upper>,
+        at: &At,
+        reader: Option<(u32, u32)>,
+        userxattr: bool,
+    ) -> Result<()> {
+        let mut config = layers(lower)?;
+        if let Some(Upper { upper, work }) = upper {
+            config.push((c"upperdir".to_owned(), Some(c(upper)?)));
+            config.push((c"workdir".to_owned(), Some(c(work)?)));
+        }
         if userxattr {
             config.push((c"userxattr".to_owned(), None));
         }
+        let destination = match at {
+            At::Root(path) => Destination::Host { path: c(path)?, slot: Slot::Root },
+            At::Inside(path) => Destination::Place { place: root(path)?, target: Target::Directory },
+            At::Scratch(path) => {
+                Destination::Place { place: place(Slot::Scratch, path)?, target: Target::Directory }
+            }
+        };
+        if let Some((uid, gid)) = reader {
+            self.push(Op::FileSystemIds { uid, gid });
+        }
         self.push(Op::Mount(child::Mount {
             source: child::Source::Filesystem { fstype: c"overlay".to_owned(), config, flags: 0 },
-            destination: Destination::Host { path: c(at)?, slot: Slot::Root },
+            destination,
             attributes: Attributes::default(),
         }));
+        if reader.is_some() {
+            self.push(Op::FileSystemIds { uid: 0, gid: 0 });
+        }
         Ok(())
     }
 
-    fn memory(&mut self, at: &str, veil: &[Veil], userxattr: bool) -> Result<(String, String)> {
-        let config = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
-        self.push(Op::Mount(child::Mount {
-            source: child::Source::Filesystem { fstype: c"tmpfs".to_owned(), config, flags: 0 },
-            destination: Destination::Host { path: c(at)?, slot: Slot::Scratch },
-            attributes: Attributes::default(),
-        }));
-        for name in ["upper", "work"] {
-            self.push(Op::Directory { place: place(Slot::Scratch, name)?, mode: 0o755, owner: None });
+    fn veil(&mut self, slot: plan::step::Slot, under: &str, entries: &[Veil]) -> Result<()> {
+        let slot = match slot {
+            plan::step::Slot::Root => Slot::Root,
+            plan::step::Slot::Scratch => Slot::Scratch,
+        };
+        for entry in entries {
+            let op = match entry {
+                Veil::Whiteout { path } => Op::Node {
+                    place: place(slot, &format!("{under}{path}"))?,
+                    mode: sys::process::S_IFCHR,
+                    device: 0,
+                    owner: (0, 0),
+                },
+                Veil::Directory { path, mode, uid, gid } => Op::Directory {
+                    place: place(slot, &format!("{under}{path}"))?,
+                    mode: *mode,
+                    owner: Some((*uid, *gid)),
+                },
+            };
+            self.push(op);
         }
-        for veil in veil {
-            match veil {
-                Veil::Whiteout { path } => {
-                    let place = place(Slot::Scratch, &format!("upper{path}"))?;
-                    self.push(Op::Node { place, mode: sys::process::S_IFCHR, device: 0, owner: (0, 0) });
-                }
-                Veil::Directory { path, mode, uid, gid, opaque } => {
-                    let place = place(Slot::Scratch, &format!("upper{path}"))?;
-                    self.push(Op::Directory { place: place.clone(), mode: *mode, owner: Some((*uid, *gid)) });
-                    if *opaque {
-                        let name = if userxattr { c"user.overlay.opaque" } else { c"trusted.overlay.opaque" };
-                        self.push(Op::Xattr { place, name: name.to_owned(), value: b"y".to_vec() });
-                    }
-                }
-            }
-        }
-        Ok((format!("{at}/upper"), format!("{at}/work")))
+        Ok(())
     }
+}
+
+fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
+    let config = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
+    Ok(Op::Mount(child::Mount {
+        source: child::Source::Filesystem { fstype: c"tmpfs".to_owned(), config, flags: 0 },
+        destination: Destination::Host { path: c(at)?, slot },
+        attributes: Attributes::default(),
+    }))
+}
+
+/// fsconfig(2) takes at most 255 bytes at a time; a longer list is given layer by layer, which overlayfs can since
+/// Linux 6.8.
+fn layers(lower: &[String]) -> Result<Vec<(CString, Option<CString>)>> {
+    const LIMIT: usize = 255;
+    let joined = plan::step::join_layers(lower);
+    if joined.len() <= LIMIT {
+        return Ok(vec![(c"lowerdir".to_owned(), Some(c(&joined)?))]);
+    }
+    lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect()
 }
 
 fn mount(mount: &mounts::Mount) -> Result<child::Mount> {

@@ -78,7 +78,7 @@ fn runs_and_leaves_nothing() {
         config: &config,
         rootfs: Rootfs::Overlay {
             lower: vec![ground.path.join("rootfs").to_str().unwrap().to_owned()],
-            upper: Upper::Directory { upper: format!("{data}/upper"), work: format!("{data}/work") },
+            upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work") },
         },
         host: &host,
         data: &data,

@@ -95,7 +95,9 @@ pub enum Op {
     Write { place: Place, data: Vec<u8> },
     /// To a file that the parent opened.
     WriteFd { fd: RawFd, data: Vec<u8> },
-    Xattr { place: Place, name: CString, value: Vec<u8> },
+    /// setfsuid(2) and setfsgid(2): the rights with which overlayfs will read its layers. Other than 0 they take the
+    /// file capabilities away for as long (capabilities(7)).
+    FileSystemIds { uid: u32, gid: u32 },
     /// Cover with /dev/null (a file) or an empty read-only tmpfs (a directory); absent is no error.
     Mask { place: Place },
     /// Bind the place onto itself, read-only; absent is no error.
