@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
+mod archive;
+
+use archive::{Dir, entry, entry_of};
 use image::bootstrap;
 use image::{Expected, Kind, Rootfs, Store, program, user};
 use rustix::fs::FileType;
@@ -9,24 +12,7 @@ use spec::Reference;
 use spec::image::ImageConfig;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-/// A directory that is removed when the test ends.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sampan-image-{name}-{}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        image::tree::remove_path(&self.0).unwrap();
-    }
-}
+use std::path::Path;
 
 fn named(text: &str) -> Reference {
     text.parse().unwrap()
@@ -71,35 +57,6 @@ fn bootstrap_resolve_run_checks_remove() {
     assert!(!image.layers[0].exists());
     assert_eq!(fs::read_dir(store.root().join("images/blobs/sha256")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
-}
-
-/// One entry of a test archive; the path goes in as it is, which tar::Builder would not allow.
-fn entry(tar: &mut Vec<u8>, path: &str, kind: tar::EntryType, link: &str, content: &[u8]) {
-    entry_of(tar, path, kind, link, content, |header| header.set_mode(0o755));
-}
-
-fn entry_of(
-    tar: &mut Vec<u8>,
-    path: &str,
-    kind: tar::EntryType,
-    link: &str,
-    content: &[u8],
-    set: impl Fn(&mut tar::Header),
-) {
-    let mut header = tar::Header::new_gnu();
-    let gnu = header.as_gnu_mut().unwrap();
-    gnu.name[..path.len()].copy_from_slice(path.as_bytes());
-    gnu.linkname[..link.len()].copy_from_slice(link.as_bytes());
-    header.set_entry_type(kind);
-    header.set_size(content.len() as u64);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(1_000_000_000);
-    set(&mut header);
-    header.set_cksum();
-    tar.extend_from_slice(header.as_bytes());
-    tar.extend_from_slice(content);
-    tar.resize(tar.len().next_multiple_of(512), 0);
 }
 
 use tar::EntryType::{Block, Char, Directory, Link, Regular, Symlink};

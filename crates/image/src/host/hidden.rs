@@ -146,15 +146,15 @@ impl Hidden<'_> {
     /// The path, and where it is a link also what it leads to. A link on the way is resolved: a whiteout needs real
     /// directories above it.
     fn add(&mut self, path: &Path) {
+        let Ok(meta) = path.symlink_metadata() else { return };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
         let Ok(parent) = parent.canonicalize() else { return };
-        let path = parent.join(name);
-        let Ok(meta) = path.symlink_metadata() else { return };
         if meta.is_symlink() {
             let target = path.canonicalize().ok();
             // Not a link to a whole top-level directory: that would be a broken system, not a hidden secret.
             self.paths.extend(target.filter(|target| target.components().count() > 2 && !is_fresh(target)));
         }
+        let path = parent.join(name);
         if !is_fresh(&path) {
             self.paths.insert(path);
         }
@@ -196,10 +196,11 @@ impl Hidden<'_> {
     /// All of `dir` that others may not read, and private keys by their names.
     fn secrets(&mut self, dir: &Path) {
         for entry in entries(dir) {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_symlink() {
+            // The entry itself says that it is a link; half of /etc is links, and a stat each would be half of the time.
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                 continue;
             }
+            let Ok(meta) = entry.metadata() else { continue };
             let wanted = if meta.is_dir() { 0o005 } else { 0o004 };
             if meta.mode() & wanted != wanted || is_key(&entry.file_name()) {
                 self.paths.insert(entry.path());
