@@ -12,6 +12,7 @@ use spec::runtime::{
     BlockIo, Capabilities, Config, ConsoleSize, Cpu, Device, DeviceRule, IdMapping, Linux, Memory, Mount,
     Namespace, NamespaceKind, Pids, Process, Resources, Root, ThrottleDevice, User, WeightDevice,
 };
+use std::path::{Path, PathBuf};
 
 /// What resolve found out, beside the request.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,7 @@ pub struct Facts {
     /// Devices asked for, as they are on the host.
     pub devices: Vec<Device>,
     /// Major and minor of the block devices that limits name, by path.
-    pub disks: Vec<(String, u32, u32)>,
+    pub disks: Vec<(PathBuf, u32, u32)>,
     /// The profile that the request's file holds.
     pub seccomp: Option<String>,
     pub console: ConsoleSize,
@@ -385,14 +386,14 @@ fn cpu(limits: &Limits) -> Option<Cpu> {
 }
 
 fn block_io(limits: &Limits, facts: &Facts) -> Result<Option<BlockIo>, Rejected> {
-    let number = |path: &str| {
+    let number = |path: &Path| {
         let found = facts.disks.iter().find(|(known, ..)| known == path);
         found.map(|(_, major, minor)| (i64::from(*major), i64::from(*minor))).ok_or_else(|| {
-            Rejected::new(format!("cannot limit the device {path}"), "it is no block device of this host")
+            Rejected::new(format!("cannot limit the device {}", path.display()), "it is no block device of this host")
                 .hint("lsblk lists them")
         })
     };
-    let throttle = |path: &str, rate: u64| {
+    let throttle = |path: &Path, rate: u64| {
         number(path).map(|(major, minor)| ThrottleDevice { major, minor, rate })
     };
     let sizes = |rates: &[spec::unit::DeviceRate<spec::unit::Size>]| {

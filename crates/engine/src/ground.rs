@@ -148,7 +148,10 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
     for at in &fresh {
         view = view.mounted(Path::new(at), None);
     }
-    let asked = request.process.user.as_ref().map(ToString::to_string);
+    let asked = request.process.user.as_ref().map(|asked| match &asked.group {
+        Some(group) => format!("{}:{group}", asked.user),
+        None => asked.user.clone(),
+    });
     let user = image::user::resolve(&view, asked.as_deref().unwrap_or(&execution.user), &request.process.groups)?;
     let cwd = request.process.workdir.clone().unwrap_or(execution.working_dir);
     let cwd = if cwd.is_empty() { "/".to_owned() } else { cwd };
@@ -231,12 +234,12 @@ pub fn devices(request: &Run) -> Result<Vec<Device>> {
 
 /// Major and minor of the block devices that limits name; what is none is left out, for the configuration to refuse.
 #[must_use]
-pub fn disks(request: &Run) -> Vec<(String, u32, u32)> {
+pub fn disks(request: &Run) -> Vec<(PathBuf, u32, u32)> {
     let limits = &request.limits;
     let sizes = limits.device_read_bps.iter().chain(&limits.device_write_bps).map(|rate| &rate.device);
     let operations = limits.device_read_iops.iter().chain(&limits.device_write_iops).map(|rate| &rate.device);
     let weights = limits.blkio_weight_device.iter().map(|weight| &weight.device);
-    let number = |path: &String| {
+    let number = |path: &PathBuf| {
         let found = std::fs::metadata(path).ok().filter(|found| found.file_type().is_block_device())?;
         Some((path.clone(), sys::process::device_major(found.rdev()), sys::process::device_minor(found.rdev())))
     };

@@ -16,3 +16,4 @@ mod paths;
 pub use error::{Error, Result};
 pub use paths::Paths;
 pub use plan::Rejected;
+pub use runtime::Error as RuntimeError;

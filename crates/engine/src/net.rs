@@ -19,7 +19,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 pub struct Net {
     pub steps: NetworkSteps,
     pub warnings: Vec<String>,
-    pub published: Vec<Published>,
     pub lock: Option<Lock>,
     own: Own,
     /// Keeps the ports from others until the firewall's elements are there.
@@ -77,7 +76,6 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
         },
         steps: NetworkSteps { prepare: connection.host, attach: connection.attach, init: connection.init },
         warnings: connection.warnings,
-        published: asked.published,
         lock,
         held: Some(held),
     })
@@ -118,10 +116,10 @@ fn pasta(
         pid_file: paths.journals().join(format!("{id}.pasta")).to_string_lossy().into_owned(),
         user_namespace,
         mtu: None,
-        published: published.clone(),
+        published,
     };
     let steps = NetworkSteps { attach: vec![AttachStep::Pasta(step)], ..loopback() };
-    Ok(Net { steps, published, ..Net::default() })
+    Ok(Net { steps, ..Net::default() })
 }
 
 /// Each `-p` as single ports, and with `-P` what the image and `--expose` name.

@@ -19,9 +19,9 @@ impl Paths {
     pub fn new(
         data: Option<PathBuf>,
         state: Option<PathBuf>,
-        euid: u32,
         env: impl Fn(&str) -> Option<PathBuf>,
     ) -> Result<Self> {
+        let euid = sys::process::euid();
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
         let data = match data {
             Some(data) => data,
@@ -47,7 +47,8 @@ impl Paths {
     ///
     /// # Errors
     /// The kernel's, or a state directory that is somebody else's.
-    pub fn ensure(&self, euid: u32) -> Result<()> {
+    pub fn ensure(&self) -> Result<()> {
+        let euid = sys::process::euid();
         // One stat a run when all is there.
         if self.journals().is_dir() && self.names().is_dir() && self.containers().is_dir() {
             return Ok(());

@@ -90,11 +90,25 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     Ok(Prepared { plan, net, id, name, image: ground.name, cgroup: planned_cgroup, memory_limit, warnings })
 }
 
+/// The plan as a script, and what the user should know about it.
+#[derive(Debug)]
+pub struct Explained {
+    pub script: String,
+    pub warnings: Vec<String>,
+}
+
+/// # Errors
+/// As [`prepare`].
+pub fn explain(request: &Run, paths: &Paths) -> Result<Explained> {
+    let prepared = prepare(request, paths, false)?;
+    Ok(Explained { script: plan::script::script(&prepared.plan), warnings: prepared.warnings })
+}
+
 /// # Errors
 /// What failed; what was done until then is undone.
 pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
     supervise::check_input(request.terminal.tty, request.terminal.interactive, std::io::stdin())?;
-    paths.ensure(sys::process::euid())?;
+    paths.ensure()?;
     for error in containers::reap(paths) {
         tell(Notice::Leftover(error.into()));
     }

@@ -147,7 +147,10 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     let owner = owner.filter(|_| !input.host.rootless()).map(|(uid, gid)| (uid.host_id, gid.host_id));
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
-    let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mapped }];
+    // Closed: set-uid files of a container must not be there for the host's users to run (CVE-2021-41091). But the
+    // host's own trees are read through here with nobody's rights, and what is written to them stays in memory.
+    let mode = if matches!(input.rootfs, Rootfs::Host(_)) { 0o711 } else { 0o700 };
+    let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mode, owner, mapped }];
     if let Rootfs::Overlay { upper: Upper { upper, work }, .. } = &input.rootfs {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));

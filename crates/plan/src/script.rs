@@ -16,3 +16,21 @@ pub fn spawn(spawn: &Spawn) -> String {
     }
     words.join(" ")
 }
+
+/// # Panics
+/// Never.
+#[must_use]
+pub fn script(plan: &crate::Plan) -> String {
+    let mut text = String::new();
+    for step in &plan.prepare {
+        text += &format!("# {}\n{}\n", step.why(), step.shell());
+    }
+    text += &format!("{}\n", spawn(&plan.spawn));
+    for step in &plan.attach {
+        text += &format!("# {}\n{}\n", step.why(), step.shell());
+    }
+    for step in &plan.init {
+        text += &format!("# {}\n{}\n", step.why(), step.shell());
+    }
+    text
+}

@@ -13,7 +13,7 @@ use spec::runtime::{Device, IdMapping, NamespaceKind};
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostStep {
     /// The container's own directory; its undo takes along what is in it. `mapped`: files of subordinate ids, too.
-    Home { path: String, mapped: bool },
+    Home { path: String, mode: u32, owner: Option<(u32, u32)>, mapped: bool },
     /// A directory in it. `owner`: who may write it, when that is not the caller.
     Directory { path: String, mode: u32, owner: Option<(u32, u32)> },
     /// A file in it.
@@ -154,9 +154,6 @@ pub struct Plan {
     pub exec: Exec,
 }
 
-/// A root of a user namespace must pass through to its layers, and nobody shall list what is there.
-pub const HOME_MODE: u32 = 0o711;
-
 impl HostStep {
     #[must_use]
     pub fn why(&self) -> String {
@@ -172,8 +169,7 @@ impl HostStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Home { path, .. } => format!("mkdir -m {HOME_MODE:o} {}", quote(path)),
-            Self::Directory { path, mode, owner } => {
+            Self::Home { path, mode, owner, .. } | Self::Directory { path, mode, owner } => {
                 let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", quote(path)));
                 format!("mkdir -m {mode:o} {}{chown}", quote(path))
             }
@@ -188,7 +184,7 @@ impl HostStep {
     #[must_use]
     pub fn undo(&self) -> Vec<Verb> {
         match self {
-            Self::Home { path, mapped } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
+            Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
             Self::Directory { .. } | Self::File { .. } => Vec::new(),
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),

@@ -43,6 +43,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// docker's: 127 when the command is not there, 126 when it cannot be executed; `None` for what is no exec.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<u8> {
+        use rustix::io::Errno;
+        let Self::Exec { errno, .. } = self else { return None };
+        Some(if matches!(*errno, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
+    }
+}
+
 impl From<sys::Error> for Error {
     fn from(error: sys::Error) -> Self {
         Self::Sys(error)

@@ -24,3 +24,10 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
     }
     .map(|()| ExitCode::SUCCESS)
 }
+
+/// # Errors
+/// [`Failure`] when there is no place for them.
+fn paths(globals: &crate::cli::Globals) -> Result<engine::Paths, Failure> {
+    let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
+    Ok(engine::Paths::new(globals.root.clone(), globals.state.clone(), variable)?)
+}

@@ -4,7 +4,7 @@ pub mod cgroup;
 pub mod network;
 
 use crate::error::{Error, Result};
-use plan::step::{AttachStep, HOME_MODE, HostStep, map_words};
+use plan::step::{AttachStep, HostStep, map_words};
 use spec::runtime::IdMapping;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -37,8 +37,7 @@ impl Context {
 /// What the kernel refused.
 pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
     match step {
-        HostStep::Home { path, .. } => directory(path, HOME_MODE, None),
-        HostStep::Directory { path, mode, owner } => directory(path, *mode, *owner),
+        HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => directory(path, *mode, *owner),
         HostStep::File { path, mode, content } => {
             let call = || format!("write({path:?})");
             let mut file = std::fs::OpenOptions::new();

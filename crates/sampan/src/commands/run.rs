@@ -1,14 +1,41 @@
+//! `sampan run`.
+
 use crate::cli::Globals;
-use crate::ui::{Failure, Ui};
+use crate::ui::{self, Failure, Ui};
+use engine::Paths;
 use engine::request::Run;
+use engine::run::Notice;
 use std::process::ExitCode;
 
 /// # Errors
-/// [`Failure`] for a request that contradicts itself.
+/// [`Failure`], with docker's exit code.
 pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
-    for warning in request.check()? {
-        ui.warn(&warning);
+    let paths = super::paths(globals)?;
+    if request.explain {
+        return explain(&request, &paths, ui);
     }
-    let _ = globals;
-    Err(Failure::new("cannot run a container").cause("run does not reach the engine yet"))
+    let mut tell = |notice: Notice| match notice {
+        Notice::Warning(text) => ui.warn(&text),
+        Notice::Leftover(error) => ui.warn(&format!("not undone yet, the next command tries again: {error}")),
+    };
+    let ended = engine::run::run(&request, &paths, &mut tell)?;
+    if let Some(limit) = ended.out_of_memory {
+        let limit = limit.map_or(String::new(), |bytes| format!(" (the limit is {})", spec::unit::binary(bytes)));
+        ui.warn(&format!("out of memory: the kernel killed a process of the container{limit}"));
+    }
+    if request.timings {
+        for (step, time) in &ended.timings {
+            ui.info(&format!("{:>9.3} ms  {step}", time.as_secs_f64() * 1e3));
+        }
+    }
+    Ok(ExitCode::from(ended.code))
+}
+
+fn explain(request: &Run, paths: &Paths, ui: &Ui) -> Result<ExitCode, Failure> {
+    let explained = engine::run::explain(request, paths)?;
+    for warning in &explained.warnings {
+        ui.warn(warning);
+    }
+    ui::print(&explained.script)?;
+    Ok(ExitCode::SUCCESS)
 }

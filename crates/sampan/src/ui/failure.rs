@@ -1,5 +1,5 @@
 use super::{CYAN, RED, clean, styled};
-use engine::Rejected;
+use engine::{Rejected, RuntimeError};
 use spec::unit::Invalid;
 use std::fmt::Write as _;
 
@@ -68,6 +68,47 @@ impl Failure {
 impl From<Rejected> for Failure {
     fn from(rejected: Rejected) -> Self {
         Self { what: rejected.what, causes: vec![rejected.why], hint: rejected.hint, ..Self::default() }
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Rejected(rejected) => rejected.into(),
+            engine::Error::Image(error) => {
+                Self { what: error.what, causes: vec![error.why], hint: error.hint, ..Self::default() }
+            }
+            engine::Error::Refused(refusal) => Self {
+                what: refusal.to_string(),
+                hint: refusal.hint(),
+                code: Some(refusal.exit_code()),
+                ..Self::default()
+            },
+            engine::Error::Runtime(error) => error.into(),
+        }
+    }
+}
+
+impl From<RuntimeError> for Failure {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::Rejected(rejected) => rejected.into(),
+            RuntimeError::Step { number, total, why, shell, source } => {
+                let source = Self::from(*source);
+                Self {
+                    what: format!("cannot start the container: step {number}/{total} failed: {why}"),
+                    causes: [vec![source.what], source.causes].concat(),
+                    step: Some(shell),
+                    hint: source.hint,
+                    code: source.code,
+                }
+            }
+            RuntimeError::Exec { .. } => {
+                let code = error.exit_code();
+                Self { what: error.to_string(), code, ..Self::default() }
+            }
+            error => Self::new(error.to_string()),
+        }
     }
 }
 
