@@ -13,13 +13,23 @@ pub const VERSION: &str = "sampan-journal 1";
 pub enum Verb {
     /// SIGKILL to `pid` if it still is the process that started at `start` (clock ticks since boot, proc(5) stat
     /// field 22: a recycled pid is left alone).
-    Kill { pid: i32, start: u64 },
+    Kill {
+        pid: i32,
+        start: u64,
+    },
     /// `umount2(path, MNT_DETACH)`.
-    Unmount { path: String },
+    Unmount {
+        path: String,
+    },
     /// Remove a file.
-    RemoveFile { path: String },
+    RemoveFile {
+        path: String,
+    },
     /// Remove a tree. `mapped`: it holds files of subordinate ids, so an ordinary user needs a user namespace.
-    RemoveTree { path: String, mapped: bool },
+    RemoveTree {
+        path: String,
+        mapped: bool,
+    },
     Cgroup(cgroup::Undo),
     Network(network::Undo),
 }

@@ -8,14 +8,27 @@ use super::Cgroup;
 /// Read-only all, and without devices, set-user-ID and programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    Tmpfs { destination: String },
+    Tmpfs {
+        destination: String,
+    },
     /// `mount -t cgroup2`.
-    Cgroup2 { destination: String },
+    Cgroup2 {
+        destination: String,
+    },
     /// `mount -t cgroup -o OPTIONS`.
-    Cgroup { destination: String, options: String },
-    Bind { source: String, destination: String },
+    Cgroup {
+        destination: String,
+        options: String,
+    },
+    Bind {
+        source: String,
+        destination: String,
+    },
     /// `link` leads to `target`, in the same directory.
-    Symlink { target: String, link: String },
+    Symlink {
+        target: String,
+        link: String,
+    },
 }
 
 const ROOT: &str = "/sys/fs/cgroup";

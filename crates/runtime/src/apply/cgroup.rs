@@ -17,11 +17,22 @@ use sys::cgroup::Dir;
 pub enum Error {
     Call(sys::Error),
     /// The kernel took the value and does something else.
-    NotInForce { what: String, path: String, asked: String, read: String },
+    NotInForce {
+        what: String,
+        path: String,
+        asked: String,
+        read: String,
+    },
     /// The kernel refused it.
-    Limit { what: &'static str, source: sys::Error },
+    Limit {
+        what: &'static str,
+        source: sys::Error,
+    },
     /// Something still runs in it.
-    Busy { path: String, processes: Vec<i32> },
+    Busy {
+        path: String,
+        processes: Vec<i32>,
+    },
 }
 
 impl fmt::Display for Error {
