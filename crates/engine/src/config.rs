@@ -9,8 +9,8 @@ use crate::request::{Join, Limits, Run};
 use plan::host::Host;
 use plan::{Rejected, capability, seccomp};
 use spec::runtime::{
-    BlockIo, Capabilities, Config, ConsoleSize, Cpu, Device, DeviceRule, IdMapping, Linux, Memory, Mount,
-    Namespace, NamespaceKind, Pids, Process, Resources, Root, ThrottleDevice, User, WeightDevice,
+    BlockIo, Capabilities, Config, ConsoleSize, Cpu, Device, DeviceRule, IdMapping, Linux, Memory, Mount, Namespace,
+    NamespaceKind, Pids, Process, Resources, Root, ThrottleDevice, User, WeightDevice,
 };
 use std::path::{Path, PathBuf};
 
@@ -216,13 +216,9 @@ fn asked_bind(target: &str, flags: Flags, kind: &Bind) -> Mount {
 
 fn switches(flags: Flags) -> impl Iterator<Item = &'static str> {
     let switch = |value: Option<bool>, on, off| value.map(|value| if value { on } else { off });
-    [
-        switch(flags.exec, "exec", "noexec"),
-        switch(flags.dev, "dev", "nodev"),
-        switch(flags.suid, "suid", "nosuid"),
-    ]
-    .into_iter()
-    .flatten()
+    [switch(flags.exec, "exec", "noexec"), switch(flags.dev, "dev", "nodev"), switch(flags.suid, "suid", "nosuid")]
+        .into_iter()
+        .flatten()
 }
 
 fn asked_tmpfs(target: &str, flags: Flags, kind: &Tmpfs) -> Mount {
@@ -245,7 +241,8 @@ fn asked_tmpfs(target: &str, flags: Flags, kind: &Tmpfs) -> Mount {
         Some(TmpfsSize::Percent(percent)) => push(format!("size={percent}%")),
         None => {}
     }
-    for (key, value) in [("uid", kind.uid.map(u64::from)), ("gid", kind.gid.map(u64::from)), ("nr_inodes", kind.inodes)] {
+    for (key, value) in [("uid", kind.uid.map(u64::from)), ("gid", kind.gid.map(u64::from)), ("nr_inodes", kind.inodes)]
+    {
         if let Some(value) = value {
             push(format!("{key}={value}"));
         }
@@ -393,9 +390,7 @@ fn block_io(limits: &Limits, facts: &Facts) -> Result<Option<BlockIo>, Rejected>
                 .hint("lsblk lists them")
         })
     };
-    let throttle = |path: &Path, rate: u64| {
-        number(path).map(|(major, minor)| ThrottleDevice { major, minor, rate })
-    };
+    let throttle = |path: &Path, rate: u64| number(path).map(|(major, minor)| ThrottleDevice { major, minor, rate });
     let sizes = |rates: &[spec::unit::DeviceRate<spec::unit::Size>]| {
         rates.iter().map(|rate| throttle(&rate.device, rate.rate.bytes())).collect::<Result<Vec<_>, _>>()
     };
@@ -429,17 +424,19 @@ fn device_rules(request: &Run, facts: &Facts) -> Vec<DeviceRule> {
         minor: Some(device.minor),
         access: asked.access.letters(),
     }));
-    rules.extend(request.limits.device_rules.iter().map(|rule| DeviceRule {
-        allow: true,
-        kind: match rule.kind {
-            crate::request::device::DeviceKind::All => "a",
-            crate::request::device::DeviceKind::Char => "c",
-            crate::request::device::DeviceKind::Block => "b",
+    rules.extend(request.limits.device_rules.iter().map(|rule| {
+        DeviceRule {
+            allow: true,
+            kind: match rule.kind {
+                crate::request::device::DeviceKind::All => "a",
+                crate::request::device::DeviceKind::Char => "c",
+                crate::request::device::DeviceKind::Block => "b",
+            }
+            .to_owned(),
+            major: rule.major.map(i64::from),
+            minor: rule.minor.map(i64::from),
+            access: rule.access.letters(),
         }
-        .to_owned(),
-        major: rule.major.map(i64::from),
-        minor: rule.minor.map(i64::from),
-        access: rule.access.letters(),
     }));
     rules
 }

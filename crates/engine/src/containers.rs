@@ -74,9 +74,7 @@ pub fn release(paths: &Paths, name: &str, id: &str) {
 /// # Errors
 /// The kernel's.
 pub fn save(record: &Record, path: &Path) -> Result<()> {
-    let cannot = |error: std::io::Error| {
-        Error::rejected(format!("cannot write {}", path.display()), error.to_string())
-    };
+    let cannot = |error: std::io::Error| Error::rejected(format!("cannot write {}", path.display()), error.to_string());
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
     let temporary = path.with_extension("tmp");
     let mut file = std::fs::File::create(&temporary).map_err(cannot)?;
@@ -96,10 +94,8 @@ pub fn list(paths: &Paths) -> Vec<Listed> {
         entries.filter_map(|entry| load(&file(&entry.path())?)).collect()
     };
     let json = |path: &Path| (path.extension()? == "json").then(|| path.to_owned());
-    let mut all: Vec<Listed> = records(&paths.journals(), &json)
-        .into_iter()
-        .map(|record| Listed { record, running: true })
-        .collect();
+    let mut all: Vec<Listed> =
+        records(&paths.journals(), &json).into_iter().map(|record| Listed { record, running: true }).collect();
     let kept = records(&paths.containers(), &|path| Some(path.join("record.json")));
     let kept = kept.into_iter().filter(|record| !all.iter().any(|other| other.record.id == record.id));
     let kept: Vec<Listed> = kept.map(|record| Listed { record, running: false }).collect();
@@ -121,11 +117,10 @@ pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
     let mut matching = all.into_iter().filter(|listed| !word.is_empty() && listed.record.id.starts_with(word));
     match (matching.next(), matching.next()) {
         (Some(found), None) => Ok(found),
-        (Some(_), Some(_)) => Err(Error::rejected(
-            format!("cannot tell which container {word} is"),
-            "the id of more than one starts so",
-        )
-        .hint("sampan ps -a --no-trunc shows the whole ids")),
+        (Some(_), Some(_)) => {
+            Err(Error::rejected(format!("cannot tell which container {word} is"), "the id of more than one starts so")
+                .hint("sampan ps -a --no-trunc shows the whole ids"))
+        }
         _ => Err(Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
             .hint("sampan ps -a shows which there are")),
     }

@@ -1,3 +1,5 @@
+//! Why a command of the engine failed.
+
 use std::fmt;
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -53,7 +53,10 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
             let image = image::Store::open(&paths.data).require(&name)?;
             let rootfs = stacked(&image.layers, upper);
             let execution = image.config.config;
-            settle(request, Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() })
+            settle(
+                request,
+                Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() },
+            )
         }
     }
 }
@@ -71,17 +74,9 @@ fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
     })?;
     let execution = spec::image::Execution { cmd: vec!["sh".to_owned()], ..spec::image::Execution::default() };
     let fresh = seen.fresh.iter().map(|(path, _)| text(path)).collect();
-    let view = View {
-        frame: seen.frame.into_iter().map(frame).collect(),
-        units: seen.units.into_iter().map(unit).collect(),
-    };
-    let basis = Basis {
-        rootfs: Rootfs::Host(view),
-        layers: vec!["/".into()],
-        name: HOST.to_owned(),
-        execution,
-        fresh,
-    };
+    let view =
+        View { frame: seen.frame.into_iter().map(frame).collect(), units: seen.units.into_iter().map(unit).collect() };
+    let basis = Basis { rootfs: Rootfs::Host(view), layers: vec!["/".into()], name: HOST.to_owned(), execution, fresh };
     settle(request, basis)
 }
 

@@ -2,13 +2,13 @@
 
 const FIRST: [&str; 32] = [
     "amber", "bold", "brisk", "calm", "clear", "coral", "deft", "early", "fair", "fleet", "gentle", "golden", "hardy",
-    "keen", "lively", "lucky", "merry", "mild", "noble", "patient", "plain", "quick", "quiet", "ready", "salty", "sober",
-    "steady", "sunny", "swift", "tidy", "trim", "windy",
+    "keen", "lively", "lucky", "merry", "mild", "noble", "patient", "plain", "quick", "quiet", "ready", "salty",
+    "sober", "steady", "sunny", "swift", "tidy", "trim", "windy",
 ];
 const SECOND: [&str; 32] = [
-    "anchor", "barge", "beacon", "bowline", "buoy", "canoe", "capstan", "clipper", "current", "cutter", "delta", "dinghy",
-    "dory", "estuary", "ferry", "gull", "harbour", "heron", "junk", "kayak", "keel", "lantern", "lugger", "mooring",
-    "oar", "pilot", "raft", "rudder", "skiff", "sloop", "tide", "yawl",
+    "anchor", "barge", "beacon", "bowline", "buoy", "canoe", "capstan", "clipper", "current", "cutter", "delta",
+    "dinghy", "dory", "estuary", "ferry", "gull", "harbour", "heron", "junk", "kayak", "keel", "lantern", "lugger",
+    "mooring", "oar", "pilot", "raft", "rudder", "skiff", "sloop", "tide", "yawl",
 ];
 
 /// Two words and two digits, out of the id's randomness.

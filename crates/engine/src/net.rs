@@ -81,14 +81,7 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
     })
 }
 
-fn pasta(
-    request: &Run,
-    paths: &Paths,
-    host: &Host,
-    id: &str,
-    exposed: &[String],
-    user_namespace: bool,
-) -> Result<Net> {
+fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String], user_namespace: bool) -> Result<Net> {
     let search = std::env::var("PATH").unwrap_or_default();
     let hint = "install it: apt-get install passt, dnf install passt";
     let published = published(request, exposed)?;
@@ -104,11 +97,8 @@ fn pasta(
         return Ok(Net { steps: loopback(), warnings: vec![warning], ..Net::default() });
     };
     if request.network.ip.is_some() || request.network.ip6.is_some() || request.network.mac.is_some() {
-        return Err(Error::rejected(
-            "cannot give the container an address",
-            "pasta gives it the host's own addresses",
-        )
-        .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
+        return Err(Error::rejected("cannot give the container an address", "pasta gives it the host's own addresses")
+            .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
     let _ = host;
     let step = Pasta {
@@ -129,9 +119,11 @@ fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
         expand(publish, &mut all)?;
     }
     if request.network.publish_all {
-        let asked = request.network.expose.iter().flat_map(|expose| {
-            expose.ports.iter().map(|port| (port, protocol(expose.protocol)))
-        });
+        let asked = request
+            .network
+            .expose
+            .iter()
+            .flat_map(|expose| expose.ports.iter().map(|port| (port, protocol(expose.protocol))));
         let of_image = exposed.iter().filter_map(|text| {
             let (port, name) = text.split_once('/').unwrap_or((text, "tcp"));
             Some((port.parse().ok()?, Protocol::parse(name)?))
@@ -198,11 +190,7 @@ fn free_port(address: Option<IpAddr>, protocol: Protocol) -> Result<u16> {
 /// `host-gateway` where there is no way to the host.
 pub fn files(request: &Run, facts: &Facts, net: &Net, warnings: &mut Vec<String>) -> Result<Vec<(String, String)>> {
     let asked = &request.network;
-    let dns = Dns {
-        servers: asked.dns.clone(),
-        search: asked.dns_search.clone(),
-        options: asked.dns_options.clone(),
-    };
+    let dns = Dns { servers: asked.dns.clone(), search: asked.dns_search.clone(), options: asked.dns_options.clone() };
     let (host, upstream) = runtime::observe::network::resolvers();
     let own_network = !matches!(asked.mode, Some(Mode::Host | Mode::Container(_) | Mode::Path(_)));
     let isolated = matches!(asked.mode, Some(Mode::None));

@@ -16,11 +16,7 @@ impl Paths {
     ///
     /// # Errors
     /// When an ordinary user has no home.
-    pub fn new(
-        data: Option<PathBuf>,
-        state: Option<PathBuf>,
-        env: impl Fn(&str) -> Option<PathBuf>,
-    ) -> Result<Self> {
+    pub fn new(data: Option<PathBuf>, state: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         let euid = sys::process::euid();
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
         let data = match data {
@@ -38,7 +34,8 @@ impl Paths {
             Some(state) => state,
             None if euid == 0 => "/run/sampan".into(),
             // Without a login session there is no runtime directory; /tmp is all that a reboot empties, mostly.
-            None => absolute("XDG_RUNTIME_DIR").map_or_else(|| format!("/tmp/sampan-{euid}").into(), |dir| dir.join("sampan")),
+            None => absolute("XDG_RUNTIME_DIR")
+                .map_or_else(|| format!("/tmp/sampan-{euid}").into(), |dir| dir.join("sampan")),
         };
         Ok(Self { data, state })
     }

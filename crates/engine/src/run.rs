@@ -157,19 +157,10 @@ fn live(
         Exit::Detached | Exit::Interrupted(_) => 130,
     };
     let killed = runtime::apply::cgroup::oom_kills(&prepared.cgroup).unwrap_or(0) > 0;
-    Ok(Ended {
-        code,
-        out_of_memory: (killed && code != 0).then_some(prepared.memory_limit),
-        timings: started.timings,
-    })
+    Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings: started.timings })
 }
 
-fn watch(
-    request: &Run,
-    started: &mut Started,
-    signals: &Signals,
-    tell: &mut dyn FnMut(Notice),
-) -> Result<Exit> {
+fn watch(request: &Run, started: &mut Started, signals: &Signals, tell: &mut dyn FnMut(Notice)) -> Result<Exit> {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     let has_terminal = started.terminal.is_some();
     let terminal = has_terminal.then(|| supervise::Terminal {
@@ -213,11 +204,8 @@ fn finish(
 ) {
     let kept = !request.remove && outcome.is_ok();
     if let (true, Ok(ended)) = (kept, outcome) {
-        let record = Record {
-            exit_code: Some(ended.code),
-            out_of_memory: ended.out_of_memory.is_some(),
-            ..record(prepared, 0)
-        };
+        let record =
+            Record { exit_code: Some(ended.code), out_of_memory: ended.out_of_memory.is_some(), ..record(prepared, 0) };
         if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json")) {
             tell(Notice::Warning(error.to_string()));
         }
@@ -290,11 +278,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
 }
 
 /// The maps of a new user namespace; both empty when there is none.
-fn maps(
-    request: &Run,
-    host: &Host,
-    joined: &[(NamespaceKind, String)],
-) -> Result<(Vec<IdMapping>, Vec<IdMapping>)> {
+fn maps(request: &Run, host: &Host, joined: &[(NamespaceKind, String)]) -> Result<(Vec<IdMapping>, Vec<IdMapping>)> {
     use crate::request::User;
     if joined.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
         return Ok((Vec::new(), Vec::new()));
@@ -336,8 +320,8 @@ fn cgroup(
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let parent = request.limits.cgroup_parent.as_deref();
     let path = plan::cgroup::CgroupPath::of_container(parent, id, host.rootless())?;
-    let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())
-        .map_err(runtime::Error::from)?;
+    let layout =
+        runtime::observe::cgroup::observe(&path, resources.block_io.is_some()).map_err(runtime::Error::from)?;
     Ok(plan::cgroup::plan(&layout, &path, &resources, host.rootless() || user_namespace)?)
 }
 

@@ -102,7 +102,11 @@ pub fn select(privileged: bool, add: &[String], drop: &[String]) -> Result<Vec<S
     let none = drop.iter().any(is_all);
     let chosen = |name: &&str| {
         let given = if none && !privileged { false } else { all || DEFAULT.contains(name) };
-        if all && none { !dropped.contains(name) && added.contains(name) } else { (given && !dropped.contains(name)) || (added.contains(name) && !dropped.contains(name)) }
+        if all && none {
+            !dropped.contains(name) && added.contains(name)
+        } else {
+            (given && !dropped.contains(name)) || (added.contains(name) && !dropped.contains(name))
+        }
     };
     Ok(NAMES.iter().filter(|name| privileged || chosen(name)).map(|name| (*name).to_owned()).collect())
 }

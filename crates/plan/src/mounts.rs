@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn recursive_forms_and_propagation() {
         let mount = parse(&spec("bind", &["bind", "rro", "rslave"])).unwrap();
-        assert_eq!(mount.attributes, Attributes { set: RDONLY, clear: 0, recursive: true, propagation: SLAVE | RECURSIVE });
+        assert_eq!(
+            mount.attributes,
+            Attributes { set: RDONLY, clear: 0, recursive: true, propagation: SLAVE | RECURSIVE }
+        );
     }
 
     #[test]

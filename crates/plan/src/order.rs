@@ -11,7 +11,10 @@ use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 pub enum Rootfs {
     Directory(String),
     /// Layers, topmost first.
-    Overlay { lower: Vec<String>, upper: Upper },
+    Overlay {
+        lower: Vec<String>,
+        upper: Upper,
+    },
     /// This machine's own files.
     Host(View),
 }
@@ -27,9 +30,14 @@ pub struct View {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     Directory(Veil),
-    Link { path: String, to: String },
+    Link {
+        path: String,
+        to: String,
+    },
     /// A single file of the host, read-only.
-    File { path: String },
+    File {
+        path: String,
+    },
 }
 
 /// One tree: `at` is its path on the host and in the container.
@@ -196,12 +204,7 @@ fn attach(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceK
     steps
 }
 
-fn init(
-    input: &Input<'_>,
-    linux: &Linux,
-    process: &Process,
-    new: &[NamespaceKind],
-) -> Result<Vec<InitStep>, Rejected> {
+fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind]) -> Result<Vec<InitStep>, Rejected> {
     let mut steps = Vec::new();
 
     // Who and where it is, before anything that depends on it.
@@ -253,7 +256,7 @@ fn init(
     steps.extend(linux.readonly_paths.iter().map(|path| InitStep::Readonly { path: path.clone() }));
     steps.extend(linux.masked_paths.iter().map(|path| InitStep::Mask { path: path.clone() }));
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
-        steps.push(InitStep::ReadonlyRoot);
+        steps.push(InitStep::ReadonlyMount { path: "/".to_owned() });
     }
     // Never chroot alone: a chroot can be left, and the host's mounts would still be there to be found.
     steps.push(InitStep::Pivot { at });
@@ -279,11 +282,9 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
     }
     for frame in &view.frame {
         steps.push(match frame {
-            Frame::Directory(directory) => InitStep::Veil {
-                slot: Slot::Root,
-                under: String::new(),
-                entries: vec![directory.clone()],
-            },
+            Frame::Directory(directory) => {
+                InitStep::Veil { slot: Slot::Root, under: String::new(), entries: vec![directory.clone()] }
+            }
             Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
             Frame::File { path } => InitStep::Mount(mounts::Mount {
                 source: Source::Bind { path: path.clone(), recursive: false },
@@ -308,11 +309,7 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
             plain("/inner", (0o755, 0, 0)),
         ];
         steps.push(InitStep::Veil { slot: Slot::Scratch, under: name.clone(), entries: directories.into() });
-        steps.push(InitStep::Veil {
-            slot: Slot::Scratch,
-            under: format!("{name}/veil"),
-            entries: unit.veil.clone(),
-        });
+        steps.push(InitStep::Veil { slot: Slot::Scratch, under: format!("{name}/veil"), entries: unit.veil.clone() });
         let mut lower = vec![own("veil"), unit.at.clone()];
         if unit.reader.is_some() {
             let at = At::Scratch(format!("{name}/inner"));
@@ -339,13 +336,22 @@ fn cgroup_mounts(
             source: source.to_owned(),
             ..spec.clone()
         };
+        if kind == "tmpfs" {
+            // Not yet: the hierarchies are mounted in it.
+            mount.options.retain(|option| option != "ro");
+        }
         mount.options.extend_from_slice(more);
         mounts::parse(&mount).map(|mount| steps.push(InitStep::Mount(mount)))
     };
-    let mut links = Vec::new();
+    let (mut links, mut sealed) = (Vec::new(), Vec::new());
     for mount in cgroup::container_mounts(&input.cgroup.cgroup, new.contains(&NamespaceKind::Cgroup)) {
         match mount {
-            cgroup::Mount::Tmpfs { destination } => push("tmpfs", "tmpfs", &destination, &["mode=755".to_owned()])?,
+            cgroup::Mount::Tmpfs { destination } => {
+                push("tmpfs", "tmpfs", &destination, &["mode=755".to_owned()])?;
+                if spec.options.iter().any(|option| option == "ro") {
+                    sealed.push(InitStep::ReadonlyMount { path: destination });
+                }
+            }
             cgroup::Mount::Cgroup2 { destination } => push("cgroup2", "cgroup", &destination, &[])?,
             cgroup::Mount::Cgroup { destination, options } => {
                 let options: Vec<String> = options.split(',').map(str::to_owned).collect();
@@ -358,16 +364,11 @@ fn cgroup_mounts(
         }
     }
     steps.extend(links);
+    steps.extend(sealed);
     Ok(())
 }
 
-fn identity(
-    input: &Input<'_>,
-    linux: &Linux,
-    process: &Process,
-    new: &[NamespaceKind],
-    steps: &mut Vec<InitStep>,
-) {
+fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind], steps: &mut Vec<InitStep>) {
     let user_first = |ns: &&Namespace| ns.kind != NamespaceKind::User;
     let mut shared: Vec<&Namespace> = linux.namespaces.iter().filter(|ns| ns.path.is_some()).collect();
     // The user namespace first: it gives the right to enter those that it owns (setns(2)).
@@ -434,12 +435,7 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
-fn security(
-    input: &Input<'_>,
-    linux: &Linux,
-    process: &Process,
-    steps: &mut Vec<InitStep>,
-) -> Result<(), Rejected> {
+fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
     steps.push(InitStep::Keyring);
     steps.extend(process.rlimits.iter().map(|limit| InitStep::Rlimit {
         kind: limit.kind.clone(),

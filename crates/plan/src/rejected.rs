@@ -1,3 +1,5 @@
+//! The one form of a refusal.
+
 use std::fmt;
 
 /// A request that cannot be planned on this host: what, why, and the fix where one is known.

@@ -13,11 +13,24 @@ use spec::runtime::{Device, IdMapping, NamespaceKind};
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostStep {
     /// The container's own directory; its undo takes along what is in it. `mapped`: files of subordinate ids, too.
-    Home { path: String, mode: u32, owner: Option<(u32, u32)>, mapped: bool },
+    Home {
+        path: String,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+        mapped: bool,
+    },
     /// A directory in it. `owner`: who may write it, when that is not the caller.
-    Directory { path: String, mode: u32, owner: Option<(u32, u32)> },
+    Directory {
+        path: String,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    },
     /// A file in it.
-    File { path: String, mode: u32, content: String },
+    File {
+        path: String,
+        mode: u32,
+        content: String,
+    },
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
 }
@@ -26,7 +39,11 @@ pub enum HostStep {
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttachStep {
     /// The maps of the child's user namespace. `helpers`: through newuidmap and newgidmap.
-    IdMaps { uid: Vec<IdMapping>, gid: Vec<IdMapping>, helpers: bool },
+    IdMaps {
+        uid: Vec<IdMapping>,
+        gid: Vec<IdMapping>,
+        helpers: bool,
+    },
     OomScoreAdj(i32),
     /// Let the child go on: its ids and cgroup are as they shall be.
     Go,
@@ -38,17 +55,30 @@ pub enum AttachStep {
 /// Done by the child, between clone and exec.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InitStep {
-    Join { kind: NamespaceKind, path: String },
+    Join {
+        kind: NamespaceKind,
+        path: String,
+    },
     AwaitGo,
-    BecomeRoot { clear_groups: bool },
+    BecomeRoot {
+        clear_groups: bool,
+    },
     Cgroup(cgroup::InitStep),
     UnshareCgroup,
-    Propagation { flags: u64 },
+    Propagation {
+        flags: u64,
+    },
     /// A tmpfs on `at` that only the child's mount namespace has, for what is written over the host's own tree:
     /// overlayfs refuses an upper directory inside a lower one (ELOOP).
-    Scratch { at: String },
+    Scratch {
+        at: String,
+    },
     /// Entries of a directory of the scratch, or of the root.
-    Veil { slot: Slot, under: String, entries: Vec<Veil> },
+    Veil {
+        slot: Slot,
+        under: String,
+        entries: Vec<Veil>,
+    },
     /// Layers, topmost first, under a writable directory, if there is one. `reader`: read with the rights of this user
     /// and group, whoever looks (overlayfs keeps its mounter's credentials).
     Overlay {
@@ -59,32 +89,80 @@ pub enum InitStep {
         userxattr: bool,
     },
     /// The container's root: a directory as it is.
-    Root { path: String, at: String },
+    Root {
+        path: String,
+        at: String,
+    },
     /// The container's root: an empty tmpfs.
-    EmptyRoot { at: String },
+    EmptyRoot {
+        at: String,
+    },
     Mount(Mount),
-    Device { device: Device, from_host: bool },
-    Symlink { path: String, to: String },
-    Sysctl { key: String, value: String },
-    Console { uid: u32, rows: u16, columns: u16 },
+    Device {
+        device: Device,
+        from_host: bool,
+    },
+    Symlink {
+        path: String,
+        to: String,
+    },
+    Sysctl {
+        key: String,
+        value: String,
+    },
+    Console {
+        uid: u32,
+        rows: u16,
+        columns: u16,
+    },
     Session,
-    Mask { path: String },
-    Readonly { path: String },
-    ReadonlyRoot,
-    Pivot { at: String },
+    Mask {
+        path: String,
+    },
+    Readonly {
+        path: String,
+    },
+    /// A mount that was made above, now that all is in it; `/` is the root.
+    ReadonlyMount {
+        path: String,
+    },
+    Pivot {
+        at: String,
+    },
     Hostname(String),
     Domainname(String),
     AwaitAttached,
     Network(network::InitStep),
     Keyring,
-    Rlimit { kind: String, soft: u64, hard: u64 },
+    Rlimit {
+        kind: String,
+        soft: u64,
+        hard: u64,
+    },
     Umask(u32),
-    Bounding { keep: Vec<String>, last: u32 },
-    User { uid: u32, gid: u32, groups: Option<Vec<u32>> },
-    Capabilities { effective: Vec<String>, permitted: Vec<String>, inheritable: Vec<String>, ambient: Vec<String> },
+    Bounding {
+        keep: Vec<String>,
+        last: u32,
+    },
+    User {
+        uid: u32,
+        gid: u32,
+        groups: Option<Vec<u32>>,
+    },
+    Capabilities {
+        effective: Vec<String>,
+        permitted: Vec<String>,
+        inheritable: Vec<String>,
+        ambient: Vec<String>,
+    },
     NoNewPrivileges,
-    Seccomp { program: crate::seccomp::Program },
-    Chdir { path: String, create: bool },
+    Seccomp {
+        program: crate::seccomp::Program,
+    },
+    Chdir {
+        path: String,
+        create: bool,
+    },
     Ready,
 }
 
@@ -283,7 +361,7 @@ impl InitStep {
             Self::Session => "a session of its own, away from the caller's terminal".into(),
             Self::Mask { .. } => "the kernel tells too much here".into(),
             Self::Readonly { .. } => "the kernel takes settings for the whole host here".into(),
-            Self::ReadonlyRoot => "nothing may be changed".into(),
+            Self::ReadonlyMount { .. } => "nothing in it may be changed".into(),
             Self::Pivot { .. } => "change the root for good: the host's tree is gone from view".into(),
             Self::Hostname(_) => "its name".into(),
             Self::Domainname(_) => "its NIS domain".into(),
@@ -307,7 +385,9 @@ impl InitStep {
         match self {
             Self::Join { kind, path } => format!("# nsenter --{}={}", namespace_word(*kind), quote(path)),
             Self::AwaitGo => "read -r <$GO".into(),
-            Self::BecomeRoot { .. } => "# no shell equivalent: unshare --user starts as root once the maps are set".into(),
+            Self::BecomeRoot { .. } => {
+                "# no shell equivalent: unshare --user starts as root once the maps are set".into()
+            }
             Self::Cgroup(step) => step.shell(),
             Self::UnshareCgroup => "exec unshare --cgroup \"$0\" \"$@\"".into(),
             Self::Propagation { flags } => format!("mount --make-{} /", propagation_word(*flags)),
@@ -334,14 +414,23 @@ impl InitStep {
                 device.minor
             ),
             Self::Symlink { path, to } => format!("ln -sfn {} $ROOT{}", quote(to), quote(path)),
-            Self::Sysctl { key, value } => format!("echo {} >/proc/sys/{}", quote(value), quote(&key.replace('.', "/"))),
-            Self::Console { .. } => "# no shell equivalent: script -q -c … makes a terminal outside of the container".into(),
+            Self::Sysctl { key, value } => {
+                format!("echo {} >/proc/sys/{}", quote(value), quote(&key.replace('.', "/")))
+            }
+            Self::Console { .. } => {
+                "# no shell equivalent: script -q -c … makes a terminal outside of the container".into()
+            }
             Self::Session => "# no shell equivalent: setsid, on the spawn above".into(),
             Self::Mask { path } => format!("mask {}", quote(path)),
             Self::Readonly { path } => {
-                format!("if [ -e $ROOT{0} ]; then mount --rbind $ROOT{0} $ROOT{0} && mount -o remount,bind,ro $ROOT{0}; fi", quote(path))
+                format!(
+                    "if [ -e $ROOT{0} ]; then mount --rbind $ROOT{0} $ROOT{0} && mount -o remount,bind,ro $ROOT{0}; fi",
+                    quote(path)
+                )
             }
-            Self::ReadonlyRoot => "mount -o remount,bind,ro $ROOT".into(),
+            Self::ReadonlyMount { path } => {
+                format!("mount -o remount,bind,ro $ROOT{}", quote(path.trim_end_matches('/')))
+            }
             Self::Pivot { .. } => "cd $ROOT && pivot_root . . && umount -l .".into(),
             Self::Hostname(name) => format!("hostname {}", quote(name)),
             Self::Domainname(name) => format!("domainname {}", quote(name)),
@@ -370,13 +459,13 @@ impl InitStep {
                 };
                 format!("SETPRIV+=(--reuid={uid} --regid={gid} {groups})")
             }
-            Self::Capabilities { inheritable, ambient, .. } => format!(
-                "SETPRIV+=(--inh-caps={} --ambient-caps={})",
-                setpriv_set(inheritable),
-                setpriv_set(ambient)
-            ),
+            Self::Capabilities { inheritable, ambient, .. } => {
+                format!("SETPRIV+=(--inh-caps={} --ambient-caps={})", setpriv_set(inheritable), setpriv_set(ambient))
+            }
             Self::NoNewPrivileges => "SETPRIV+=(--no-new-privs)".into(),
-            Self::Seccomp { .. } => "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into(),
+            Self::Seccomp { .. } => {
+                "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into()
+            }
             Self::Chdir { path, create: false } => format!("WORKDIR={}", quote(path)),
             Self::Chdir { path, create: true } => format!("mkdir -p {0} && WORKDIR={0}", quote(path)),
             Self::Ready => "# no shell equivalent: only sampan's parent waits for it".into(),
@@ -421,10 +510,14 @@ fn mount_shell(mount: &Mount) -> String {
     match &mount.source {
         Source::Bind { path, recursive } => {
             let mut lines = vec![
-                format!("if [ -d {0} ]; then mkdir -p $ROOT{to}; else mkdir -p \"$(dirname $ROOT{to})\"; touch $ROOT{to}; fi", quote(path)),
+                format!(
+                    "if [ -d {0} ]; then mkdir -p $ROOT{to}; else mkdir -p \"$(dirname $ROOT{to})\"; touch $ROOT{to}; fi",
+                    quote(path)
+                ),
                 format!("mount --{} {} $ROOT{to}", if *recursive { "rbind" } else { "bind" }, quote(path)),
             ];
-            let keep = |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
+            let keep =
+                |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
             let options: Vec<&str> = mount.options.iter().filter(keep).map(String::as_str).collect();
             if !options.is_empty() {
                 lines.push(format!("mount -o remount,bind,{} $ROOT{to}", quote(&options.join(","))));
@@ -436,8 +529,7 @@ fn mount_shell(mount: &Mount) -> String {
         }
         Source::Filesystem { fstype, source, .. } => {
             let options = mount.options.iter().filter(|option| !is_propagation(option)).cloned().collect::<Vec<_>>();
-            let options =
-                if options.is_empty() { String::new() } else { format!(" -o {}", quote(&options.join(","))) };
+            let options = if options.is_empty() { String::new() } else { format!(" -o {}", quote(&options.join(","))) };
             let source = if source.is_empty() { fstype } else { source };
             format!("mkdir -p $ROOT{to} && mount -t {fstype}{options} {} $ROOT{to}", quote(source))
         }
@@ -448,13 +540,7 @@ fn is_propagation(option: &str) -> bool {
     matches!(option.strip_prefix('r').unwrap_or(option), "private" | "slave" | "shared" | "unbindable")
 }
 
-fn overlay(
-    lower: &[String],
-    upper: Option<&Upper>,
-    at: &At,
-    reader: Option<(u32, u32)>,
-    userxattr: bool,
-) -> String {
+fn overlay(lower: &[String], upper: Option<&Upper>, at: &At, reader: Option<(u32, u32)>, userxattr: bool) -> String {
     let mut options = format!("lowerdir={}", join_layers(lower));
     if let Some(Upper { upper, work }) = upper {
         options += &format!(",upperdir={upper},workdir={work}");

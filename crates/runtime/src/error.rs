@@ -1,3 +1,5 @@
+//! What went wrong while a plan ran.
+
 use std::fmt;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -12,11 +14,23 @@ pub enum Error {
     /// A cgroup that does not do what was asked of it.
     Cgroup(crate::apply::cgroup::Error),
     /// A step of the plan.
-    Step { number: usize, total: usize, why: String, shell: String, source: Box<Error> },
+    Step {
+        number: usize,
+        total: usize,
+        why: String,
+        shell: String,
+        source: Box<Error>,
+    },
     /// A call of the child, known by name only.
-    Child { call: &'static str, errno: rustix::io::Errno },
+    Child {
+        call: &'static str,
+        errno: rustix::io::Errno,
+    },
     /// The command could not be executed in the finished container.
-    Exec { command: String, errno: rustix::io::Errno },
+    Exec {
+        command: String,
+        errno: rustix::io::Errno,
+    },
     /// The child ended without a word.
     Died(sys::process::Exit),
     Nul(String),

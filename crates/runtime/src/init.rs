@@ -35,12 +35,8 @@ pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, stdio: Stdio) -> Resul
             compiler.push(Op::Stdio { fds: stdio });
         }
     }
-    let program = Program {
-        ops: compiler.ops,
-        exec: exec(&plan.exec)?,
-        sync,
-        die_with_parent: plan.spawn.die_with_parent,
-    };
+    let program =
+        Program { ops: compiler.ops, exec: exec(&plan.exec)?, sync, die_with_parent: plan.spawn.die_with_parent };
     Ok(Compiled { program, _fds: compiler.fds })
 }
 
@@ -127,7 +123,7 @@ impl Compiler<'_> {
             InitStep::Session => Op::Session,
             InitStep::Mask { path } => Op::Mask { place: root(path)? },
             InitStep::Readonly { path } => Op::Readonly { place: root(path)? },
-            InitStep::ReadonlyRoot => Op::ReadonlyRoot,
+            InitStep::ReadonlyMount { path } => Op::ReadonlyMount { place: root(path)? },
             InitStep::Pivot { .. } => Op::Pivot,
             InitStep::Hostname(name) => Op::Hostname(name.clone().into_bytes()),
             InitStep::Domainname(name) => Op::Domainname(name.clone().into_bytes()),
@@ -159,10 +155,9 @@ impl Compiler<'_> {
                 }
             }
             InitStep::NoNewPrivileges => Op::NoNewPrivileges,
-            InitStep::Seccomp { program } => Op::Seccomp {
-                program: program.instructions.iter().map(instruction).collect(),
-                flags: program.flags,
-            },
+            InitStep::Seccomp { program } => {
+                Op::Seccomp { program: program.instructions.iter().map(instruction).collect(), flags: program.flags }
+            }
             InitStep::Chdir { path, create } => {
                 Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }
             }
@@ -199,9 +194,7 @@ impl Compiler<'_> {
         let destination = match at {
             At::Root(path) => Destination::Host { path: c(path)?, slot: Slot::Root },
             At::Inside(path) => Destination::Place { place: root(path)?, target: Target::Directory },
-            At::Scratch(path) => {
-                Destination::Place { place: place(Slot::Scratch, path)?, target: Target::Directory }
-            }
+            At::Scratch(path) => Destination::Place { place: place(Slot::Scratch, path)?, target: Target::Directory },
         };
         if let Some((uid, gid)) = reader {
             self.push(Op::FileSystemIds { uid, gid });

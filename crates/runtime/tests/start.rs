@@ -71,7 +71,8 @@ fn runs_and_leaves_nothing() {
     let ground = Ground::new("run");
     let data = ground.path.join("c").to_str().unwrap().to_owned();
     let out = ground.path.join("out");
-    let script = "hostname; echo $$; cat /proc/keys; ls /proc/acpi; pwd; echo x >/new; echo x >/proc/sys/kernel/domainname";
+    let script =
+        "hostname; echo $$; cat /proc/keys; ls /proc/acpi; pwd; echo x >/new; echo x >/proc/sys/kernel/domainname";
     let config = config(&["busybox", "sh", "-c", script]);
     let host = runtime::observe::host().unwrap();
     let plan = plan::plan(Input {
@@ -97,13 +98,14 @@ fn runs_and_leaves_nothing() {
         let file = std::fs::File::create(&out).unwrap();
         use std::os::fd::AsRawFd;
         let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
-        let started = match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, one) {
-            Ok(started) => started,
-            Err(error) => {
-                std::fs::write(&out, error.to_string()).unwrap();
-                return 2;
-            }
-        };
+        let started =
+            match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, one) {
+                Ok(started) => started,
+                Err(error) => {
+                    std::fs::write(&out, error.to_string()).unwrap();
+                    return 2;
+                }
+            };
         let exit = sys::process::wait(&started.child).unwrap();
         assert!(runtime::undo::replay(journal, None).is_empty());
         if exit == sys::process::Exit::Code(1) { 0 } else { 1 }

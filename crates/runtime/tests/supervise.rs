@@ -85,11 +85,7 @@ fn supervisor(args: &[String]) -> ExitCode {
         stdout: stdout.as_fd(),
         detach_keys: DetachKeys::default(),
     });
-    let container = Container {
-        pidfd: pidfd.as_fd(),
-        terminal,
-        forward_signals: !has("--no-proxy"),
-    };
+    let container = Container { pidfd: pidfd.as_fd(), terminal, forward_signals: !has("--no-proxy") };
     let mut tell = |event: Event| {
         eprintln!("event: {event:?}");
         if has("--panic") {
@@ -112,11 +108,7 @@ fn spawn_container(command: &[String], master: Option<&OwnedFd>) -> Child {
     let mut setsid = Command::new("setsid");
     if let Some(master) = master {
         let slave = peer(master).unwrap();
-        setsid
-            .arg("--ctty")
-            .stdin(slave.try_clone().unwrap())
-            .stdout(slave.try_clone().unwrap())
-            .stderr(slave);
+        setsid.arg("--ctty").stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
     }
     setsid.args(command).spawn().unwrap()
 }
@@ -145,13 +137,8 @@ impl User {
     /// The supervisor in a session of its own, with this terminal as its controlling one.
     fn run(&self, flags: &str, script: &str) -> Run {
         let mut command = Command::new("setsid");
-        command
-            .arg("--ctty")
-            .arg(std::env::current_exe().unwrap())
-            .args(arguments(flags, script));
-        command
-            .stdin(self.slave.try_clone().unwrap())
-            .stdout(self.slave.try_clone().unwrap());
+        command.arg("--ctty").arg(std::env::current_exe().unwrap()).args(arguments(flags, script));
+        command.stdin(self.slave.try_clone().unwrap()).stdout(self.slave.try_clone().unwrap());
         Run::spawn(command)
     }
 
@@ -178,19 +165,13 @@ impl User {
 struct Run(Child);
 
 fn arguments<'a>(flags: &'a str, script: &'a str) -> impl Iterator<Item = &'a str> {
-    ["supervise"]
-        .into_iter()
-        .chain(flags.split_whitespace())
-        .chain(["--", "sh", "-c", script])
+    ["supervise"].into_iter().chain(flags.split_whitespace()).chain(["--", "sh", "-c", script])
 }
 
 impl Run {
     fn piped(flags: &str, script: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(arguments(flags, script))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        command.args(arguments(flags, script)).stdin(Stdio::null()).stdout(Stdio::piped());
         Self::spawn(command)
     }
 
@@ -311,18 +292,11 @@ fn a_slow_reader_gets_everything() {
 
 fn a_large_paste_arrives() {
     let user = User::new();
-    let run = user.run(
-        "-t -i",
-        "stty raw -echo; echo ready; head -c 200000 | { sleep 0.3; cksum; }",
-    );
+    let run = user.run("-t -i", "stty raw -echo; echo ready; head -c 200000 | { sleep 0.3; cksum; }");
     user.sees("ready");
     let text = "0123456789".repeat(20_000);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            fs::File::from(user.master.try_clone().unwrap())
-                .write_all(text.as_bytes())
-                .unwrap()
-        });
+        scope.spawn(|| fs::File::from(user.master.try_clone().unwrap()).write_all(text.as_bytes()).unwrap());
         user.sees(" 200000");
     });
     assert_eq!(run.end(), "exit: Code(0)\n");
@@ -332,10 +306,8 @@ fn size_follows_the_window() {
     let user = User::new();
     Size { rows: 11, columns: 22 }.apply(&user.slave).unwrap();
     // The first size is set before the supervisor copies anything, so after the first byte it is in force.
-    let run = user.run(
-        "-t -i",
-        "read line; stty size; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.02; done",
-    );
+    let run = user
+        .run("-t -i", "read line; stty size; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.02; done");
     user.types("\r");
     user.sees("11 22");
     user.sees("ready");
@@ -354,28 +326,17 @@ fn raw_while_it_runs_and_restored_after() {
     assert_eq!(user.mode(), before);
 
     let run = user.run("-t", "sleep 0.2");
-    wait_for("the end", || {
-        fs::read_to_string(format!("/proc/{}/stat", run.0.id()))
-            .unwrap()
-            .contains(") Z ")
-    });
+    wait_for("the end", || fs::read_to_string(format!("/proc/{}/stat", run.0.id())).unwrap().contains(") Z "));
     assert_eq!(user.mode(), before, "without -i nothing is read, so nothing is raw");
 }
 
 fn raw_again_after_a_stop() {
     let user = User::new();
     let cooked = tcgetattr(&user.slave).unwrap();
-    let run = user.run(
-        "-t -i",
-        "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.02; done",
-    );
+    let run = user.run("-t -i", "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.02; done");
     user.sees("ready");
     run.signal(Signal::STOP);
-    wait_for("the stop", || {
-        fs::read_to_string(format!("/proc/{}/stat", run.0.id()))
-            .unwrap()
-            .contains(") T ")
-    });
+    wait_for("the stop", || fs::read_to_string(format!("/proc/{}/stat", run.0.id())).unwrap().contains(") T "));
     tcsetattr(&user.slave, OptionalActions::Now, &cooked).unwrap();
     run.signal(Signal::CONT);
     wait_for("raw mode", || user.is_raw());
@@ -388,10 +349,7 @@ fn restored_after_an_error() {
     let user = User::new();
     let before = user.mode();
     let said = user.run("-t -i --reaped", "exit 3").end();
-    assert_eq!(
-        said,
-        "error: waitid(P_PIDFD, …, WEXITED): ECHILD (No child processes)\n"
-    );
+    assert_eq!(said, "error: waitid(P_PIDFD, …, WEXITED): ECHILD (No child processes)\n");
     assert_eq!(user.mode(), before);
 }
 
@@ -405,10 +363,7 @@ fn restored_after_a_kill() {
     std::thread::sleep(Duration::from_millis(200));
     run.signal(Signal::TERM);
     let said = run.end();
-    assert_eq!(
-        said,
-        "event: Ignored(Signal(15))\nevent: Killing(Signal(15))\nexit: Signal(Signal(9))\n"
-    );
+    assert_eq!(said, "event: Ignored(Signal(15))\nevent: Killing(Signal(15))\nexit: Signal(Signal(9))\n");
     assert_eq!(user.mode(), before);
 }
 
@@ -426,10 +381,7 @@ fn restored_after_a_panic() {
 
 fn keys_reach_the_container_and_it_answers_with_crlf() {
     let user = User::new();
-    let run = user.run(
-        "-t -i",
-        "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.02; done",
-    );
+    let run = user.run("-t -i", "trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.02; done");
     assert_eq!(user.sees("ready\r\n"), "ready\r\n");
     user.types("\x03");
     user.sees("interrupted\r\n");
@@ -454,14 +406,10 @@ fn detaches_with_the_keys_in_two_reads() {
 }
 
 fn signals_reach_the_container() {
-    for name in [
-        "HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "TSTP", "CONT", "ALRM", "RTMIN+3",
-    ] {
+    for name in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "TSTP", "CONT", "ALRM", "RTMIN+3"] {
         let signal: Signal = name.parse().unwrap();
-        let script = format!(
-            "trap 'echo got it; exit 9' {}; echo ready; while :; do sleep 0.02; done",
-            signal.as_raw()
-        );
+        let script =
+            format!("trap 'echo got it; exit 9' {}; echo ready; while :; do sleep 0.02; done", signal.as_raw());
         for flags in ["", "-t"] {
             let run = Run::piped(flags, &script);
             run.sees("ready");
@@ -497,10 +445,7 @@ fn what_the_caller_ignores_stays_ignored() {
     let shell = |ignored: &str, flags: &str, script: &str| {
         let mut command = Command::new("sh");
         let exec = format!("trap '' {ignored}; exec \"$@\"");
-        command
-            .args(["-c", &exec, "sh"])
-            .arg(std::env::current_exe().unwrap())
-            .args(arguments(flags, script));
+        command.args(["-c", &exec, "sh"]).arg(std::env::current_exe().unwrap()).args(arguments(flags, script));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Run::spawn(command)
     };
@@ -517,24 +462,16 @@ fn a_broken_pipe_hangs_up() {
     run.sees("y");
     drop(run.0.stdout.take());
     let said = run.end();
-    assert!(
-        said.starts_with("event: HungUp(Error { call: \"write(stdout)\""),
-        "{said}"
-    );
+    assert!(said.starts_with("event: HungUp(Error { call: \"write(stdout)\""), "{said}");
     // Of the SIGHUP and the failing echo either may come first.
-    assert!(
-        said.ends_with("exit: Signal(Signal(1))\n") || said.ends_with("exit: Code(6)\n"),
-        "{said}"
-    );
+    assert!(said.ends_with("exit: Signal(Signal(1))\n") || said.ends_with("exit: Code(6)\n"), "{said}");
 }
 
 fn a_closed_window_hangs_up() {
     let user = User::new();
     // A trap, so that it is the closed terminal that ends it.
-    let run = user.run(
-        "-t -i",
-        "trap : HUP; echo ready; while read line; do :; done; while read line; do :; done; exit 6",
-    );
+    let run =
+        user.run("-t -i", "trap : HUP; echo ready; while read line; do :; done; while read line; do :; done; exit 6");
     user.sees("ready");
     drop(user);
     let said = run.end();

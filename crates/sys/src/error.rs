@@ -1,3 +1,5 @@
+//! A refused call, printed as strace would.
+
 use rustix::io::Errno;
 use std::fmt;
 

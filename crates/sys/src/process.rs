@@ -24,7 +24,8 @@ impl SingleThread {
     /// # Errors
     /// `EBUSY` when there are more threads.
     pub fn check() -> Result<Self> {
-        let status = std::fs::metadata("/proc/self/task").map_err(Error::of_io(|| "stat(\"/proc/self/task\")".into()))?;
+        let status =
+            std::fs::metadata("/proc/self/task").map_err(Error::of_io(|| "stat(\"/proc/self/task\")".into()))?;
         // A directory of procfs has two links and one for each subdirectory: no need to read it.
         if std::os::unix::fs::MetadataExt::nlink(&status) == 3 {
             Ok(Self(()))
@@ -148,8 +149,7 @@ pub fn clone_flags(flags: u64) -> String {
         (libc::CLONE_NEWCGROUP, "CLONE_NEWCGROUP"),
         (0x80, "CLONE_NEWTIME"),
     ];
-    let names: Vec<&str> =
-        NAMES.iter().filter(|(flag, _)| flags & *flag as u64 != 0).map(|(_, name)| *name).collect();
+    let names: Vec<&str> = NAMES.iter().filter(|(flag, _)| flags & *flag as u64 != 0).map(|(_, name)| *name).collect();
     names.join(" | ")
 }
 
@@ -211,7 +211,9 @@ pub fn rlimits() -> Vec<(&'static str, u64, u64)> {
         .map(|(number, name)| {
             let mut limit = libc::rlimit64 { rlim_cur: u64::MAX, rlim_max: u64::MAX };
             // SAFETY: a valid struct to write to; an unknown number leaves it as it is.
-            unsafe { libc::syscall(libc::SYS_prlimit64, 0, number, std::ptr::null::<libc::rlimit64>(), &raw mut limit) };
+            unsafe {
+                libc::syscall(libc::SYS_prlimit64, 0, number, std::ptr::null::<libc::rlimit64>(), &raw mut limit)
+            };
             (*name, limit.rlim_cur, limit.rlim_max)
         })
         .collect()

@@ -38,10 +38,7 @@ pub fn install(program: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, E
     if flags & SECCOMP_FILTER_FLAG_TSYNC != 0 {
         return Err(Errno::INVAL);
     }
-    let filter = Filter {
-        len,
-        instructions: program.as_ptr(),
-    };
+    let filter = Filter { len, instructions: program.as_ptr() };
     let mode = c_ulong::from(SECCOMP_SET_MODE_FILTER);
     // SAFETY: a raw call because neither rustix nor libc wraps it. The kernel copies `len` instructions from
     // `program`, which is that long and outlives the call, and writes nothing to our memory.
@@ -120,14 +117,8 @@ mod tests {
         let no_return = [instruction(LOAD, 0, 0, 0)];
         let fine = [instruction(RETURN, 0, 0, ALLOW)];
         assert!(in_child(|| {
-            let bad = [
-                install(&[], 0),
-                install(&no_return, 0),
-                install(&fine, 1 << 31),
-                install(&fine, 1),
-            ];
-            bad.iter()
-                .all(|result| matches!(result, Err(errno) if *errno == Errno::INVAL))
+            let bad = [install(&[], 0), install(&no_return, 0), install(&fine, 1 << 31), install(&fine, 1)];
+            bad.iter().all(|result| matches!(result, Err(errno) if *errno == Errno::INVAL))
         }));
     }
 }

@@ -242,26 +242,14 @@ fn set_default_raw(signal: Signal) -> std::result::Result<(), Errno> {
     let action = [0u64; 4];
     let null = std::ptr::null_mut::<u64>();
     // SAFETY: `action` is as long as the longest kernel sigaction and outlives the call; SIG_DFL names no code of ours.
-    match unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            signal.0,
-            action.as_ptr(),
-            null,
-            size_of::<u64>(),
-        )
-    } {
+    match unsafe { libc::syscall(libc::SYS_rt_sigaction, signal.0, action.as_ptr(), null, size_of::<u64>()) } {
         -1 => Err(last_errno()),
         _ => Ok(()),
     }
 }
 
 fn check<T: PartialEq + From<i8>>(result: T, call: impl FnOnce() -> String) -> Result<T> {
-    if result == T::from(-1) {
-        Err(Error::new(call(), last_errno()))
-    } else {
-        Ok(result)
-    }
+    if result == T::from(-1) { Err(Error::new(call(), last_errno())) } else { Ok(result) }
 }
 
 fn last_errno() -> Errno {
@@ -282,39 +270,15 @@ mod tests {
 
     #[test]
     fn names_are_read_as_people_write_them() {
-        for (text, number) in [
-            ("TERM", 15),
-            ("SIGTERM", 15),
-            ("sigterm", 15),
-            ("15", 15),
-            ("IOT", 6),
-            ("POLL", 29),
-        ] {
+        for (text, number) in [("TERM", 15), ("SIGTERM", 15), ("sigterm", 15), ("15", 15), ("IOT", 6), ("POLL", 29)] {
             assert_eq!(text.parse(), Ok(Signal(number)), "{text}");
         }
-        for (text, number) in [
-            ("RTMIN", 34),
-            ("SIGRTMIN+3", 37),
-            ("rtmax-1", 63),
-            ("RTMAX", 64),
-            ("RTMIN+30", 64),
-        ] {
+        for (text, number) in [("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmax-1", 63), ("RTMAX", 64), ("RTMIN+30", 64)] {
             assert_eq!(text.parse(), Ok(Signal(number)), "{text}");
         }
-        for text in [
-            "",
-            "0",
-            "65",
-            "-1",
-            "+15",
-            "SIG",
-            "SIGSIGTERM",
-            "RTMIN-1",
-            "RTMIN+31",
-            "RTMIN++1",
-            "RTMAX+1",
-            "TERM ",
-        ] {
+        for text in
+            ["", "0", "65", "-1", "+15", "SIG", "SIGSIGTERM", "RTMIN-1", "RTMIN+31", "RTMIN++1", "RTMAX+1", "TERM "]
+        {
             assert_eq!(text.parse::<Signal>(), Err(Unknown(text.to_owned())));
         }
         assert_eq!(Signal(37).to_string(), "SIGRTMIN+3");

@@ -27,10 +27,7 @@ impl Size {
     /// `ioctl(TIOCGWINSZ)` failed: ENOTTY if `terminal` is none.
     pub fn of(terminal: impl AsFd) -> Result<Self> {
         let size = termios::tcgetwinsize(&terminal).map_err(Error::of(|| call("TIOCGWINSZ", &terminal)))?;
-        Ok(Self {
-            rows: size.ws_row,
-            columns: size.ws_col,
-        })
+        Ok(Self { rows: size.ws_row, columns: size.ws_col })
     }
 
     /// The kernel sends SIGWINCH to the terminal's foreground group if this changes anything.
@@ -38,12 +35,7 @@ impl Size {
     /// # Errors
     /// `ioctl(TIOCSWINSZ)` failed.
     pub fn apply(self, terminal: impl AsFd) -> Result<()> {
-        let size = Winsize {
-            ws_row: self.rows,
-            ws_col: self.columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size = Winsize { ws_row: self.rows, ws_col: self.columns, ws_xpixel: 0, ws_ypixel: 0 };
         termios::tcsetwinsize(&terminal, size).map_err(Error::of(|| call("TIOCSWINSZ", &terminal)))
     }
 }

@@ -80,9 +80,7 @@ pub(super) fn is_foreign(name: &str) -> bool {
 
 impl Abi {
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        [Self::X86_64, Self::X86, Self::X32, Self::Aarch64, Self::Arm]
-            .into_iter()
-            .find(|abi| abi.name() == name)
+        [Self::X86_64, Self::X86, Self::X32, Self::Aarch64, Self::Arm].into_iter().find(|abi| abi.name() == name)
     }
 
     pub(super) fn name(self) -> &'static str {

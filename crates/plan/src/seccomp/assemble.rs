@@ -22,12 +22,7 @@ const RETURN: u16 = 0x06;
 const MAX_EXCEPTIONS: usize = 4;
 
 pub(super) fn assemble(graph: &Graph, entry: NodeId) -> Vec<Instruction> {
-    let mut assembler = Assembler {
-        graph,
-        reversed: Vec::new(),
-        placed: vec![None; graph.len()],
-        returns: Vec::new(),
-    };
+    let mut assembler = Assembler { graph, reversed: Vec::new(), placed: vec![None; graph.len()], returns: Vec::new() };
     if let Target::Return(verdict) = assembler.node(entry) {
         assembler.push(RETURN, verdict.0);
     }
@@ -63,13 +58,7 @@ impl Assembler<'_> {
                 self.search(&leaves(ranges));
                 self.load(*word)
             }
-            Node::Masked {
-                word,
-                mask,
-                value,
-                hit,
-                miss,
-            } => {
+            Node::Masked { word, mask, value, hit, miss } => {
                 let hit = self.node(*hit);
                 let miss = self.node(*miss);
                 if *value == 0 {
@@ -111,12 +100,7 @@ impl Assembler<'_> {
         let yes = self.within_reach(yes, 1);
         let no = self.within_reach(no, 0);
         let (jt, jf) = (self.distance(yes), self.distance(no));
-        self.write(Instruction {
-            code,
-            jt: jt as u8,
-            jf: jf as u8,
-            k,
-        })
+        self.write(Instruction { code, jt: jt as u8, jf: jf as u8, k })
     }
 
     /// Where to jump for `target` with an 8-bit offset, if `more` instructions are written before the jump is.
@@ -126,12 +110,7 @@ impl Assembler<'_> {
             Target::At(at) if reachable(self, at) => at,
             Target::At(at) => {
                 let k = self.distance(at) as u32;
-                self.write(Instruction {
-                    code: JUMP,
-                    jt: 0,
-                    jf: 0,
-                    k,
-                });
+                self.write(Instruction { code: JUMP, jt: 0, jf: 0, k });
                 self.reversed.len() - 1
             }
             Target::Return(verdict) => self.near_return(verdict, |assembler, at| reachable(assembler, at)),
@@ -140,10 +119,7 @@ impl Assembler<'_> {
 
     fn near_return(&mut self, verdict: Verdict, reachable: impl Fn(&Self, usize) -> bool) -> usize {
         let known = self.returns.iter().position(|(known, _)| *known == verdict);
-        if let Some((_, at)) = known
-            .map(|known| self.returns[known])
-            .filter(|(_, at)| reachable(self, *at))
-        {
+        if let Some((_, at)) = known.map(|known| self.returns[known]).filter(|(_, at)| reachable(self, *at)) {
             return at;
         }
         let at = self.reversed.len();
@@ -182,11 +158,7 @@ fn leaves(ranges: &[Range<u32>]) -> Vec<Leaf> {
     let mut leaves: Vec<Leaf> = Vec::with_capacity(ranges.len());
     let mut rest = ranges;
     while let [(start, node), tail @ ..] = rest {
-        let mut leaf = Leaf {
-            start: *start,
-            node: *node,
-            exceptions: Vec::new(),
-        };
+        let mut leaf = Leaf { start: *start, node: *node, exceptions: Vec::new() };
         let mut stretch = rest;
         rest = tail;
         while let [exception, after, tail @ ..] = rest

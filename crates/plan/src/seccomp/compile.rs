@@ -25,16 +25,10 @@ pub fn compile(profile: &Seccomp, host_arch: Arch) -> Result<Program, Rejected> 
     let entry = by_arch(&mut graph, &rules, &abis);
     let instructions = assemble::assemble(&graph, entry);
     if instructions.len() > MAX_INSTRUCTIONS {
-        let why = format!(
-            "it takes {} instructions and the kernel allows {MAX_INSTRUCTIONS}",
-            instructions.len()
-        );
+        let why = format!("it takes {} instructions and the kernel allows {MAX_INSTRUCTIONS}", instructions.len());
         return Err(rejected(why));
     }
-    Ok(Program {
-        instructions,
-        flags: rules.flags,
-    })
+    Ok(Program { instructions, flags: rules.flags })
 }
 
 /// The host's own first.
@@ -64,9 +58,7 @@ fn by_arch(graph: &mut Graph, rules: &Rules, abis: &[Abi]) -> NodeId {
         archs.push((abi.audit(), graph.ranges(Word::NUMBER, numbers)));
     }
     archs.sort_unstable_by_key(|(audit, _)| *audit);
-    let around = archs
-        .into_iter()
-        .flat_map(|(audit, node)| [(audit, node), (audit + 1, bad)]);
+    let around = archs.into_iter().flat_map(|(audit, node)| [(audit, node), (audit + 1, bad)]);
     graph.ranges(Word::ARCH, std::iter::once((0, bad)).chain(around))
 }
 
@@ -76,8 +68,5 @@ fn x32(graph: &mut Graph, rules: &Rules, listed: bool) -> Vec<Range<u32>> {
         return decide::by_number(graph, rules, Abi::X32);
     }
     // A tracer skips a call by making its number -1, and the filter sees that too (seccomp(2), since Linux 4.8).
-    vec![
-        (X32_BIT, graph.verdict(BAD_ARCH)),
-        (u32::MAX, graph.verdict(rules.default)),
-    ]
+    vec![(X32_BIT, graph.verdict(BAD_ARCH)), (u32::MAX, graph.verdict(rules.default))]
 }

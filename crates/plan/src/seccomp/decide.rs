@@ -45,11 +45,7 @@ fn matches(rules: &Rules, abi: Abi) -> (Vec<(u32, Match)>, Option<u32>) {
     let mut last = None;
     for rule in &rules.rules {
         let verdict = rule.verdict;
-        let alternatives: Vec<_> = rule
-            .alternatives
-            .iter()
-            .map(|conditions| on_abi(conditions, abi))
-            .collect();
+        let alternatives: Vec<_> = rule.alternatives.iter().map(|conditions| on_abi(conditions, abi)).collect();
         for call in &rule.calls {
             let number = call.number(abi);
             let multiplexed = call.multiplexed(abi);
@@ -62,15 +58,7 @@ fn matches(rules: &Rules, abi: Abi) -> (Vec<(u32, Match)>, Option<u32>) {
                     let conditions = through_multiplexer(conditions, call);
                     (number, Match { conditions, verdict })
                 }));
-                matches.extend(number.map(|number| {
-                    (
-                        number,
-                        Match {
-                            conditions: conditions.clone(),
-                            verdict,
-                        },
-                    )
-                }));
+                matches.extend(number.map(|number| (number, Match { conditions: conditions.clone(), verdict })));
             }
         }
     }
@@ -86,11 +74,7 @@ fn on_abi(conditions: &[Condition], abi: Abi) -> Vec<Condition> {
             Operator::MaskedEqual { mask } => Operator::MaskedEqual { mask: mask & width },
             operator => operator,
         };
-        Condition {
-            arg: condition.arg,
-            operator,
-            value: condition.value & width,
-        }
+        Condition { arg: condition.arg, operator, value: condition.value & width }
     };
     let mut conditions: Vec<Condition> = conditions.iter().map(narrow).collect();
     conditions.retain(|condition| condition.operator != Operator::MaskedEqual { mask: 0 });
@@ -100,14 +84,8 @@ fn on_abi(conditions: &[Condition], abi: Abi) -> Vec<Condition> {
 
 /// The arguments proper are behind a pointer, where no filter can look; the first tells which call is meant.
 fn through_multiplexer(conditions: &[Condition], call: u32) -> Vec<Condition> {
-    let which = Condition {
-        arg: 0,
-        operator: Operator::Equal,
-        value: u64::from(call),
-    };
-    std::iter::once(which)
-        .chain(conditions.iter().copied().filter(|condition| condition.arg != 0))
-        .collect()
+    let which = Condition { arg: 0, operator: Operator::Equal, value: u64::from(call) };
+    std::iter::once(which).chain(conditions.iter().copied().filter(|condition| condition.arg != 0)).collect()
 }
 
 fn call(graph: &mut Graph, matches: &mut [(u32, Match)], default: NodeId, abi: Abi) -> NodeId {
@@ -116,10 +94,7 @@ fn call(graph: &mut Graph, matches: &mut [(u32, Match)], default: NodeId, abi: A
     }
     matches.sort_by_key(|(_, one)| one.conditions.iter().map(precision).collect::<Vec<_>>());
     let mut miss = default;
-    for group in matches
-        .chunk_by(|(_, a), (_, b)| bound(a).is_some() && bound(a) == bound(b))
-        .rev()
-    {
+    for group in matches.chunk_by(|(_, a), (_, b)| bound(a).is_some() && bound(a) == bound(b)).rev() {
         miss = match bound(&group[0].1) {
             Some(arg) => bounds(graph, arg, group, miss, abi),
             None => conjunction(graph, &group[0].1, miss, abi),
@@ -141,12 +116,7 @@ fn precision(condition: &Condition) -> (Reverse<u8>, u8, u64) {
 /// The argument, if it is the only one tested and is compared as a number.
 fn bound(one: &Match) -> Option<u8> {
     match one.conditions.as_slice() {
-        [
-            Condition {
-                operator: Operator::MaskedEqual { .. },
-                ..
-            },
-        ] => None,
+        [Condition { operator: Operator::MaskedEqual { .. }, .. }] => None,
         [condition] => Some(condition.arg),
         _ => None,
     }
@@ -154,32 +124,21 @@ fn bound(one: &Match) -> Option<u8> {
 
 /// Several comparisons of one argument are one decision on its value.
 fn bounds(graph: &mut Graph, arg: u8, group: &[(u32, Match)], miss: NodeId, abi: Abi) -> NodeId {
-    let sets: Vec<(Verdict, Vec<(u64, bool)>)> = group
-        .iter()
-        .map(|(_, one)| (one.verdict, values(&one.conditions[0], abi)))
-        .collect();
-    let mut starts: Vec<u64> = sets
-        .iter()
-        .flat_map(|(_, set)| set.iter().map(|(start, _)| *start))
-        .collect();
+    let sets: Vec<(Verdict, Vec<(u64, bool)>)> =
+        group.iter().map(|(_, one)| (one.verdict, values(&one.conditions[0], abi))).collect();
+    let mut starts: Vec<u64> = sets.iter().flat_map(|(_, set)| set.iter().map(|(start, _)| *start)).collect();
     starts.sort_unstable();
     starts.dedup();
     let mut ranges = Vec::with_capacity(starts.len());
     for start in starts {
-        let verdict = sets
-            .iter()
-            .find(|(_, set)| contains(set, start))
-            .map(|(verdict, _)| *verdict);
+        let verdict = sets.iter().find(|(_, set)| contains(set, start)).map(|(verdict, _)| *verdict);
         ranges.push((start, verdict.map_or(miss, |verdict| graph.verdict(verdict))));
     }
     argument(graph, arg, ranges, abi)
 }
 
 fn contains(set: &[(u64, bool)], value: u64) -> bool {
-    set.iter()
-        .rev()
-        .find(|(start, _)| *start <= value)
-        .is_some_and(|(_, inside)| *inside)
+    set.iter().rev().find(|(start, _)| *start <= value).is_some_and(|(_, inside)| *inside)
 }
 
 /// The values for which the condition holds, as ranges that begin inside or outside of them.
@@ -195,10 +154,7 @@ fn values(condition: &Condition, abi: Abi) -> Vec<(u64, bool)> {
         Operator::GreaterOrEqual => (false, true, true),
         Operator::Greater => (false, false, true),
     };
-    [(0, below), (value, at)]
-        .into_iter()
-        .chain(after.map(|after| (after, above)))
-        .collect()
+    [(0, below), (value, at)].into_iter().chain(after.map(|after| (after, above))).collect()
 }
 
 fn conjunction(graph: &mut Graph, one: &Match, miss: NodeId, abi: Abi) -> NodeId {
@@ -208,12 +164,7 @@ fn conjunction(graph: &mut Graph, one: &Match, miss: NodeId, abi: Abi) -> NodeId
             Operator::MaskedEqual { mask } => masked(graph, condition, mask, hit, miss),
             _ => {
                 let pick = |(start, inside)| (start, if inside { hit } else { miss });
-                argument(
-                    graph,
-                    condition.arg,
-                    values(condition, abi).into_iter().map(pick).collect(),
-                    abi,
-                )
+                argument(graph, condition.arg, values(condition, abi).into_iter().map(pick).collect(), abi)
             }
         };
     }
@@ -223,22 +174,13 @@ fn conjunction(graph: &mut Graph, one: &Match, miss: NodeId, abi: Abi) -> NodeId
 fn masked(graph: &mut Graph, condition: &Condition, mask: u64, hit: NodeId, miss: NodeId) -> NodeId {
     let value = condition.value;
     let low = graph.masked(Word::low(condition.arg), mask as u32, value as u32, hit, miss);
-    graph.masked(
-        Word::high(condition.arg),
-        (mask >> 32) as u32,
-        (value >> 32) as u32,
-        low,
-        miss,
-    )
+    graph.masked(Word::high(condition.arg), (mask >> 32) as u32, (value >> 32) as u32, low, miss)
 }
 
 fn argument(graph: &mut Graph, arg: u8, ranges: Vec<Range<u64>>, abi: Abi) -> NodeId {
     if abi.wide() {
         graph.wide_ranges(arg, ranges)
     } else {
-        graph.ranges(
-            Word::low(arg),
-            ranges.into_iter().map(|(start, node)| (start as u32, node)),
-        )
+        graph.ranges(Word::low(arg), ranges.into_iter().map(|(start, node)| (start as u32, node)))
     }
 }

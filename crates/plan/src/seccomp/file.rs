@@ -25,11 +25,7 @@ pub fn parse(
     if file.default_action.is_none() && rules.is_empty() {
         return Ok(None);
     }
-    let here = Here {
-        caps: caps.iter().map(AsRef::as_ref).collect(),
-        arch,
-        kernel,
-    };
+    let here = Here { caps: caps.iter().map(AsRef::as_ref).collect(), arch, kernel };
     let mut syscalls = Vec::with_capacity(rules.len());
     for rule in rules {
         if here.includes(&rule.includes)? && !here.excludes(&rule.excludes)? {
@@ -112,12 +108,7 @@ impl Rule {
             }
             names.push(name);
         }
-        Ok(SyscallRule {
-            names,
-            action: self.action,
-            errno_ret: self.errno_ret,
-            args: self.args.unwrap_or_default(),
-        })
+        Ok(SyscallRule { names, action: self.action, errno_ret: self.errno_ret, args: self.args.unwrap_or_default() })
     }
 }
 
@@ -151,12 +142,7 @@ impl Here<'_> {
     fn excludes(&self, filter: &Option<Filter>) -> Result<bool, Rejected> {
         let Some(filter) = filter else { return Ok(false) };
         Ok(self.is_one_of(filter.arches.as_deref().unwrap_or_default())
-            || filter
-                .caps
-                .as_deref()
-                .unwrap_or_default()
-                .iter()
-                .any(|cap| self.has(cap))
+            || filter.caps.as_deref().unwrap_or_default().iter().any(|cap| self.has(cap))
             || self.is_since(&filter.min_kernel)?.unwrap_or(false))
     }
 
@@ -170,9 +156,8 @@ impl Here<'_> {
 
     fn is_since(&self, version: &Option<String>) -> Result<Option<bool>, Rejected> {
         let Some(version) = version else { return Ok(None) };
-        let numbers = version
-            .split_once('.')
-            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let numbers =
+            version.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         let numbers: (u32, u32) = numbers.ok_or_else(|| unreadable(format!("{version:?} is no kernel version")))?;
         Ok(Some(self.kernel >= numbers))
     }

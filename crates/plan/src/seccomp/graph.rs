@@ -66,10 +66,7 @@ impl Graph {
 
     /// The same verdict is the same node, so that ranges can be joined.
     pub(super) fn verdict(&mut self, verdict: Verdict) -> NodeId {
-        let known = self
-            .nodes
-            .iter()
-            .position(|node| matches!(node, Node::Return(other) if *other == verdict));
+        let known = self.nodes.iter().position(|node| matches!(node, Node::Return(other) if *other == verdict));
         known.map_or_else(|| self.add(Node::Return(verdict)), NodeId)
     }
 
@@ -99,17 +96,7 @@ impl Graph {
     }
 
     pub(super) fn masked(&mut self, word: Word, mask: u32, value: u32, hit: NodeId, miss: NodeId) -> NodeId {
-        if mask == 0 {
-            hit
-        } else {
-            self.add(Node::Masked {
-                word,
-                mask,
-                value,
-                hit,
-                miss,
-            })
-        }
+        if mask == 0 { hit } else { self.add(Node::Masked { word, mask, value, hit, miss }) }
     }
 }
 

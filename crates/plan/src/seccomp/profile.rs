@@ -18,12 +18,7 @@ pub fn default_profile(caps: &[impl AsRef<str>], arch: Arch) -> Seccomp {
     syscalls.extend(sockets());
     syscalls.extend(personalities());
     let has = |cap: &str| caps.iter().any(|name| name.as_ref() == cap);
-    syscalls.extend(
-        WITH_CAPABILITY
-            .iter()
-            .filter(|(cap, _)| has(cap))
-            .map(|(_, names)| allow(names)),
-    );
+    syscalls.extend(WITH_CAPABILITY.iter().filter(|(cap, _)| has(cap)).map(|(_, names)| allow(names)));
     if !has("CAP_SYS_ADMIN") {
         syscalls.extend(threads_and_processes());
     }
@@ -37,11 +32,7 @@ pub fn default_profile(caps: &[impl AsRef<str>], arch: Arch) -> Seccomp {
 }
 
 fn architectures(arch: Arch) -> Vec<String> {
-    std::iter::once(arch.native())
-        .chain(arch.compat().iter().copied())
-        .map(Abi::name)
-        .map(str::to_owned)
-        .collect()
+    std::iter::once(arch.native()).chain(arch.compat().iter().copied()).map(Abi::name).map(str::to_owned).collect()
 }
 
 fn allow(names: &[&str]) -> SyscallRule {
@@ -53,16 +44,8 @@ fn allow(names: &[&str]) -> SyscallRule {
 }
 
 fn allow_if(name: &str, op: &str, value: u64) -> SyscallRule {
-    let first = SyscallArg {
-        index: 0,
-        value,
-        value_two: 0,
-        op: op.to_owned(),
-    };
-    SyscallRule {
-        args: vec![first],
-        ..allow(&[name])
-    }
+    let first = SyscallArg { index: 0, value, value_two: 0, op: op.to_owned() };
+    SyscallRule { args: vec![first], ..allow(&[name]) }
 }
 
 /// socket(2) by address family (linux/socket.h). Each is a rule of its own, since one rule's conditions on one
@@ -74,16 +57,13 @@ fn sockets() -> impl Iterator<Item = SyscallRule> {
 
 /// What is left out is gone from Linux or must not be reached: 38 is `AF_ALG`, 40 `AF_VSOCK` (the
 /// hypervisor and other machines, past the network namespace).
-const FAMILIES: &[u64] = &[
-    13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45,
-];
+const FAMILIES: &[u64] =
+    &[13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45];
 
 /// personality(2): `PER_LINUX`, `PER_LINUX32`, each also with `UNAME26`, and the question which it is. The others, such
 /// as `ADDR_NO_RANDOMIZE` and `READ_IMPLIES_EXEC`, undo hardening.
 fn personalities() -> impl Iterator<Item = SyscallRule> {
-    [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff]
-        .into_iter()
-        .map(|value| allow_if("personality", "SCMP_CMP_EQ", value))
+    [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff].into_iter().map(|value| allow_if("personality", "SCMP_CMP_EQ", value))
 }
 
 /// Without `CAP_SYS_ADMIN`: no new namespaces. The flags of clone3(2) are behind a pointer, so it is not there at all;
@@ -105,13 +85,7 @@ fn threads_and_processes() -> [SyscallRule; 2] {
 fn of_arch(arch: Arch) -> &'static [&'static str] {
     match arch {
         Arch::X86_64 => &["arch_prctl", "modify_ldt"],
-        Arch::Aarch64 => &[
-            "arm_fadvise64_64",
-            "arm_sync_file_range",
-            "breakpoint",
-            "cacheflush",
-            "set_tls",
-        ],
+        Arch::Aarch64 => &["arm_fadvise64_64", "arm_sync_file_range", "breakpoint", "cacheflush", "set_tls"],
     }
 }
 

@@ -103,11 +103,7 @@ impl Condition {
             "SCMP_CMP_MASKED_EQ" => (Operator::MaskedEqual { mask: arg.value }, arg.value_two & arg.value),
             op => return Err(rejected(format!("there is no comparison {op:?}"))),
         };
-        Ok(Self {
-            arg: index,
-            operator,
-            value,
-        })
+        Ok(Self { arg: index, operator, value })
     }
 }
 
@@ -131,11 +127,7 @@ impl Rule {
         }
         let conditions = rule.args.iter().map(Condition::parse).collect::<Result<Vec<_>, _>>()?;
         let calls = rule.names.iter().filter_map(|name| syscalls::lookup(name)).collect();
-        Ok(Self {
-            calls,
-            verdict,
-            alternatives: alternatives(conditions),
-        })
+        Ok(Self { calls, verdict, alternatives: alternatives(conditions) })
     }
 }
 
@@ -143,11 +135,7 @@ impl Rule {
 /// of profiles before libseccomp could join conditions, and what they are written for.
 fn alternatives(conditions: Vec<Condition>) -> Vec<Vec<Condition>> {
     let repeated = (0..6).any(|arg| conditions.iter().filter(|condition| condition.arg == arg).count() > 1);
-    if repeated {
-        conditions.into_iter().map(|condition| vec![condition]).collect()
-    } else {
-        vec![conditions]
-    }
+    if repeated { conditions.into_iter().map(|condition| vec![condition]).collect() } else { vec![conditions] }
 }
 
 pub(super) struct Rules {
@@ -164,20 +152,12 @@ impl Rules {
             return Err(rejected("SCMP_ACT_NOTIFY is no default action")
                 .hint("the container could not start before the listener has answered it"));
         }
-        let rules = profile
-            .syscalls
-            .iter()
-            .map(Rule::parse)
-            .collect::<Result<Vec<_>, _>>()?;
+        let rules = profile.syscalls.iter().map(Rule::parse).collect::<Result<Vec<_>, _>>()?;
         let notifies = rules.iter().any(|rule| rule.verdict.is(Verdict::NOTIFY));
         if notifies && profile.listener_path.is_empty() {
             return Err(rejected("SCMP_ACT_NOTIFY needs a listenerPath"));
         }
-        Ok(Self {
-            default,
-            rules,
-            flags: flags(&profile.flags, notifies)?,
-        })
+        Ok(Self { default, rules, flags: flags(&profile.flags, notifies)? })
     }
 }
 

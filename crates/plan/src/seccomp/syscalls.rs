@@ -35,10 +35,7 @@ pub(super) fn lookup(name: &str) -> Option<Call> {
     let at = TABLE.binary_search_by_key(&name, |(known, _)| known).ok()?;
     let multiplexed = MULTIPLEXED.binary_search_by_key(&name, |(known, ..)| known).ok();
     let multiplexed = multiplexed.map(|at| (MULTIPLEXED[at].1, MULTIPLEXED[at].2));
-    Some(Call {
-        numbers: TABLE[at].1,
-        multiplexed,
-    })
+    Some(Call { numbers: TABLE[at].1, multiplexed })
 }
 
 const SOCKETCALL: u32 = 102;

@@ -65,10 +65,7 @@ fn default_profile_is_as_from_libseccomp() {
                 });
             }
             profile.syscalls.retain(|rule| !rule.names.is_empty());
-            println!(
-                "{arch:?}: left out, because this libseccomp is too old: {}",
-                unknown.join(" ")
-            );
+            println!("{arch:?}: left out, because this libseccomp is too old: {}", unknown.join(" "));
             let compared = compare(&mut libseccomp, &profile, arch).unwrap();
             println!("{arch:?}: {compared} calls compared");
         }
@@ -88,11 +85,8 @@ fn every_call_has_libseccomps_number() {
                 let Some(name) = libseccomp.name(*abi, number) else {
                     continue;
                 };
-                let rule = SyscallRule {
-                    names: vec![name.clone()],
-                    action: "SCMP_ACT_LOG".into(),
-                    ..SyscallRule::default()
-                };
+                let rule =
+                    SyscallRule { names: vec![name.clone()], action: "SCMP_ACT_LOG".into(), ..SyscallRule::default() };
                 let profile = Seccomp {
                     default_action: "SCMP_ACT_ALLOW".into(),
                     architectures: architectures.clone(),
@@ -100,16 +94,8 @@ fn every_call_has_libseccomps_number() {
                     ..Seccomp::default()
                 };
                 let program = compile(&profile, arch).unwrap();
-                let call = Call {
-                    number,
-                    arch: abi.audit(),
-                    ..Call::default()
-                };
-                assert_eq!(
-                    bpf::run(&program.instructions, &call),
-                    0x7ffc_0000,
-                    "{name} {number} {abi:?}"
-                );
+                let call = Call { number, arch: abi.audit(), ..Call::default() };
+                assert_eq!(bpf::run(&program.instructions, &call), 0x7ffc_0000, "{name} {number} {abi:?}");
             }
         }
     }
@@ -120,10 +106,7 @@ fn random_profiles_mean_what_the_model_says() {
     check(50, |profile, arch| {
         let program = compile(profile, arch).unwrap().instructions;
         for call in calls(profile) {
-            let (ours, model) = (
-                bpf::run(&program, &call),
-                model::verdict(profile, Abi::native(arch), &call),
-            );
+            let (ours, model) = (bpf::run(&program, &call), model::verdict(profile, Abi::native(arch), &call));
             prop_assert_eq!(ours, model, "here {:#x}, model {:#x}: {:x?}", ours, model, call);
         }
         Ok(())
@@ -146,25 +129,12 @@ fn random_profiles_are_as_from_libseccomp() {
 }
 
 fn check(cases: u32, test: impl Fn(&Seccomp, Arch) -> Result<(), TestCaseError>) {
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let result = runner.run(&(profile(), prop::sample::select(&ARCHES[..])), |(mut profile, arch)| {
+        let machine = if arch == Arch::X86_64 { &abi::ALL[..3] } else { &abi::ALL[3..] };
+        profile.architectures.retain(|name| machine.contains(&Abi::from_name(name)));
+        test(&profile, arch)
     });
-    let result = runner.run(
-        &(profile(), prop::sample::select(&ARCHES[..])),
-        |(mut profile, arch)| {
-            let machine = if arch == Arch::X86_64 {
-                &abi::ALL[..3]
-            } else {
-                &abi::ALL[3..]
-            };
-            profile
-                .architectures
-                .retain(|name| machine.contains(&Abi::from_name(name)));
-            test(&profile, arch)
-        },
-    );
     if let Err(error) = result {
         panic!("{error}");
     }
@@ -185,36 +155,20 @@ fn compare(libseccomp: &mut Libseccomp, profile: &Seccomp, arch: Arch) -> Option
 /// Every number on every ABI and some others; where a number may have conditions, with arguments around those that the
 /// profile names.
 fn calls(profile: &Seccomp) -> Vec<Call> {
-    let edges = [
-        983_039,
-        0x3fff_ffff,
-        0x7fff_ffff,
-        0x8000_0000,
-        0xbfff_ffff,
-        0xffff_fffe,
-        0xffff_ffff,
-    ];
-    let conditional = [92, 102, 117, 135, 136]
-        .into_iter()
-        .chain(model::POOL.iter().flat_map(|(_, numbers, _)| *numbers));
+    let edges = [983_039, 0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, 0xffff_fffe, 0xffff_ffff];
+    let conditional =
+        [92, 102, 117, 135, 136].into_iter().chain(model::POOL.iter().flat_map(|(_, numbers, _)| *numbers));
     let conditional: Vec<u32> = conditional.collect();
     let x32 = (0..600).map(|number| number | 0x4000_0000);
     let numbers: Vec<u32> = (0..600).chain(x32).chain(983_040..983_050).chain(edges).collect();
-    let audits = abi::ALL
-        .iter()
-        .map(|abi| abi.audit())
-        .chain([0, 0xffff_ffff, 0x8000_0016]);
+    let audits = abi::ALL.iter().map(|abi| abi.audit()).chain([0, 0xffff_ffff, 0x8000_0016]);
     let tuples = arguments(profile);
     let mut calls = Vec::new();
     for arch in audits {
         for number in &numbers {
             let tested = conditional.contains(&(number & !0x4000_0000));
             let tuples = if tested { &tuples[..] } else { &tuples[..1] };
-            calls.extend(tuples.iter().map(|args| Call {
-                number: *number,
-                arch,
-                args: *args,
-            }));
+            calls.extend(tuples.iter().map(|args| Call { number: *number, arch, args: *args }));
         }
     }
     calls
@@ -225,13 +179,7 @@ fn arguments(profile: &Seccomp) -> Vec<[u64; 6]> {
     let mut interesting = vec![0, u64::MAX];
     for condition in &conditions {
         for value in [condition.value, condition.value_two] {
-            let near = [
-                value,
-                value.wrapping_sub(1),
-                value.wrapping_add(1),
-                value ^ (1 << 32),
-                !value,
-            ];
+            let near = [value, value.wrapping_sub(1), value.wrapping_add(1), value ^ (1 << 32), !value];
             interesting.extend(near);
         }
     }
@@ -245,11 +193,7 @@ fn arguments(profile: &Seccomp) -> Vec<[u64; 6]> {
     for value in &interesting {
         tuples.push([*value; 6]);
         // i386's multiplexers look at the first argument.
-        tuples.extend(
-            (1..25)
-                .map(|first| [first, *value, *value, *value, *value, *value])
-                .filter(|_| *value < 2),
-        );
+        tuples.extend((1..25).map(|first| [first, *value, *value, *value, *value, *value]).filter(|_| *value < 2));
         for index in &used {
             let mut tuple = [0; 6];
             tuple[*index] = *value;
@@ -315,19 +259,13 @@ fn simple(profile: &Seccomp) -> Seccomp {
     for rule in &profile.syscalls {
         for name in &rule.names {
             let alike = |other: &&SyscallRule| on_i386(&other.names[0]) == on_i386(name);
-            let mut rule = SyscallRule {
-                names: vec![name.clone()],
-                ..rule.clone()
-            };
+            let mut rule = SyscallRule { names: vec![name.clone()], ..rule.clone() };
             match simple.iter().find(alike) {
-                None => rule
-                    .args
-                    .truncate(if alternatives(&rule.args).len() > 1 { 1 } else { 6 }),
+                None => rule.args.truncate(if alternatives(&rule.args).len() > 1 { 1 } else { 6 }),
                 Some(first) => match first.args.as_slice() {
                     [only] if only.op == "SCMP_CMP_EQ" && only.index == 0 && only.value <= 0xffff_ffff => {
                         rule.action = first.action.clone();
-                        rule.args
-                            .retain(|arg| arg.op == "SCMP_CMP_EQ" && arg.index == only.index);
+                        rule.args.retain(|arg| arg.op == "SCMP_CMP_EQ" && arg.index == only.index);
                         rule.args.iter_mut().for_each(|arg| arg.value &= 0xffff_ffff);
                     }
                     _ => continue,
@@ -336,16 +274,10 @@ fn simple(profile: &Seccomp) -> Seccomp {
             simple.push(rule);
         }
     }
-    Seccomp {
-        syscalls: simple,
-        ..profile.clone()
-    }
+    Seccomp { syscalls: simple, ..profile.clone() }
 }
 
 fn on_i386(name: &str) -> &str {
-    let multiplexed = model::POOL
-        .iter()
-        .find(|(known, ..)| *known == name)
-        .and_then(|(.., multiplexed)| *multiplexed);
+    let multiplexed = model::POOL.iter().find(|(known, ..)| *known == name).and_then(|(.., multiplexed)| *multiplexed);
     multiplexed.map_or(name, |(number, _)| if number == 102 { "socketcall" } else { "ipc" })
 }

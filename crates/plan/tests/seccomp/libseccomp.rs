@@ -20,18 +20,11 @@ impl Libseccomp {
     pub fn start(test: &str) -> Option<Self> {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seccomp/libseccomp.c");
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("libseccomp-{test}"));
-        let built = Command::new("cc")
-            .arg("-o")
-            .args([program.as_os_str(), source.as_ref()])
-            .arg("-lseccomp")
-            .output();
+        let built = Command::new("cc").arg("-o").args([program.as_os_str(), source.as_ref()]).arg("-lseccomp").output();
         match built {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
-                println!(
-                    "skipped: cannot build with libseccomp: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
+                println!("skipped: cannot build with libseccomp: {}", String::from_utf8_lossy(&output.stderr));
                 return None;
             }
             Err(error) => {
@@ -39,18 +32,10 @@ impl Libseccomp {
                 return None;
             }
         }
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let questions = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
-        Some(Self {
-            child,
-            questions,
-            answers,
-        })
+        Some(Self { child, questions, answers })
     }
 
     fn ask(&mut self, question: &str) -> String {
@@ -77,10 +62,7 @@ impl Libseccomp {
     fn last_number(&mut self, abi: Abi, name: &str) -> Option<u32> {
         let number = self.ask_number(&format!("number {} {name}", abi.token()));
         // What i386 multiplexes has a negative number there, whether or not it has a number of its own too.
-        let direct = abi::I386_DIRECT
-            .iter()
-            .find(|(direct, _)| *direct == name)
-            .map(|(_, number)| *number);
+        let direct = abi::I386_DIRECT.iter().find(|(direct, _)| *direct == name).map(|(_, number)| *number);
         match number {
             -120..=-101 if abi == Abi::X86 => direct.or(Some(102)),
             -224..=-201 if abi == Abi::X86 => direct.or(Some(117)),
@@ -101,12 +83,7 @@ impl Libseccomp {
     pub fn compile(&mut self, profile: &Seccomp, native: Abi) -> Option<Vec<Instruction>> {
         let default = action(&profile.default_action, profile.default_errno_ret);
         self.ask(&format!("begin {default} {}", native.token()));
-        for abi in profile
-            .architectures
-            .iter()
-            .map(|name| Abi::from_name(name))
-            .filter(|abi| *abi != native)
-        {
+        for abi in profile.architectures.iter().map(|name| Abi::from_name(name)).filter(|abi| *abi != native) {
             assert_eq!(self.ask(&format!("arch {}", abi.token())), "0");
         }
         for rule in &profile.syscalls {
@@ -143,25 +120,13 @@ const UNKNOWN: i32 = -1;
 
 fn instruction(text: &str) -> Instruction {
     let numbers: Vec<u32> = text.split(',').map(|number| number.parse().unwrap()).collect();
-    Instruction {
-        code: numbers[0] as u16,
-        jt: numbers[1] as u8,
-        jf: numbers[2] as u8,
-        k: numbers[3],
-    }
+    Instruction { code: numbers[0] as u16, jt: numbers[1] as u8, jf: numbers[2] as u8, k: numbers[3] }
 }
 
 /// As runc splits a rule that tests one argument twice.
 pub fn alternatives(args: &[SyscallArg]) -> Vec<Vec<SyscallArg>> {
-    let twice = args
-        .iter()
-        .enumerate()
-        .any(|(at, arg)| args[..at].iter().any(|other| other.index == arg.index));
-    if twice {
-        args.iter().map(|arg| vec![arg.clone()]).collect()
-    } else {
-        vec![args.to_vec()]
-    }
+    let twice = args.iter().enumerate().any(|(at, arg)| args[..at].iter().any(|other| other.index == arg.index));
+    if twice { args.iter().map(|arg| vec![arg.clone()]).collect() } else { vec![args.to_vec()] }
 }
 
 fn words(arg: &SyscallArg) -> String {
@@ -206,9 +171,7 @@ impl Runc {
         let mut last = Vec::new();
         if !["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].contains(&profile.default_action.as_str()) {
             let listed = profile.architectures.iter().map(|name| Abi::from_name(name));
-            let abis: Vec<Abi> = std::iter::once(native)
-                .chain(listed.filter(|abi| *abi != native))
-                .collect();
+            let abis: Vec<Abi> = std::iter::once(native).chain(listed.filter(|abi| *abi != native)).collect();
             for abi in abis {
                 let names = profile.syscalls.iter().flat_map(|rule| &rule.names);
                 let numbers = names.filter_map(|name| libseccomp.last_number(abi, name));
@@ -220,10 +183,6 @@ impl Runc {
 
     pub fn verdict(&self, call: &Call) -> u32 {
         let newer = |(abi, last): &(Abi, u32)| abi.serves(call) && call.number > *last;
-        if self.last.iter().any(newer) {
-            0x0005_0026
-        } else {
-            bpf::run(&self.program, call)
-        }
+        if self.last.iter().any(newer) { 0x0005_0026 } else { bpf::run(&self.program, call) }
     }
 }

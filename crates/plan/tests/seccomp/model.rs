@@ -45,9 +45,7 @@ pub fn verdict(profile: &Seccomp, native: Abi, call: &Call) -> u32 {
     }
     let always = matches.iter().find(|(conditions, _)| conditions.is_empty());
     let first = matches.iter().filter(|(conditions, _)| holds(conditions, call, abi));
-    always
-        .or_else(|| first.min_by_key(|(conditions, _)| precision(conditions)))
-        .map_or(default, |(_, action)| *action)
+    always.or_else(|| first.min_by_key(|(conditions, _)| precision(conditions))).map_or(default, |(_, action)| *action)
 }
 
 type Match = (Vec<SyscallArg>, u32);
@@ -59,10 +57,8 @@ fn matches(profile: &Seccomp, abi: Abi, call: &Call) -> (Vec<Match>, Option<u32>
     let mut last = None;
     for rule in &profile.syscalls {
         let action = action(&rule.action, rule.errno_ret);
-        for (name, conditions) in rule
-            .names
-            .iter()
-            .flat_map(|name| alternatives(&rule.args).into_iter().map(move |it| (name, it)))
+        for (name, conditions) in
+            rule.names.iter().flat_map(|name| alternatives(&rule.args).into_iter().map(move |it| (name, it)))
         {
             for (number, first) in numbers(name, abi) {
                 last = last.max(Some(number));
@@ -80,13 +76,8 @@ fn numbers(name: &str, abi: Abi) -> Vec<(u32, Option<u64>)> {
     let (_, numbers, multiplexed) = POOL.iter().find(|(known, ..)| *known == name).unwrap();
     let direct = Some(numbers[abi as usize]).filter(|number| *number != NO);
     let x32 = if abi == Abi::X32 { 0x4000_0000 } else { 0 };
-    let multiplexed = multiplexed
-        .filter(|_| abi == Abi::X86)
-        .map(|(number, first)| (number, Some(first)));
-    multiplexed
-        .into_iter()
-        .chain(direct.map(|number| (number | x32, None)))
-        .collect()
+    let multiplexed = multiplexed.filter(|_| abi == Abi::X86).map(|(number, first)| (number, Some(first)));
+    multiplexed.into_iter().chain(direct.map(|number| (number | x32, None))).collect()
 }
 
 fn width(abi: Abi) -> u64 {
@@ -97,12 +88,7 @@ fn simplified(conditions: &[SyscallArg], first: Option<u64>, abi: Abi) -> Vec<Sy
     let mut conditions = conditions.to_vec();
     if let Some(value) = first {
         conditions.retain(|condition| condition.index != 0);
-        conditions.push(SyscallArg {
-            index: 0,
-            value,
-            value_two: 0,
-            op: "SCMP_CMP_EQ".into(),
-        });
+        conditions.push(SyscallArg { index: 0, value, value_two: 0, op: "SCMP_CMP_EQ".into() });
     }
     conditions.retain(|condition| condition.op != "SCMP_CMP_MASKED_EQ" || condition.value & width(abi) != 0);
     conditions.sort_by_key(|condition| condition.index);

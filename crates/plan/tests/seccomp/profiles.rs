@@ -12,11 +12,7 @@ const ENOSYS: u32 = 0x0005_0026;
 const NONE: &[&str] = &[];
 
 fn on_x86_64(profile: &Seccomp, number: u32, args: &[u64]) -> u32 {
-    let mut call = Call {
-        number,
-        arch: Abi::X86_64.audit(),
-        ..Call::default()
-    };
+    let mut call = Call { number, arch: Abi::X86_64.audit(), ..Call::default() };
     call.args[..args.len()].copy_from_slice(args);
     bpf::run(&compile(profile, Arch::X86_64).unwrap().instructions, &call)
 }
@@ -52,39 +48,21 @@ fn the_default_refuses_what_docker_refuses() {
 }
 
 fn rule(name: &str, action: &str, args: Vec<SyscallArg>) -> SyscallRule {
-    SyscallRule {
-        names: vec![name.into()],
-        action: action.into(),
-        errno_ret: None,
-        args,
-    }
+    SyscallRule { names: vec![name.into()], action: action.into(), errno_ret: None, args }
 }
 
 fn condition(index: u32, op: &str, value: u64, value_two: u64) -> SyscallArg {
-    SyscallArg {
-        index,
-        value,
-        value_two,
-        op: op.into(),
-    }
+    SyscallArg { index, value, value_two, op: op.into() }
 }
 
 fn with_rules(syscalls: Vec<SyscallRule>) -> Seccomp {
-    Seccomp {
-        default_action: "SCMP_ACT_ERRNO".into(),
-        syscalls,
-        ..Seccomp::default()
-    }
+    Seccomp { default_action: "SCMP_ACT_ERRNO".into(), syscalls, ..Seccomp::default() }
 }
 
 /// One condition a rule, none of which can be joined with another.
 fn long(rules: u64) -> Seccomp {
     let one = |n: u64| condition((n % 2) as u32, "SCMP_CMP_MASKED_EQ", n << 8 | 0xf000_0000_0000, n << 8);
-    with_rules(
-        (1..=rules)
-            .map(|n| rule("read", "SCMP_ACT_ALLOW", vec![one(n)]))
-            .collect(),
-    )
+    with_rules((1..=rules).map(|n| rule("read", "SCMP_ACT_ALLOW", vec![one(n)])).collect())
 }
 
 #[test]
@@ -93,21 +71,9 @@ fn long_jumps_arrive() {
     let program = compile(&profile, Arch::X86_64).unwrap().instructions;
     assert!(program.len() > 1000);
     for n in 0..400 {
-        for args in [
-            [n << 8, 0, 0, 0, 0, 0],
-            [0, n << 8, 0, 0, 0, 0],
-            [0x1000_0000_0000, n << 8, 0, 0, 0, 0],
-        ] {
-            let call = Call {
-                number: 0,
-                arch: Abi::X86_64.audit(),
-                args,
-            };
-            assert_eq!(
-                bpf::run(&program, &call),
-                model::verdict(&profile, Abi::X86_64, &call),
-                "{call:x?}"
-            );
+        for args in [[n << 8, 0, 0, 0, 0, 0], [0, n << 8, 0, 0, 0, 0], [0x1000_0000_0000, n << 8, 0, 0, 0, 0]] {
+            let call = Call { number: 0, arch: Abi::X86_64.audit(), args };
+            assert_eq!(bpf::run(&program, &call), model::verdict(&profile, Abi::X86_64, &call), "{call:x?}");
         }
     }
 }
@@ -119,51 +85,17 @@ fn what_cannot_be_enforced_is_rejected() {
     for (profile, why) in [
         (Seccomp::default(), "there is no action \"\""),
         (read("ALLOW"), "there is no action \"ALLOW\""),
+        (Seccomp { default_errno_ret: Some(4096), ..read("SCMP_ACT_ALLOW") }, "errno 4096 is larger than 4095"),
         (
-            Seccomp {
-                default_errno_ret: Some(4096),
-                ..read("SCMP_ACT_ALLOW")
-            },
-            "errno 4096 is larger than 4095",
-        ),
-        (
-            Seccomp {
-                default_action: "SCMP_ACT_KILL".into(),
-                default_errno_ret: Some(1),
-                ..Seccomp::default()
-            },
+            Seccomp { default_action: "SCMP_ACT_KILL".into(), default_errno_ret: Some(1), ..Seccomp::default() },
             "SCMP_ACT_KILL takes no errno",
         ),
-        (
-            with_rules(vec![SyscallRule {
-                names: vec![],
-                ..rule("", "SCMP_ACT_ALLOW", vec![])
-            }]),
-            "names no system call",
-        ),
+        (with_rules(vec![SyscallRule { names: vec![], ..rule("", "SCMP_ACT_ALLOW", vec![]) }]), "names no system call"),
         (tested(condition(6, "SCMP_CMP_EQ", 0, 0)), "no argument 6"),
         (tested(condition(0, "==", 0, 0)), "there is no comparison \"==\""),
-        (
-            Seccomp {
-                architectures: vec!["x86".into()],
-                ..read("SCMP_ACT_ALLOW")
-            },
-            "there is no architecture \"x86\"",
-        ),
-        (
-            Seccomp {
-                flags: vec!["FAST".into()],
-                ..read("SCMP_ACT_ALLOW")
-            },
-            "there is no flag \"FAST\"",
-        ),
-        (
-            Seccomp {
-                default_action: "SCMP_ACT_NOTIFY".into(),
-                ..Seccomp::default()
-            },
-            "is no default action",
-        ),
+        (Seccomp { architectures: vec!["x86".into()], ..read("SCMP_ACT_ALLOW") }, "there is no architecture \"x86\""),
+        (Seccomp { flags: vec!["FAST".into()], ..read("SCMP_ACT_ALLOW") }, "there is no flag \"FAST\""),
+        (Seccomp { default_action: "SCMP_ACT_NOTIFY".into(), ..Seccomp::default() }, "is no default action"),
         (read("SCMP_ACT_NOTIFY"), "needs a listenerPath"),
         (with_rules(vec![rule("write", "SCMP_ACT_NOTIFY", vec![])]), "write(2)"),
         (long(2000), "the kernel allows 4096"),
@@ -185,10 +117,7 @@ fn flags_are_the_kernels() {
         compile(&profile, Arch::X86_64).unwrap()
     };
     assert_eq!(flags(&[], "SCMP_ACT_ALLOW").flags, 0);
-    assert_eq!(
-        flags(&["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"], "SCMP_ACT_ALLOW").flags,
-        0b110
-    );
+    assert_eq!(flags(&["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"], "SCMP_ACT_ALLOW").flags, 0b110);
     assert_eq!(flags(&["WAIT_KILLABLE_RECV"], "SCMP_ACT_NOTIFY").flags, 0b10_1000);
     assert!(flags(&[], "SCMP_ACT_NOTIFY").notifies());
 }
@@ -200,10 +129,7 @@ fn other_machines_architectures_do_no_harm() {
         architectures: names.map(str::to_owned).to_vec(),
         ..with_rules(vec![rule("read", "SCMP_ACT_ALLOW", Vec::new())])
     };
-    let plain = Seccomp {
-        architectures: Vec::new(),
-        ..listed.clone()
-    };
+    let plain = Seccomp { architectures: Vec::new(), ..listed.clone() };
     assert_eq!(compile(&listed, Arch::X86_64), compile(&plain, Arch::X86_64));
 }
 
@@ -229,12 +155,7 @@ const MOBY: &str = r#"{
 fn mobys_form_is_for_this_container() {
     let names = |caps: &[&str], arch, kernel| {
         let profile = parse(MOBY, caps, arch, kernel).unwrap().unwrap();
-        profile
-            .syscalls
-            .iter()
-            .flat_map(|rule| rule.names.clone())
-            .collect::<Vec<_>>()
-            .join(" ")
+        profile.syscalls.iter().flat_map(|rule| rule.names.clone()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(names(&[], Arch::X86_64, (6, 9)), "read write d e f");
     assert_eq!(names(&[], Arch::Aarch64, (6, 10)), "read write a c e");
@@ -257,18 +178,9 @@ fn a_file_that_contradicts_itself_is_rejected() {
     assert_eq!(parse("{}", NONE, Arch::X86_64, (6, 1)), Ok(None));
     for (json, why) in [
         ("", "EOF"),
-        (
-            r#"{"architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"x"}],"syscalls":[{"action":"a"}]}"#,
-            "both",
-        ),
-        (
-            r#"{"syscalls":[{"name":"a","names":["b"],"action":"a"}]}"#,
-            "both name and names",
-        ),
-        (
-            r#"{"syscalls":[{"names":["b"],"action":"a","includes":{"minKernel":"6"}}]}"#,
-            "\"6\" is no kernel version",
-        ),
+        (r#"{"architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"x"}],"syscalls":[{"action":"a"}]}"#, "both"),
+        (r#"{"syscalls":[{"name":"a","names":["b"],"action":"a"}]}"#, "both name and names"),
+        (r#"{"syscalls":[{"names":["b"],"action":"a","includes":{"minKernel":"6"}}]}"#, "\"6\" is no kernel version"),
     ] {
         let rejected = parse(json, NONE, Arch::X86_64, (6, 1)).unwrap_err();
         assert!(rejected.why.contains(why), "{rejected}");

@@ -9,11 +9,7 @@ const CAPS: [&str; 3] = ["CAP_CHOWN", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT"];
 fn the_default_program_is_short() {
     for arch in [Arch::X86_64, Arch::Aarch64] {
         let program = compile(&default_profile(&CAPS, arch), arch).unwrap();
-        assert!(
-            program.instructions.len() <= 700,
-            "{arch:?}: {}",
-            program.instructions.len()
-        );
+        assert!(program.instructions.len() <= 700, "{arch:?}: {}", program.instructions.len());
     }
 }
 
@@ -21,14 +17,8 @@ fn the_default_program_is_short() {
 #[ignore = "a measurement"]
 fn the_default_profile_takes() {
     let profile = default_profile(&CAPS, Arch::X86_64);
-    println!(
-        "{} instructions",
-        compile(&profile, Arch::X86_64).unwrap().instructions.len()
-    );
-    println!(
-        "default_profile: {} µs",
-        best_of_200(|| drop(default_profile(&CAPS, Arch::X86_64)))
-    );
+    println!("{} instructions", compile(&profile, Arch::X86_64).unwrap().instructions.len());
+    println!("default_profile: {} µs", best_of_200(|| drop(default_profile(&CAPS, Arch::X86_64))));
     println!("compile: {} µs", best_of_200(|| drop(compile(&profile, Arch::X86_64))));
 }
 

@@ -37,12 +37,13 @@ impl Context {
 /// What the kernel refused.
 pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
     match step {
-        HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => directory(path, *mode, *owner),
+        HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => {
+            directory(path, *mode, *owner)
+        }
         HostStep::File { path, mode, content } => {
             let call = || format!("write({path:?})");
             let mut file = std::fs::OpenOptions::new();
-            let mut file =
-                file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
+            let mut file = file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
             Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
         }
         HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
@@ -97,11 +98,9 @@ fn newidmap(program: &str, pid: i32, maps: &[IdMapping]) -> Result<()> {
     let words = maps.iter().flat_map(|map| [map.container_id, map.host_id, map.size]).map(|word| word.to_string());
     let words: Vec<String> = std::iter::once(pid.to_string()).chain(words).collect();
     let what = || format!("cannot map ids with {program} {}", words.join(" "));
-    let output = Command::new(program)
-        .args(&words)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| plan::Rejected::new(what(), error.to_string()).hint("install uidmap (Fedora: shadow-utils)"))?;
+    let output = Command::new(program).args(&words).stdin(Stdio::null()).output().map_err(|error| {
+        plan::Rejected::new(what(), error.to_string()).hint("install uidmap (Fedora: shadow-utils)")
+    })?;
     if output.status.success() {
         return Ok(());
     }

@@ -49,10 +49,7 @@ fn key(name: &str) -> Option<u8> {
 }
 
 fn unknown(text: &str, name: &str) -> Rejected {
-    let rejected = Rejected::new(
-        format!("cannot detach with the keys {text:?}"),
-        format!("{name:?} is no key"),
-    );
+    let rejected = Rejected::new(format!("cannot detach with the keys {text:?}"), format!("{name:?} is no key"));
     rejected.hint("write one character or ctrl- and a-z, @, [, \\, ], ^ or _, with commas between keys")
 }
 
@@ -86,10 +83,7 @@ impl Matcher {
             }
             // Of what is held only the longest end that is also a beginning can still become the sequence.
             let held = &self.keys[..self.held];
-            let kept = (0..self.held)
-                .rev()
-                .find(|&len| held.ends_with(&held[..len]))
-                .unwrap_or(0);
+            let kept = (0..self.held).rev().find(|&len| held.ends_with(&held[..len])).unwrap_or(0);
             out.extend_from_slice(&held[..self.held - kept]);
             self.held = kept;
         }
@@ -103,10 +97,7 @@ mod tests {
     #[test]
     fn keys_are_read_as_docker_writes_them() {
         assert_eq!(DetachKeys::parse("ctrl-p,ctrl-q"), Ok(DetachKeys::default()));
-        assert_eq!(
-            DetachKeys::parse("a,ctrl-@,ctrl-[,ctrl-_,DEL,A"),
-            Ok(DetachKeys(b"a\x00\x1b\x1f\x7fA".to_vec()))
-        );
+        assert_eq!(DetachKeys::parse("a,ctrl-@,ctrl-[,ctrl-_,DEL,A"), Ok(DetachKeys(b"a\x00\x1b\x1f\x7fA".to_vec())));
         assert_eq!(DetachKeys::parse(""), Ok(DetachKeys(Vec::new())));
         for text in ["ctrl-", "ctrl-P", "ctrl-ab", "ab", "a,,b", ",", "é", "ctrl-?"] {
             assert!(DetachKeys::parse(text).is_err(), "{text}");

@@ -85,11 +85,7 @@ pub fn check_input(tty: bool, interactive: bool, stdin: impl AsFd) -> std::resul
 /// A call failed that should not. The container may still run: the caller's undo ends it. The user's terminal has its
 /// mode back, as after every return.
 pub fn supervise(container: Container<'_>, signals: &Signals, tell: &mut dyn FnMut(Event)) -> Result<Exit> {
-    let Container {
-        pidfd,
-        terminal,
-        forward_signals,
-    } = container;
+    let Container { pidfd, terminal, forward_signals } = container;
     let mut pump = terminal.map(Pump::new).transpose()?;
     let mut policy = Policy::new(forward_signals);
     let mut running = true;
@@ -189,10 +185,7 @@ fn wait(signals: &Signals, pidfd: Option<BorrowedFd<'_>>, pump: Option<&Pump<'_>
 fn reap(pidfd: BorrowedFd<'_>) -> Result<Exit> {
     let status = retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED));
     let status = status.map_err(Error::of(|| "waitid(P_PIDFD, …, WEXITED)".to_owned()))?;
-    let signal = status
-        .as_ref()
-        .and_then(|status| status.terminating_signal())
-        .and_then(Signal::from_raw);
+    let signal = status.as_ref().and_then(|status| status.terminating_signal()).and_then(Signal::from_raw);
     let code = status.as_ref().and_then(|status| status.exit_status());
     match (signal, code) {
         (Some(signal), _) => Ok(Exit::Signal(signal)),

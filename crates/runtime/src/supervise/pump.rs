@@ -52,12 +52,7 @@ pub enum Flow {
 
 impl<'a> Pump<'a> {
     pub fn new(terminal: Terminal<'a>) -> Result<Self> {
-        let Terminal {
-            master,
-            stdin,
-            stdout,
-            detach_keys,
-        } = terminal;
+        let Terminal { master, stdin, stdout, detach_keys } = terminal;
         let peer = master.as_ref().map(prepare).transpose()?;
         let input = stdin.map(|fd| Input {
             fd: End::of(fd),
@@ -138,11 +133,7 @@ impl<'a> Pump<'a> {
             // The container has hung up its own terminal (vhangup(2)); what was typed has nowhere to go.
             self.to_master.clear();
         }
-        if ready.contains(&Source::Stdin) {
-            self.take_input()
-        } else {
-            Ok(Flow::Open)
-        }
+        if ready.contains(&Source::Stdin) { self.take_input() } else { Ok(Flow::Open) }
     }
 
     fn take_input(&mut self) -> Result<Flow> {

@@ -59,8 +59,14 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// A path of the host, in the child's own mount namespace; the new mount's root is kept in the slot.
-    Host { path: CString, slot: Slot },
-    Place { place: Place, target: Target },
+    Host {
+        path: CString,
+        slot: Slot,
+    },
+    Place {
+        place: Place,
+        target: Target,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,30 +88,69 @@ pub struct Console {
 pub enum Op {
     /// Read one byte of the sync socket; end of file means that the parent is gone.
     Await,
-    Setns { fd: RawFd, flags: i32 },
-    Unshare { flags: i32 },
+    Setns {
+        fd: RawFd,
+        flags: i32,
+    },
+    Unshare {
+        flags: i32,
+    },
     /// Uid and gid 0 of the user namespace, so that what is made next is owned by its root.
-    BecomeRoot { clear_groups: bool },
+    BecomeRoot {
+        clear_groups: bool,
+    },
     /// `mount(NULL, "/", NULL, flags)`.
-    Propagation { flags: u64 },
+    Propagation {
+        flags: u64,
+    },
     Mount(Mount),
-    Directory { place: Place, mode: u32, owner: Option<(u32, u32)> },
-    Node { place: Place, mode: u32, device: u64, owner: (u32, u32) },
-    Symlink { place: Place, to: CString },
-    Write { place: Place, data: Vec<u8> },
+    Directory {
+        place: Place,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    },
+    Node {
+        place: Place,
+        mode: u32,
+        device: u64,
+        owner: (u32, u32),
+    },
+    Symlink {
+        place: Place,
+        to: CString,
+    },
+    Write {
+        place: Place,
+        data: Vec<u8>,
+    },
     /// To a file that the parent opened.
-    WriteFd { fd: RawFd, data: Vec<u8> },
+    WriteFd {
+        fd: RawFd,
+        data: Vec<u8>,
+    },
     /// setfsuid(2) and setfsgid(2): the rights with which overlayfs will read its layers. Other than 0 they take the
     /// file capabilities away for as long (capabilities(7)).
-    FileSystemIds { uid: u32, gid: u32 },
+    FileSystemIds {
+        uid: u32,
+        gid: u32,
+    },
     /// Cover with /dev/null (a file) or an empty read-only tmpfs (a directory); absent is no error.
-    Mask { place: Place },
+    Mask {
+        place: Place,
+    },
     /// Bind the place onto itself, read-only; absent is no error.
-    Readonly { place: Place },
-    ReadonlyRoot,
+    Readonly {
+        place: Place,
+    },
+    /// The mount that is there, and not those below it.
+    ReadonlyMount {
+        place: Place,
+    },
     Console(Console),
     /// `dup2(fd, 0..=2)`.
-    Stdio { fds: [RawFd; 3] },
+    Stdio {
+        fds: [RawFd; 3],
+    },
     Session,
     Pivot,
     Hostname(Vec<u8>),
@@ -113,19 +158,40 @@ pub enum Op {
     /// Requests of rtnetlink in the child's network namespace.
     Netlink(crate::netlink::InChild),
     Keyring,
-    Rlimit { resource: u32, soft: u64, hard: u64 },
+    Rlimit {
+        resource: u32,
+        soft: u64,
+        hard: u64,
+    },
     Groups(Vec<u32>),
     /// With `PR_SET_KEEPCAPS`: the capabilities are cut by `Capabilities`, not by the change of uid.
-    Ids { uid: u32, gid: u32 },
+    Ids {
+        uid: u32,
+        gid: u32,
+    },
     /// Bit sets. The bounding set must be cut while `CAP_SETPCAP` is there, so it comes before `Ids`.
-    Bounding { keep: u64, last: u32 },
-    Capabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
+    Bounding {
+        keep: u64,
+        last: u32,
+    },
+    Capabilities {
+        effective: u64,
+        permitted: u64,
+        inheritable: u64,
+        ambient: u64,
+    },
     NoNewPrivileges,
     /// `struct sock_filter`s in native byte order, and `SECCOMP_FILTER_FLAG_*`.
-    Seccomp { program: Vec<[u8; 8]>, flags: u32 },
+    Seccomp {
+        program: Vec<[u8; 8]>,
+        flags: u32,
+    },
     Umask(u32),
     /// Working directory; it must be inside the root afterwards (CVE-2024-21626). `create`: made when absent.
-    Chdir { path: CString, create: Option<Place> },
+    Chdir {
+        path: CString,
+        create: Option<Place>,
+    },
     /// Tell the parent that all is set up.
     Ready,
 }

@@ -178,23 +178,25 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
             sys!(SYS_setfsgid, *gid)?;
             sys!(SYS_setfsuid, *uid)?;
             let (now_gid, now_uid) = (sys!(SYS_setfsgid, *gid)?, sys!(SYS_setfsuid, *uid)?);
-            if now_gid as u32 == *gid && now_uid as u32 == *uid { Ok(()) } else { Err((libc::SYS_setfsuid, libc::EPERM)) }
+            if now_gid as u32 == *gid && now_uid as u32 == *uid {
+                Ok(())
+            } else {
+                Err((libc::SYS_setfsuid, libc::EPERM))
+            }
         }
         Op::Mask { place } => mask(place, state),
         Op::Readonly { place } => readonly(place, state),
-        Op::ReadonlyRoot => set_attributes(
-            state.slots[Slot::Root as usize],
-            Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() },
-        ),
+        Op::ReadonlyMount { place } => {
+            let at = open(place, libc::O_PATH, state)?;
+            set_attributes(at.0, Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() })
+        }
         Op::Console(console) => self::console(*console, state),
         Op::Stdio { fds } => stdio(*fds),
         Op::Session => sys!(SYS_setsid).map(drop),
         Op::Pivot => pivot(state),
         Op::Hostname(name) => sys!(SYS_sethostname, name.as_ptr(), name.len()).map(drop),
         Op::Domainname(name) => sys!(SYS_setdomainname, name.as_ptr(), name.len()).map(drop),
-        Op::Netlink(requests) => {
-            requests.run().map_err(|(_, errno)| (libc::SYS_sendto, errno.raw_os_error()))
-        }
+        Op::Netlink(requests) => requests.run().map_err(|(_, errno)| (libc::SYS_sendto, errno.raw_os_error())),
         // A new anonymous session keyring: the host's keys are not the container's (keyctl(2)).
         Op::Keyring => match sys!(SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0) {
             // ENOSYS: a kernel without keys has none to leak; EDQUOT and EACCES leave the caller's, as runc does.
@@ -212,13 +214,13 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
             sys!(SYS_setresuid, *uid, *uid, *uid)?;
             sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 0).map(drop)
         }
-        Op::Bounding { keep, last } => (0..=*last)
-            .filter(|cap| keep & (1 << cap) == 0)
-            .try_for_each(|cap| match sys!(SYS_prctl, libc::PR_CAPBSET_DROP, cap) {
+        Op::Bounding { keep, last } => (0..=*last).filter(|cap| keep & (1 << cap) == 0).try_for_each(|cap| {
+            match sys!(SYS_prctl, libc::PR_CAPBSET_DROP, cap) {
                 // A capability that this kernel has no name for cannot be held.
                 Err((_, libc::EINVAL)) => Ok(()),
                 other => other.map(drop),
-            }),
+            }
+        }),
         Op::Capabilities { effective, permitted, inheritable, ambient } => {
             capabilities(*effective, *permitted, *inheritable, *ambient)
         }
@@ -584,13 +586,12 @@ fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) 
     const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
     let (low, high) = (|set: u64| set as u32, |set: u64| (set >> 32) as u32);
-    let data =
-        [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
+    let data = [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
     sys!(SYS_capset, header.as_ptr(), data.as_ptr())?;
     sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)?;
-    (0..64).filter(|cap| ambient & (1u64 << cap) != 0).try_for_each(|cap| {
-        sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0).map(drop)
-    })
+    (0..64)
+        .filter(|cap| ambient & (1u64 << cap) != 0)
+        .try_for_each(|cap| sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0).map(drop))
 }
 
 fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<()> {
