@@ -238,13 +238,15 @@ pub fn joined_files(request: &Run, paths: &Paths) -> Result<Option<String>> {
 pub fn retire(paths: &Paths) -> Result<()> {
     const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
     let directory = paths.networks();
-    if !runtime::apply::network::is_idle(&directory) {
-        return Ok(());
-    }
+    let Some(idle) = runtime::apply::network::idle(&directory) else { return Ok(()) };
     let one = sys::process::SingleThread::check().map_err(runtime::Error::from)?;
     let work = || {
         sys::process::leave_caller();
         std::thread::sleep(LINGER);
+        // Somebody was there meanwhile, and left the next of us to wait.
+        if runtime::apply::network::idle(&directory) != Some(idle) {
+            return 0;
+        }
         u8::from(runtime::apply::network::retire(&directory).is_err())
     };
     sys::process::fork(one, 0, work).map_err(runtime::Error::from)?;

@@ -100,11 +100,13 @@ pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()
     }
 }
 
-/// Whether [`retire`] has something to do: a network without a lease.
+/// Whether [`retire`] has something to do: since when there is a network without a lease.
 #[must_use]
-pub fn is_idle(state_dir: &Path) -> bool {
+pub fn idle(state_dir: &Path) -> Option<std::time::SystemTime> {
     let networks = state::networks(state_dir).unwrap_or_default();
-    networks.iter().any(|network| !state::leases(state_dir, network).exists())
+    let idle = networks.iter().filter(|network| !state::leases(state_dir, network).exists());
+    // The directory of the leases goes with the last and comes with the first, which changes its parent.
+    idle.filter_map(|network| state_dir.join(network).metadata().ok()?.modified().ok()).max()
 }
 
 /// What undoing found.
