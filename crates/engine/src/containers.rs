@@ -69,16 +69,26 @@ pub fn release(paths: &Paths, name: &str, id: &str) {
     }
 }
 
+/// Whether it must outlive a power cut: what is in the state directory need not, a reboot empties it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    Yes,
+    No,
+}
+
 /// Written to a temporary name and renamed, so that a reader sees all of it or nothing.
 ///
 /// # Errors
 /// The kernel's.
-pub fn save(record: &Record, path: &Path) -> Result<()> {
+pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<()> {
     let cannot = |error: std::io::Error| Error::rejected(format!("cannot write {}", path.display()), error.to_string());
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
     let temporary = path.with_extension("tmp");
     let mut file = std::fs::File::create(&temporary).map_err(cannot)?;
-    file.write_all(&text).and_then(|()| file.sync_data()).map_err(cannot)?;
+    file.write_all(&text).map_err(cannot)?;
+    if durable == Durable::Yes {
+        file.sync_data().map_err(cannot)?;
+    }
     std::fs::rename(&temporary, path).map_err(cannot)
 }
 

@@ -1,7 +1,7 @@
 //! `sampan run`, as a story: ground, facts, configuration, plan; then start, watch, undo.
 
 use crate::config::{self, Facts};
-use crate::containers::{self, Record};
+use crate::containers::{self, Durable, Record};
 use crate::error::{Error, Result};
 use crate::ground::{self, Ground};
 use crate::net::{self, Net};
@@ -140,13 +140,13 @@ fn live(
         .map_err(|error| Error::rejected("cannot open /dev/null", error.to_string()))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], one)?;
+    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], one, request.timings)?;
     // The ports are the container's now.
     prepared.net.held = None;
     let record = record(prepared, started.child.pid);
-    containers::save(&record, &paths.running(&prepared.id))?;
+    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
     if !request.remove {
-        containers::save(&record, &paths.container(&prepared.id).join("record.json"))?;
+        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
     }
     write_files(request, &prepared.id, started.child.pid)?;
     let exit = watch(request, &mut started, signals, tell)?;
@@ -206,7 +206,8 @@ fn finish(
     if let (true, Ok(ended)) = (kept, outcome) {
         let record =
             Record { exit_code: Some(ended.code), out_of_memory: ended.out_of_memory.is_some(), ..record(prepared, 0) };
-        if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json")) {
+        if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)
+        {
             tell(Notice::Warning(error.to_string()));
         }
     } else {

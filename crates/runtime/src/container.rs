@@ -19,7 +19,7 @@ pub struct Started {
     pub child: Child,
     /// The master of its terminal.
     pub terminal: Option<OwnedFd>,
-    /// How long each step of the parent took, by its shell form, when asked.
+    /// What each step of the parent was for and how long it took, when asked.
     pub timings: Vec<(String, Duration)>,
 }
 
@@ -33,8 +33,9 @@ pub fn start(
     mut context: apply::Context,
     stdio: Stdio,
     one: SingleThread,
+    timed: bool,
 ) -> Result<Started> {
-    let mut progress = Progress::new(plan);
+    let mut progress = Progress::new(plan, timed);
     for step in &plan.prepare {
         journal.write(&step.undo())?;
         progress.run(|| (step.why(), step.shell()), || apply::host(step, &mut context))?;
@@ -69,19 +70,22 @@ struct Progress {
     number: usize,
     total: usize,
     timings: Vec<(String, Duration)>,
+    timed: bool,
 }
 
 impl Progress {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, timed: bool) -> Self {
         let total = plan.prepare.len() + plan.attach.len() + plan.init.len() + 1;
-        Self { number: 0, total, timings: Vec::with_capacity(total) }
+        Self { number: 0, total, timed, timings: Vec::new() }
     }
 
     fn run<T>(&mut self, words: impl Fn() -> (String, String), step: impl FnOnce() -> Result<T>) -> Result<T> {
         self.number += 1;
         let begin = Instant::now();
         let result = step();
-        self.timings.push((words().0, begin.elapsed()));
+        if self.timed {
+            self.timings.push((words().0, begin.elapsed()));
+        }
         result.map_err(|source| match source {
             // It has its own number.
             Error::Step { .. } | Error::Exec { .. } | Error::Died(_) => source,

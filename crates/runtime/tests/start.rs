@@ -99,7 +99,8 @@ fn runs_and_leaves_nothing() {
         use std::os::fd::AsRawFd;
         let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
         let started =
-            match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, one) {
+            match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, one, false)
+            {
                 Ok(started) => started,
                 Err(error) => {
                     std::fs::write(&out, error.to_string()).unwrap();
