@@ -217,8 +217,8 @@ pub fn devices(request: &Run) -> Result<Vec<Device>> {
         Ok(Device {
             path: device.container.clone(),
             kind: kind.to_owned(),
-            major: i64::from(sys::process::device_major(found.rdev())),
-            minor: i64::from(sys::process::device_minor(found.rdev())),
+            major: i64::from(runtime::observe::device_number(&found).0),
+            minor: i64::from(runtime::observe::device_number(&found).1),
             file_mode: Some(found.mode() & 0o777),
             uid: Some(found.uid()),
             gid: Some(found.gid()),
@@ -236,7 +236,8 @@ pub fn disks(request: &Run) -> Vec<(PathBuf, u32, u32)> {
     let weights = limits.blkio_weight_device.iter().map(|weight| &weight.device);
     let number = |path: &PathBuf| {
         let found = std::fs::metadata(path).ok().filter(|found| found.file_type().is_block_device())?;
-        Some((path.clone(), sys::process::device_major(found.rdev()), sys::process::device_minor(found.rdev())))
+        let (major, minor) = runtime::observe::device_number(&found);
+        Some((path.clone(), major, minor))
     };
     sizes.chain(operations).chain(weights).filter_map(number).collect()
 }

@@ -12,7 +12,7 @@ use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request};
 use plan::order::NetworkSteps;
 use runtime::apply::network::Lock;
 use runtime::observe::network::Held;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::IpAddr;
 
 /// How the container is connected, and what must stay until it is.
 #[derive(Debug, Default)]
@@ -154,7 +154,8 @@ fn expand(publish: &Publish, all: &mut Vec<Published>) -> Result<()> {
         }
         // docker: any free one of the range.
         Some(host) if host.count() > 1 && publish.container.count() == 1 => {
-            let free = host.iter().find(|port| listen(publish.address, *port, protocol).is_some());
+            let free =
+                host.iter().find(|port| runtime::observe::network::listen(publish.address, *port, protocol).is_some());
             let port = free.ok_or_else(|| {
                 Error::rejected(
                     format!("cannot publish port {}", publish.container.first),
@@ -169,19 +170,9 @@ fn expand(publish: &Publish, all: &mut Vec<Published>) -> Result<()> {
     Ok(())
 }
 
-/// The port of a listener that the kernel let us have, which is closed again: the claim proper comes later, with the
-/// lease, and finds out if somebody was faster.
-fn listen(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<u16> {
-    let at = SocketAddr::new(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
-    let local = match protocol {
-        Protocol::Tcp | Protocol::Sctp => TcpListener::bind(at).ok()?.local_addr(),
-        Protocol::Udp => UdpSocket::bind(at).ok()?.local_addr(),
-    };
-    Some(local.ok()?.port())
-}
-
 fn free_port(address: Option<IpAddr>, protocol: Protocol) -> Result<u16> {
-    listen(address, 0, protocol).ok_or_else(|| Error::rejected("cannot publish a port", "the host has no free one"))
+    runtime::observe::network::listen(address, 0, protocol)
+        .ok_or_else(|| Error::rejected("cannot publish a port", "the host has no free one"))
 }
 
 /// Content of the container's hosts, hostname and resolv.conf, by name; empty where it keeps the image's.
@@ -229,26 +220,10 @@ pub fn joined_files(request: &Run, paths: &Paths) -> Result<Option<String>> {
     Ok(Some(paths.container(&found.record.id).to_string_lossy().into_owned()))
 }
 
-/// Take away the networks that nobody is in any more, in a short-lived process that nobody waits for: a bridge takes
-/// the kernel 20 to 100 ms to remove (docs/adr/0006-deferred-bridge-removal.md). It waits a little, so that the next of
-/// many short containers finds the network there.
+/// Take away the networks that nobody is in any more, without waiting for it.
 ///
 /// # Errors
 /// The kernel's.
 pub fn retire(paths: &Paths) -> Result<()> {
-    const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
-    let directory = paths.networks();
-    let Some(idle) = runtime::apply::network::idle(&directory) else { return Ok(()) };
-    let one = sys::process::SingleThread::check().map_err(runtime::Error::from)?;
-    let work = || {
-        sys::process::leave_caller();
-        std::thread::sleep(LINGER);
-        // Somebody was there meanwhile, and left the next of us to wait.
-        if runtime::apply::network::idle(&directory) != Some(idle) {
-            return 0;
-        }
-        u8::from(runtime::apply::network::retire(&directory).is_err())
-    };
-    sys::process::fork(one, 0, work).map_err(runtime::Error::from)?;
-    Ok(())
+    Ok(runtime::apply::network::retire_later(&paths.networks()).map_err(runtime::Error::from)?)
 }

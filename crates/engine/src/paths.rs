@@ -17,7 +17,7 @@ impl Paths {
     /// # Errors
     /// When an ordinary user has no home.
     pub fn new(data: Option<PathBuf>, state: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
-        let euid = sys::process::euid();
+        let euid = runtime::observe::euid();
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
         let data = match data {
             Some(data) => data,
@@ -45,7 +45,7 @@ impl Paths {
     /// # Errors
     /// The kernel's, or a state directory that is somebody else's.
     pub fn ensure(&self) -> Result<()> {
-        let euid = sys::process::euid();
+        let euid = runtime::observe::euid();
         // One stat a run when all is there.
         if self.journals().is_dir() && self.names().is_dir() && self.containers().is_dir() {
             return Ok(());

@@ -11,13 +11,11 @@ use plan::host::Host;
 use plan::{Input, Plan};
 use runtime::container::Started;
 use runtime::journal::Journal;
-use runtime::supervise::{self, DetachKeys, Event, Exit};
+use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
 use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
-use sys::process::SingleThread;
-use sys::signal::Signals;
 
 /// What the caller may show while it happens.
 #[derive(Debug)]
@@ -135,12 +133,11 @@ fn live(
     signals: &Signals,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Ended> {
-    let one = SingleThread::check().map_err(runtime::Error::from)?;
     let null = std::fs::File::open("/dev/null")
         .map_err(|error| Error::rejected("cannot open /dev/null", error.to_string()))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], one, request.timings)?;
+    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)?;
     // The ports are the container's now.
     prepared.net.held = None;
     let record = record(prepared, started.child.pid);
@@ -249,13 +246,13 @@ fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
     let (uid_map, gid_map) = maps(request, host, &joined)?;
-    let host_name = sys::process::hostname;
+    let host_name = runtime::observe::hostname;
     let hostname = match &request.network.hostname {
         Some(name) => name.clone(),
         None if shared.contains(&NamespaceKind::Uts) || shared.contains(&NamespaceKind::Network) => host_name(),
         None => id[..12].to_owned(),
     };
-    let console = sys::terminal::Size::of(std::io::stdin())
+    let console = supervise::Size::of(std::io::stdin())
         .map(|size| ConsoleSize { height: size.rows, width: size.columns })
         .unwrap_or_default();
     Ok(Facts {
@@ -328,6 +325,6 @@ fn cgroup(
 
 /// 256 random bits in hex, as docker's.
 fn id() -> Result<String> {
-    let bytes = sys::process::random().map_err(runtime::Error::from)?;
+    let bytes = runtime::observe::random()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

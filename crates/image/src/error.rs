@@ -1,3 +1,5 @@
+//! What can be wrong with images.
+
 use std::fmt;
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -32,9 +32,9 @@ pub fn start(
     journal: &mut Journal,
     mut context: apply::Context,
     stdio: Stdio,
-    one: SingleThread,
     timed: bool,
 ) -> Result<Started> {
+    let one = SingleThread::check()?;
     let mut progress = Progress::new(plan, timed);
     for step in &plan.prepare {
         journal.write(&step.undo())?;

@@ -93,14 +93,12 @@ fn runs_and_leaves_nothing() {
     .unwrap();
     let child = forked(|| {
         let mut journal = Journal::create(&ground.path.join("journal")).unwrap();
-        let one = sys::process::SingleThread::check().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let file = std::fs::File::create(&out).unwrap();
         use std::os::fd::AsRawFd;
         let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
         let started =
-            match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, one, false)
-            {
+            match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, false) {
                 Ok(started) => started,
                 Err(error) => {
                     std::fs::write(&out, error.to_string()).unwrap();

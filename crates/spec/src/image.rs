@@ -85,14 +85,21 @@ impl Platform {
     /// Of the machine that this program was built for.
     #[must_use]
     pub fn native() -> Self {
-        let (architecture, variant) = match std::env::consts::ARCH {
-            "x86_64" => ("amd64", None),
-            "x86" => ("386", None),
-            "aarch64" => ("arm64", Some("v8")),
-            "arm" => ("arm", Some("v7")),
-            "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", None),
-            "loongarch64" => ("loong64", None),
-            other => (other, None),
+        // Go's words for what Rust calls x86_64 and so on.
+        let (architecture, variant) = if cfg!(target_arch = "x86_64") {
+            ("amd64", None)
+        } else if cfg!(target_arch = "aarch64") {
+            ("arm64", Some("v8"))
+        } else if cfg!(target_arch = "arm") {
+            ("arm", Some("v7"))
+        } else if cfg!(target_arch = "x86") {
+            ("386", None)
+        } else if cfg!(target_arch = "riscv64") {
+            ("riscv64", None)
+        } else if cfg!(target_arch = "s390x") {
+            ("s390x", None)
+        } else {
+            ("ppc64le", None)
         };
         Self {
             architecture: architecture.to_owned(),

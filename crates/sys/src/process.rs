@@ -249,17 +249,6 @@ pub fn effective_capabilities() -> Result<u64> {
     Ok(sets.effective.bits())
 }
 
-/// The host's name, as uname(2) has it.
-#[must_use]
-pub fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[must_use]
-pub fn euid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// 256 bits of getrandom(2).
 ///
 /// # Errors
@@ -272,16 +261,6 @@ pub fn random() -> Result<[u8; 32]> {
     }
     let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
     Err(Error::new("getrandom(32)", errno))
-}
-
-#[must_use]
-pub fn device_major(device: u64) -> u32 {
-    rustix::fs::major(device)
-}
-
-#[must_use]
-pub fn device_minor(device: u64) -> u32 {
-    rustix::fs::minor(device)
 }
 
 /// For a child that outlives its caller: a session of its own, and none of the caller's files, so that who reads the

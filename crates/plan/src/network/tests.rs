@@ -1,3 +1,5 @@
+//! What the network planner makes of plain values.
+
 use super::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -62,6 +62,30 @@ fn range(text: &str, name: Option<&str>, euid: u32) -> Option<(u32, u32)> {
     text.lines().filter_map(own).max_by_key(|(_, size)| *size)
 }
 
+/// Major and minor of a device's own number.
+#[must_use]
+pub fn device_number(found: &std::fs::Metadata) -> (u32, u32) {
+    let number = std::os::unix::fs::MetadataExt::rdev(found);
+    (rustix::fs::major(number), rustix::fs::minor(number))
+}
+
+#[must_use]
+pub fn euid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// As uname(2) has it.
+#[must_use]
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// # Errors
+/// The kernel's.
+pub fn random() -> Result<[u8; 32]> {
+    Ok(sys::process::random()?)
+}
+
 /// Where a program is, by `PATH`.
 #[must_use]
 pub fn in_path(program: &str) -> Option<std::path::PathBuf> {

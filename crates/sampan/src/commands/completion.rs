@@ -1,3 +1,5 @@
+//! `sampan completion`.
+
 use crate::cli::{self, Shell};
 use crate::ui::{self, Failure};
 

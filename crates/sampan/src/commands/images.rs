@@ -1,3 +1,5 @@
+//! `sampan images`: the table.
+
 use super::ps::ago;
 use crate::cli::{Format, ImageList};
 use crate::ui::{self, Failure, table};

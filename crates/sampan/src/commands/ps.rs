@@ -1,3 +1,5 @@
+//! `sampan ps`: the table.
+
 use crate::cli::{Format, Ps};
 use crate::ui::{self, Failure, table};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! `sampan version`.
+
 use crate::cli::{Format, Version};
 use crate::ui::{self, Failure};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! The one form of a failure.
+
 use super::{CYAN, RED, clean, styled};
 use engine::{Rejected, RuntimeError};
 use spec::unit::Invalid;

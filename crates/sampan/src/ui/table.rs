@@ -1,3 +1,5 @@
+//! Columns as docker prints them.
+
 /// Rows under a header as docker's tables: columns are as wide as their widest cell and three spaces, ten at least;
 /// the last is not padded.
 #[must_use]

@@ -1,3 +1,5 @@
+//! Truth values.
+
 use super::Invalid;
 
 /// As Go's `strconv.ParseBool`, which docker's flags and options use.

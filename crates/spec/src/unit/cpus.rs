@@ -1,3 +1,5 @@
+//! Numbers of CPUs.
+
 use super::Invalid;
 use std::fmt;
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! Durations.
+
 use super::Invalid;
 use std::fmt;
 use std::str::FromStr;

@@ -1,3 +1,5 @@
+//! The one error of the parsers of values.
+
 use std::fmt;
 
 /// Why a text is not what it should be, and how to write it.

@@ -1,3 +1,5 @@
+//! Rates and weights of devices.
+
 use super::{Invalid, Size};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

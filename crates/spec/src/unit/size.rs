@@ -1,3 +1,5 @@
+//! Sizes in bytes.
+
 use super::Invalid;
 use std::fmt;
 use std::str::FromStr;

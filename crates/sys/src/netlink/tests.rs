@@ -1,3 +1,5 @@
+//! Links and addresses on the real kernel, in network namespaces of their own.
+
 use super::*;
 use crate::netlink::address::Address;
 use crate::netlink::link::{Namespace, Veth};

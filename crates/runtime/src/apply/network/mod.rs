@@ -109,6 +109,26 @@ pub fn idle(state_dir: &Path) -> Option<std::time::SystemTime> {
     idle.filter_map(|network| state_dir.join(network).metadata().ok()?.modified().ok()).max()
 }
 
+/// [`retire`] in a short-lived process that nobody waits for: a bridge takes the kernel 20 to 100 ms to remove
+/// (docs/adr/0006-bridge-removal.md). It lingers, so that the next of many short containers finds the network there.
+///
+/// # Errors
+/// The kernel's.
+pub fn retire_later(state_dir: &Path) -> Result<()> {
+    const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
+    let Some(since) = idle(state_dir) else { return Ok(()) };
+    let work = || {
+        sys::process::leave_caller();
+        std::thread::sleep(LINGER);
+        // Somebody was there meanwhile, and left the next of us to wait.
+        if idle(state_dir) != Some(since) {
+            return 0;
+        }
+        u8::from(retire(state_dir).is_err())
+    };
+    sys::process::fork(sys::process::SingleThread::check()?, 0, work).map(drop)
+}
+
 /// What undoing found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {

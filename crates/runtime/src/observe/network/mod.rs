@@ -4,7 +4,7 @@
 
 mod ports;
 
-pub use ports::{Held, ports};
+pub use ports::{Held, listen, ports};
 
 use crate::apply::network::state;
 use plan::network::{HostNetwork, Network, Request, Shared, bridge_name, candidates};

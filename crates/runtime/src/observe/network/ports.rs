@@ -74,6 +74,16 @@ fn why(errno: Errno) -> Why {
     }
 }
 
+/// The port of a listener that the kernel let us have (0 asks for any), which is closed again: the claim proper comes
+/// later, with the lease, and finds out if somebody was faster.
+#[must_use]
+pub fn listen(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<u16> {
+    let at = SocketAddr::new(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
+    let socket = bound(at, protocol).ok()?;
+    let local = rustix::net::getsockname(&socket).ok()?;
+    Some(SocketAddr::try_from(local).ok()?.port())
+}
+
 fn bound(address: SocketAddr, protocol: Protocol) -> std::result::Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let (kind, number) = match protocol {
