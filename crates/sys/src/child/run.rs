@@ -663,11 +663,17 @@ fn reap(child: c_int) -> ! {
     let _ = sys!(SYS_close_range, 3, u32::MAX, 0);
     let all: u64 = !0;
     let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
+    // Not sigtimedwait(2), which unblocks while it waits: to who looks, we would seem to ignore what we pass on.
+    let Ok(signals) = sys!(SYS_signalfd4, -1, &raw const all, 8, libc::O_CLOEXEC) else { exit(127) };
     loop {
-        // SAFETY: all-zero bytes are a valid siginfo_t.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let Ok(signal) = sys!(SYS_rt_sigtimedwait, &raw const all, &raw mut info, 0, 8) else { continue };
-        if signal != c_long::from(libc::SIGCHLD) {
+        // SAFETY: all-zero bytes are a valid signalfd_siginfo.
+        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+        let size = size_of::<libc::signalfd_siginfo>();
+        if sys!(SYS_read, signals, &raw mut info, size).is_err() {
+            continue;
+        }
+        let signal = info.ssi_signo as c_int;
+        if signal != libc::SIGCHLD {
             let _ = sys!(SYS_kill, child, signal);
             continue;
         }
