@@ -659,6 +659,9 @@ fn take_foreground() {
 
 /// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does.
 fn reap(child: c_int) -> ! {
+    // This is still sampan's own program: its memory and its file are not the container's to look into (CVE-2019-5736).
+    let _ = sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 0);
+    let _ = sys!(SYS_prctl, libc::PR_SET_NAME, c"init".as_ptr());
     // The sync socket and everything else: the parent waits for its end of file.
     let _ = sys!(SYS_close_range, 3, u32::MAX, 0);
     let all: u64 = !0;
