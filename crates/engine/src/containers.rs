@@ -27,6 +27,10 @@ pub struct Record {
     pub exit_code: Option<u8>,
     pub out_of_memory: bool,
     pub ports: Vec<String>,
+    /// Of the image: not to be removed while this is there.
+    pub layers: Vec<std::path::PathBuf>,
+    /// Seconds since the epoch.
+    pub finished: u64,
 }
 
 /// The record, and whether the container runs.
@@ -168,7 +172,14 @@ fn wait_until_undone(paths: &Paths, id: &str) {
 
 /// Undo what dead sampans left. Returns what could not be undone.
 #[must_use]
-pub fn reap(paths: &Paths) -> Vec<runtime::Error> {
+pub fn reap(paths: &Paths) -> Vec<Error> {
+    let mut errors: Vec<Error> = undo_dead(paths).into_iter().map(Error::from).collect();
+    // The last to leave may have been one of the dead, or died itself while it waited.
+    errors.extend(crate::net::retire(paths).err());
+    errors
+}
+
+fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
     let mut errors = Vec::new();
     for path in entries(&paths.journals()) {
         if path.extension().is_none_or(|extension| extension != "journal") {

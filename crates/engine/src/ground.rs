@@ -28,6 +28,8 @@ pub struct Ground {
     pub fresh: Vec<String>,
     /// `PORT/PROTOCOL`, as the image has it.
     pub exposed: Vec<String>,
+    /// Where the layers are.
+    pub layers: Vec<PathBuf>,
 }
 
 /// The image of this name is the machine itself.
@@ -164,6 +166,7 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
         home: user.home,
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
+        layers,
     })
 }
 

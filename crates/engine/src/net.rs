@@ -19,6 +19,8 @@ use std::net::IpAddr;
 pub struct Net {
     pub steps: NetworkSteps,
     pub warnings: Vec<String>,
+    /// As `docker ps` prints them.
+    pub ports: Vec<String>,
     pub lock: Option<Lock>,
     own: Own,
     /// Keeps the ports from others until the firewall's elements are there.
@@ -69,6 +71,7 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
     let (observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
     let connection = plan::network::connect(&asked, &observed)?;
     Ok(Net {
+        ports: asked.published.iter().map(describe).collect(),
         own: Own {
             address4: Some(connection.lease.address4),
             address6: connection.lease.address6,
@@ -101,6 +104,7 @@ fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String]
             .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
     let _ = host;
+    let ports = published.iter().map(describe).collect();
     let step = Pasta {
         path: path.to_string_lossy().into_owned(),
         pid_file: paths.journals().join(format!("{id}.pasta")).to_string_lossy().into_owned(),
@@ -109,7 +113,12 @@ fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String]
         published,
     };
     let steps = NetworkSteps { attach: vec![AttachStep::Pasta(step)], ..loopback() };
-    Ok(Net { steps, ..Net::default() })
+    Ok(Net { steps, ports, ..Net::default() })
+}
+
+fn describe(port: &Published) -> String {
+    let host = port.host_ip.map_or("0.0.0.0".to_owned(), |ip| ip.to_string());
+    format!("{host}:{}->{}/{}", port.host_port, port.container_port, port.protocol.name())
 }
 
 /// Each `-p` as single ports, and with `-P` what the image and `--expose` name.

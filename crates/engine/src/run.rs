@@ -42,7 +42,9 @@ pub struct Prepared {
     net: Net,
     id: String,
     name: String,
+    created: u64,
     image: String,
+    layers: Vec<std::path::PathBuf>,
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
@@ -85,7 +87,18 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         foreground: true,
         create_cwd: true,
     })?;
-    Ok(Prepared { plan, net, id, name, image: ground.name, cgroup: planned_cgroup, memory_limit, warnings })
+    Ok(Prepared {
+        plan,
+        net,
+        id,
+        name,
+        created: now(),
+        image: ground.name,
+        layers: ground.layers,
+        cgroup: planned_cgroup,
+        memory_limit,
+        warnings,
+    })
 }
 
 /// The plan as a script, and what the user should know about it.
@@ -108,7 +121,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     supervise::check_input(request.terminal.tty, request.terminal.interactive, std::io::stdin())?;
     paths.ensure()?;
     for error in containers::reap(paths) {
-        tell(Notice::Leftover(error.into()));
+        tell(Notice::Leftover(error));
     }
     let mut prepared = prepare(request, paths, true)?;
     for warning in std::mem::take(&mut prepared.warnings) {
@@ -221,16 +234,22 @@ fn finish(
 }
 
 fn record(prepared: &Prepared, pid: i32) -> Record {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Record {
         id: prepared.id.clone(),
         name: prepared.name.clone(),
         image: prepared.image.clone(),
         command: prepared.plan.exec.args.clone(),
-        created: now.unwrap_or_default().as_secs(),
+        created: prepared.created,
         pid,
+        ports: prepared.net.ports.clone(),
+        layers: prepared.layers.clone(),
         ..Record::default()
     }
+}
+
+fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }
 
 fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {

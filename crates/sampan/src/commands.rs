@@ -1,8 +1,11 @@
 //! One verb a file: call the engine, print. No policy here.
 
 mod completion;
+mod image;
 mod images;
+mod info;
 mod ps;
+mod rm;
 mod run;
 mod version;
 
@@ -19,10 +22,16 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(arguments),
         Verb::Completion(shell) => completion::print(shell),
-        // The engine's part of these verbs is not there yet.
-        verb => Err(Failure::new(format!("cannot do this yet: {verb:?}")).code(1)),
+        Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
+        Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
+        Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
+        Verb::ImageList(arguments) => images::run(&arguments, &globals),
+        Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
+        Verb::Info(arguments) => info::run(&arguments, &globals, ui),
     }
     .map(|()| ExitCode::SUCCESS)
+    // docker's exit code for all but `run`.
+    .map_err(|failure| Failure { code: failure.code.or(Some(1)), ..failure })
 }
 
 /// # Errors
@@ -30,4 +39,21 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
 fn paths(globals: &crate::cli::Globals) -> Result<engine::Paths, Failure> {
     let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
     Ok(engine::Paths::new(globals.root.clone(), globals.state.clone(), variable)?)
+}
+
+/// The paths, after what dead sampans left was undone.
+///
+/// # Errors
+/// As [`paths`].
+fn clean_paths(globals: &crate::cli::Globals, ui: &Ui) -> Result<engine::Paths, Failure> {
+    let paths = paths(globals)?;
+    for error in engine::containers::reap(&paths) {
+        ui.warn(&format!("not undone yet, the next command tries again: {error}"));
+    }
+    Ok(paths)
+}
+
+fn seconds_since(then: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    now.saturating_sub(then)
 }

@@ -1,7 +1,7 @@
 //! `sampan images`: the table.
 
 use super::ps::ago;
-use crate::cli::{Format, ImageList};
+use crate::cli::{Format, Globals, ImageList};
 use crate::ui::{self, Failure, table};
 use serde_json::json;
 use spec::unit::decimal;
@@ -36,6 +36,21 @@ impl Row {
 
 fn named(name: &Option<String>) -> String {
     name.clone().unwrap_or_else(|| "<none>".into())
+}
+
+/// # Errors
+/// [`Failure`] when the store cannot be read.
+pub fn run(arguments: &ImageList, globals: &Globals) -> Result<(), Failure> {
+    let images = engine::images::list(&super::paths(globals)?)?;
+    let row = |image: engine::images::Listed| Row {
+        repository: image.repository,
+        tag: image.tag,
+        id: image.id,
+        digest: Some(image.digest),
+        age: None,
+        size: image.size,
+    };
+    print(arguments, &images.into_iter().map(row).collect::<Vec<_>>())
 }
 
 /// # Errors

@@ -1,7 +1,8 @@
 //! `sampan ps`: the table.
 
-use crate::cli::{Format, Ps};
-use crate::ui::{self, Failure, table};
+use crate::cli::{Format, Globals, Ps};
+use crate::ui::{self, Failure, Ui, table};
+use engine::containers::Listed;
 use serde_json::json;
 
 /// What a line says about a container.
@@ -31,6 +32,35 @@ impl Row {
             self.ports.clone(),
             self.name.clone(),
         ]
+    }
+}
+
+/// # Errors
+/// [`Failure`] when the output cannot be written.
+pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let listed = engine::containers::list(&paths).into_iter().filter(|listed| arguments.all || listed.running);
+    print(arguments, &listed.map(row).collect::<Vec<_>>())
+}
+
+fn row(listed: Listed) -> Row {
+    let record = listed.record;
+    let (state, status) = if listed.running {
+        ("running", format!("Up {}", spec::unit::rough(super::seconds_since(record.created))))
+    } else {
+        // None: its sampan was killed and could not write it down, and the container with it.
+        let code = record.exit_code.unwrap_or(137);
+        ("exited", format!("Exited ({code}) {}", ago(super::seconds_since(record.finished.max(record.created)))))
+    };
+    Row {
+        id: record.id,
+        image: record.image,
+        command: record.command,
+        age: super::seconds_since(record.created),
+        state: state.to_owned(),
+        status,
+        ports: record.ports.join(", "),
+        name: record.name,
     }
 }
 

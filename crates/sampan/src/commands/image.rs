@@ -1,0 +1,29 @@
+//! `sampan image bootstrap` and `sampan image rm`.
+
+use crate::cli::{Globals, ImageBootstrap, ImageRemove};
+use crate::ui::{self, Failure, Ui};
+
+/// # Errors
+/// [`Failure`] when it cannot be made.
+pub fn bootstrap(arguments: &ImageBootstrap, globals: &Globals) -> Result<(), Failure> {
+    let (name, binary) = engine::images::bootstrap(&super::paths(globals)?, &arguments.name)?;
+    ui::print(&format!("{name} from {}\n", binary.display()))
+}
+
+/// # Errors
+/// [`Failure`] for the last that could not be removed; the others are.
+pub fn remove(arguments: &ImageRemove, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let mut last = Ok(());
+    for name in &arguments.images {
+        match engine::images::remove(&paths, name, arguments.force) {
+            Ok(name) => ui::print(&format!("Untagged: {name}\n"))?,
+            Err(error) => {
+                if let Err(earlier) = std::mem::replace(&mut last, Err(error.into())) {
+                    ui.failed(&earlier);
+                }
+            }
+        }
+    }
+    last
+}
