@@ -115,7 +115,7 @@ pub fn idle(state_dir: &Path) -> Option<std::time::SystemTime> {
 /// # Errors
 /// The kernel's.
 pub fn retire_later(state_dir: &Path) -> Result<()> {
-    const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
+    const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
     let Some(since) = idle(state_dir) else { return Ok(()) };
     let work = || {
         sys::process::leave_caller();
