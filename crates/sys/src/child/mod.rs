@@ -63,7 +63,7 @@ impl Report {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-        let word = |at: usize| Some(bytes.get(at..at + 4)?.try_into().ok()?);
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
         if bytes.len() != Self::SIZE {
             return None;
         }
