@@ -112,7 +112,10 @@ pub struct Explained {
 /// As [`prepare`].
 pub fn explain(request: &Run, paths: &Paths) -> Result<Explained> {
     let prepared = prepare(request, paths, false)?;
-    Ok(Explained { script: plan::script::script(&prepared.plan), warnings: prepared.warnings })
+    Ok(Explained {
+        script: plan::script::script(&prepared.plan, request.terminal.interactive),
+        warnings: prepared.warnings,
+    })
 }
 
 /// # Errors

@@ -247,10 +247,11 @@ impl HostStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Home { path, mode, owner, .. } | Self::Directory { path, mode, owner } => {
-                let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", quote(path)));
-                format!("mkdir -m {mode:o} {}{chown}", quote(path))
+            Self::Home { path, mode, owner, .. } => {
+                let above = path.rsplit_once('/').map_or("/", |(above, _)| above);
+                format!("(umask 066; mkdir -p {})\n{}", quote(above), make_directory(path, *mode, *owner))
             }
+            Self::Directory { path, mode, owner } => make_directory(path, *mode, *owner),
             Self::File { path, mode, content } => {
                 format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
             }
@@ -270,6 +271,12 @@ impl HostStep {
     }
 }
 
+fn make_directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> String {
+    let path = quote(path);
+    let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {path}"));
+    format!("mkdir -m {mode:o} {path}{chown}")
+}
+
 impl AttachStep {
     #[must_use]
     pub fn why(&self) -> String {
@@ -287,9 +294,9 @@ impl AttachStep {
         match self {
             Self::IdMaps { uid, gid, helpers } => id_maps(uid, gid, *helpers),
             Self::OomScoreAdj(value) => format!("echo {value} >/proc/$PID/oom_score_adj"),
-            Self::Go => "echo >$GO".into(),
+            Self::Go => "echo >\"$GO\"".into(),
             Self::Network(step) => step.shell(),
-            Self::Attached => "echo >$ATTACHED".into(),
+            Self::Attached => "echo >\"$ATTACHED\"".into(),
         }
     }
 
@@ -383,13 +390,14 @@ impl InitStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Join { kind, path } => format!("# nsenter --{}={}", namespace_word(*kind), quote(path)),
-            Self::AwaitGo => "read -r <$GO".into(),
-            Self::BecomeRoot { .. } => {
-                "# no shell equivalent: unshare --user starts as root once the maps are set".into()
+            Self::Join { kind, path } => format!("THROUGH+=(nsenter --{}={})", namespace_word(*kind), quote(path)),
+            Self::AwaitGo => "read -r <\"$GO\"".into(),
+            Self::BecomeRoot { clear_groups } => {
+                let groups = if *clear_groups { "--clear-groups" } else { "--keep-groups" };
+                format!("THROUGH+=(setpriv --reuid=0 --regid=0 {groups})")
             }
             Self::Cgroup(step) => step.shell(),
-            Self::UnshareCgroup => "exec unshare --cgroup \"$0\" \"$@\"".into(),
+            Self::UnshareCgroup => "THROUGH+=(unshare --cgroup)".into(),
             Self::Propagation { flags } => format!("mount --make-{} /", propagation_word(*flags)),
             Self::Scratch { at } => format!("mount -t tmpfs -o mode=755 tmpfs {0} && SCRATCH={0}", quote(at)),
             Self::Veil { slot, under, entries } => {
@@ -403,44 +411,33 @@ impl InitStep {
             Self::Root { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
             Self::Mount(mount) => mount_shell(mount),
             Self::Device { device, from_host: true } => {
-                format!("touch $ROOT{0} && mount --bind {0} $ROOT{0}", quote(&device.path))
+                let path = quote(&device.path);
+                format!("{}\nmount --bind {path} \"$ROOT\"{path}", make_file(&device.path))
             }
-            Self::Device { device, .. } => format!(
-                "mknod -m {:o} $ROOT{} {} {} {}",
-                device.file_mode.unwrap_or(0o666),
-                quote(&device.path),
-                device.kind,
-                device.major,
-                device.minor
-            ),
-            Self::Symlink { path, to } => format!("ln -sfn {} $ROOT{}", quote(to), quote(path)),
+            Self::Device { device, .. } => make_node(device),
+            Self::Symlink { path, to } => format!("[ -e {0} ] || ln -s {1} {0}", inside(path), quote(to)),
             Self::Sysctl { key, value } => {
                 format!("echo {} >/proc/sys/{}", quote(value), quote(&key.replace('.', "/")))
             }
             Self::Console { .. } => {
-                "# no shell equivalent: script -q -c … makes a terminal outside of the container".into()
+                "# no shell equivalent: the caller's own terminal is used, and /dev/console is not there".into()
             }
-            Self::Session => "# no shell equivalent: setsid, on the spawn above".into(),
+            Self::Session => "SESSION=(setsid)".into(),
             Self::Mask { path } => format!("mask {}", quote(path)),
             Self::Readonly { path } => {
-                format!(
-                    "if [ -e $ROOT{0} ]; then mount --rbind $ROOT{0} $ROOT{0} && mount -o remount,bind,ro $ROOT{0}; fi",
-                    quote(path)
-                )
+                format!("if [ -e {0} ]; then mount --rbind {0} {0} && mount -o remount,bind,ro {0}; fi", inside(path))
             }
-            Self::ReadonlyMount { path } => {
-                format!("mount -o remount,bind,ro $ROOT{}", quote(path.trim_end_matches('/')))
-            }
-            Self::Pivot { .. } => "cd $ROOT && pivot_root . . && umount -l .".into(),
-            Self::Hostname(name) => format!("hostname {}", quote(name)),
-            Self::Domainname(name) => format!("domainname {}", quote(name)),
-            Self::AwaitAttached => "read -r <$ATTACHED".into(),
+            Self::ReadonlyMount { path } => format!("mount -o remount,bind,ro {}", inside(path)),
+            Self::Pivot { .. } => "pivot_root \"$ROOT\" \"$ROOT\"\ntool umount -l /".into(),
+            Self::Hostname(name) => format!("echo {} >/proc/sys/kernel/hostname", quote(name)),
+            Self::Domainname(name) => format!("echo {} >/proc/sys/kernel/domainname", quote(name)),
+            Self::AwaitAttached => "read -r <\"$ATTACHED\"".into(),
             Self::Network(step) => step.shell(),
             Self::Keyring => "# no shell equivalent: keyctl session, as the parent of what follows".into(),
             Self::Rlimit { kind, soft, hard } => {
                 let value = |value: u64| if value == u64::MAX { "unlimited".into() } else { value.to_string() };
                 format!(
-                    "prlimit --pid $$ --{}={}:{}",
+                    "tool prlimit --pid $$ --{}={}:{}",
                     kind.trim_start_matches("RLIMIT_").to_ascii_lowercase(),
                     value(*soft),
                     value(*hard)
@@ -467,9 +464,37 @@ impl InitStep {
                 "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into()
             }
             Self::Chdir { path, create: false } => format!("WORKDIR={}", quote(path)),
-            Self::Chdir { path, create: true } => format!("mkdir -p {0} && WORKDIR={0}", quote(path)),
+            Self::Chdir { path, create: true } => {
+                format!("WORKDIR={0}\n[ -d {0} ] || tool mkdir -p {0}", quote(path))
+            }
             Self::Ready => "# no shell equivalent: only sampan's parent waits for it".into(),
         }
+    }
+}
+
+/// A path in the container, before it is the root.
+fn inside(path: &str) -> String {
+    let path = path.trim_end_matches('/');
+    if path.is_empty() { "\"$ROOT\"".to_owned() } else { format!("\"$ROOT\"{}", quote(path)) }
+}
+
+/// A file to mount on; in a directory of a layer, which is left as it is where it has one.
+fn make_file(path: &str) -> String {
+    let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+    format!("mkdir -p {0} && {{ [ -e {1} ] || touch {1}; }}", inside(above), inside(path))
+}
+
+fn make_node(device: &Device) -> String {
+    let at = inside(&device.path);
+    let mode = device.file_mode.unwrap_or(0o666);
+    let numbers = if device.kind == "p" { String::new() } else { format!(" {} {}", device.major, device.minor) };
+    let mut text = format!("mknod -m {mode:o} {at} {}{numbers}", device.kind);
+    if let Some((above, _)) = device.path.rsplit_once('/').filter(|(above, _)| *above != "/dev") {
+        text = format!("mkdir -p {} && {text}", inside(above));
+    }
+    match (device.uid.unwrap_or(0), device.gid.unwrap_or(0)) {
+        (0, 0) => text,
+        (uid, gid) => format!("{text} && chown {uid}:{gid} {at}"),
     }
 }
 
@@ -506,34 +531,36 @@ fn mount_why(mount: &Mount) -> String {
 }
 
 fn mount_shell(mount: &Mount) -> String {
-    let to = quote(&mount.destination);
+    let to = inside(&mount.destination);
+    let mut lines = Vec::new();
     match &mount.source {
         Source::Bind { path, recursive } => {
-            let mut lines = vec![
-                format!(
-                    "if [ -d {0} ]; then mkdir -p $ROOT{to}; else mkdir -p \"$(dirname $ROOT{to})\"; touch $ROOT{to}; fi",
-                    quote(path)
-                ),
-                format!("mount --{} {} $ROOT{to}", if *recursive { "rbind" } else { "bind" }, quote(path)),
-            ];
+            let from = quote(path);
+            lines.push(format!("if [ -d {from} ]; then mkdir -p {to}; else {}; fi", make_file(&mount.destination)));
+            lines.push(format!("mount --{} {from} {to}", if *recursive { "rbind" } else { "bind" }));
             let keep =
                 |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
             let options: Vec<&str> = mount.options.iter().filter(keep).map(String::as_str).collect();
             if !options.is_empty() {
-                lines.push(format!("mount -o remount,bind,{} $ROOT{to}", quote(&options.join(","))));
+                lines.push(format!("mount -o remount,bind,{} {to}", quote(&options.join(","))));
             }
-            if mount.attributes.propagation != 0 {
-                lines.push(format!("mount --make-{} $ROOT{to}", propagation_word(mount.attributes.propagation)));
-            }
-            lines.join("\n")
         }
         Source::Filesystem { fstype, source, .. } => {
-            let options = mount.options.iter().filter(|option| !is_propagation(option)).cloned().collect::<Vec<_>>();
+            // Read-only is the mount, not the filesystem, which others may share.
+            let keep = |option: &&String| option.as_str() != "ro" && !is_propagation(option);
+            let options = mount.options.iter().filter(keep).cloned().collect::<Vec<_>>();
             let options = if options.is_empty() { String::new() } else { format!(" -o {}", quote(&options.join(","))) };
             let source = if source.is_empty() { fstype } else { source };
-            format!("mkdir -p $ROOT{to} && mount -t {fstype}{options} {} $ROOT{to}", quote(source))
+            lines.push(format!("mkdir -p {to} && mount -t {fstype}{options} {} {to}", quote(source)));
+            if mount.attributes.set & crate::mounts::RDONLY != 0 {
+                lines.push(format!("mount -o remount,bind,ro {to}"));
+            }
         }
     }
+    if mount.attributes.propagation != 0 {
+        lines.push(format!("mount --make-{} {to}", propagation_word(mount.attributes.propagation)));
+    }
+    lines.join("\n")
 }
 
 fn is_propagation(option: &str) -> bool {
@@ -550,8 +577,8 @@ fn overlay(lower: &[String], upper: Option<&Upper>, at: &At, reader: Option<(u32
     }
     let at = match at {
         At::Root(path) => quote(path),
-        At::Inside(path) => format!("$ROOT{}", quote(path)),
-        At::Scratch(path) => format!("$SCRATCH/{}", quote(path)),
+        At::Inside(path) => inside(path),
+        At::Scratch(path) => format!("\"$SCRATCH\"/{}", quote(path)),
     };
     let mount = format!("mount -t overlay -o {} overlay {at}", quote(&options));
     match reader {
@@ -570,8 +597,8 @@ pub fn join_layers(lower: &[String]) -> String {
 
 fn veil_shell(slot: Slot, under: &str, veil: &Veil) -> String {
     let base = match slot {
-        Slot::Root => "$ROOT",
-        Slot::Scratch => "$SCRATCH/",
+        Slot::Root => "\"$ROOT\"",
+        Slot::Scratch => "\"$SCRATCH\"/",
     };
     let full = |path: &str| format!("{base}{}", quote(&format!("{under}{path}")));
     match veil {

@@ -3,6 +3,7 @@
 //! A verb is written and flushed *before* the step that makes it necessary. Replaying is idempotent, in reverse
 //! order, and "already gone" is success.
 
+use crate::shell::quote;
 use crate::{cgroup, network};
 use std::fmt::Write as _;
 
@@ -47,6 +48,22 @@ impl Verb {
             }
             Self::Cgroup(undo) => undo.words(),
             Self::Network(undo) => undo.words(),
+        }
+    }
+
+    /// As a person would type it; `remove_cgroup` and `leave_network` are functions that the script begins with.
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Kill { pid, .. } => format!("kill -KILL {pid}"),
+            Self::Unmount { path } => format!("umount -l {}", quote(path)),
+            Self::RemoveFile { path } => format!("rm -f {}", quote(path)),
+            Self::RemoveTree { path, mapped: false } => format!("rm -rf --one-file-system {}", quote(path)),
+            Self::RemoveTree { path, mapped: true } => {
+                format!("unshare --map-auto --map-root-user rm -rf --one-file-system {}", quote(path))
+            }
+            Self::Cgroup(undo) => undo.shell(),
+            Self::Network(undo) => undo.shell(),
         }
     }
 

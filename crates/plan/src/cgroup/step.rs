@@ -219,6 +219,26 @@ impl Undo {
         }
     }
 
+    pub(crate) fn shell(&self) -> String {
+        match self {
+            Self::Remove { dir, keep } => format!("remove_cgroup {} {}", quote(dir), quote(keep)),
+        }
+    }
+
+    /// What [`Undo::shell`] calls.
+    pub(crate) const FUNCTION: &str = r#"# kill everything in the cgroup $1; remove it, and those between it and $2 that are empty then
+remove_cgroup() {
+	local dir=$1 try
+	for try in {1..50}; do
+		[ -d "$1" ] || break
+		if [ -e "$1/cgroup.kill" ]; then echo 1 >"$1/cgroup.kill"; else xargs -r kill -KILL <"$1/cgroup.procs"; fi
+		find "$1" -depth -type d -exec rmdir {} \; 2>/dev/null || sleep 0.05
+	done
+	dir=${dir%/*}
+	while [ "${#dir}" -gt "${#2}" ] && rmdir "$dir" 2>/dev/null; do dir=${dir%/*}; done
+}
+"#;
+
     /// Refuses what this program can't have written: it names a directory to be emptied.
     pub(crate) fn from_words(words: &[&str]) -> Option<Self> {
         let ["remove-cgroup", keep, dir] = words else {

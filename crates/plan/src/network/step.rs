@@ -107,7 +107,7 @@ impl HostStep {
     pub fn shell(&self) -> String {
         match self {
             Self::Claim { state_dir, shared, lease } => claim(state_dir, shared, lease),
-            Self::Forwarding { ipv6, .. } => forwarding(*ipv6),
+            Self::Forwarding { state_dir, ipv6 } => forwarding(state_dir, *ipv6),
             Self::Bridge { shared } => bridge(shared),
             Self::Firewall { shared, .. } => format!(
                 "nft list table inet {0} >/dev/null 2>&1 || nft -f - <<'EOF'\n{1}EOF\nnft -f - <<'EOF'\n{2}EOF",
@@ -141,7 +141,11 @@ impl HostStep {
 fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
     let network = format!("{state_dir}/{}", shared.name);
     let leases = format!("{network}/leases");
-    let mut text = format!("mkdir -p {} {}\n", quote(&leases), quote(&format!("{state_dir}/.ports")));
+    let mut text = format!("(umask 077; mkdir -p {})\n", quote(&leases));
+    text += &format!("exec {{LOCK}}<{}; flock $LOCK\n", quote(state_dir));
+    if !lease.published.is_empty() {
+        text += &format!("mkdir -p {}\n", quote(&format!("{state_dir}/.ports")));
+    }
     text += &format!("printf %s {} > {}\n", quote(&shared.record()), quote(&format!("{network}/record")));
     let file = format!("{leases}/{}", lease.address4);
     text += &format!("(set -C; printf %s {} > {})", quote(&lease.text()), quote(&file));
@@ -154,19 +158,38 @@ fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
     text
 }
 
-fn forwarding(ipv6: bool) -> String {
-    let mut text = "sysctl -qw net.ipv4.ip_forward=1".to_owned();
+fn forwarding(state_dir: &str, ipv6: bool) -> String {
+    let host = quote(&format!("{state_dir}/.host"));
+    let mut text = format!("{FORWARD4} >>{host}");
     if ipv6 {
-        // A router ignores advertisements unless told twice (accept_ra=2), and would lose its own default route.
-        text += "\nif [ \"$(cat /proc/sys/net/ipv6/conf/all/forwarding)\" = 0 ]; then\n\
-                 \tfor file in /proc/sys/net/ipv6/conf/*/accept_ra; do\n\
-                 \t\tcase $file in */all/*|*/default/*) continue;; esac\n\
-                 \t\t[ \"$(cat \"$file\")\" != 1 ] || echo 2 > \"$file\"\n\
-                 \tdone\n\
-                 \tsysctl -qw net.ipv6.conf.all.forwarding=1\nfi";
+        text += &format!("\n{FORWARD6} >>{host}");
     }
     text
 }
+
+/// What was, for whoever leaves last; then on.
+const FORWARD4: &str = r"(
+	cd /proc/sys/net/ipv4
+	[ $(cat ip_forward) = 0 ] || exit 0
+	grep -Hs '' /proc/sys/net/ipv4/{ip_forward,conf/all/accept_redirects} | tr : ' '
+	grep -lxs 1 /proc/sys/net/ipv4/conf/*/forwarding | sed 's/$/ 1/' || :
+	echo 1 >ip_forward
+)";
+
+/// A router ignores advertisements unless told twice (`accept_ra=2`), and would lose its own default route.
+const FORWARD6: &str = r"(
+	cd /proc/sys/net/ipv6/conf
+	[ $(cat all/forwarding) = 0 ] || exit 0
+	echo $PWD/all/forwarding 0
+	grep -lxs 1 $PWD/*/forwarding | sed 's/$/ 1/' || :
+	for file in $PWD/*/accept_ra; do
+		case $file in */all/*|*/default/*) continue;; esac
+		[ $(cat $file) = 1 ] || continue
+		echo $file 1
+		echo 2 >$file
+	done
+	echo 1 >all/forwarding
+)";
 
 fn bridge(shared: &Shared) -> String {
     let (name, mac) = (quote(&shared.bridge), mac_text(shared.bridge_mac()));
@@ -268,6 +291,21 @@ impl Undo {
             Self::EndPasta { pid_file } => vec!["network-end-pasta".into(), pid_file.clone()],
         }
     }
+
+    pub(crate) fn shell(&self) -> String {
+        match self {
+            Self::Leave { state_dir, network, address, container } => {
+                format!("leave_network {} {} {address} {}", quote(state_dir), quote(network), quote(container))
+            }
+            Self::EndPasta { pid_file } => {
+                let file = quote(pid_file);
+                format!("if [ -s {file} ]; then kill \"$(cat {file})\"; fi; rm -f {file}")
+            }
+        }
+    }
+
+    /// What [`Undo::shell`] calls.
+    pub(crate) const FUNCTION: &str = include_str!("leave.sh");
 
     pub(crate) fn from_words(words: &[&str]) -> Option<Self> {
         Some(match words {

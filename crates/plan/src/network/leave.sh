@@ -1,0 +1,45 @@
+# give back what the lease names; the last to leave takes the network along
+leave_network() { # state directory, network, address, container
+	local lease=$1/$2/leases/$3 bridge word a b c d six='' LOCK net4 net6
+	[ -d "$1" ] || return 0
+	exec {LOCK}<"$1"; flock "$LOCK"
+	if grep -qsx "container $4" "$lease"; then
+		while read -r word a b c d; do
+			case $word in
+			address6) six=$a; rm -f "$1/$2/leases/$a" ;;
+			publish)
+				rm -f "$1/.ports/$a.$c.$b"
+				case $b in
+				all)
+					nft delete element inet sampan any4 "{ $a . $c }" || :
+					[ -z "$six" ] || nft delete element inet sampan any6 "{ $a . $c }" || : ;;
+				0.0.0.0) nft delete element inet sampan any4 "{ $a . $c }" || : ;;
+				::) nft delete element inet sampan any6 "{ $a . $c }" || : ;;
+				*:*) nft delete element inet sampan at6 "{ $a . $b . $c }" || : ;;
+				*) nft delete element inet sampan at4 "{ $a . $b . $c }" || : ;;
+				esac ;;
+			esac
+		done <"$lease"
+		rm -f "$lease"
+	fi
+	rmdir "$1/$2/leases" 2>/dev/null || { exec {LOCK}<&-; return 0; }
+	bridge=$(sed -n 's/^bridge //p' "$1/$2/record")
+	net4=$(sed -n 's/^subnet4 \(.*\) \(.*\)/\1\/\2/p' "$1/$2/record")
+	net6=$(sed -n 's/^subnet6 .*/&\/64/; s/^subnet6 //p' "$1/$2/record")
+	if [ -n "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*' -not -name "$2")" ]; then
+		nft delete element inet sampan bridges "{ \"$bridge\" }" || :
+		nft delete element inet sampan loops "{ \"$bridge\" . \"$bridge\" }" || :
+		nft delete element inet sampan subnets4 "{ $net4 }" || :
+		[ -z "$net6" ] || nft delete element inet sampan subnets6 "{ $net6 }" || :
+	else
+		nft delete table inet sampan || :
+		while read -r word a; do echo "$a" >"$word" || :; done < <(cat "$1/.host" 2>/dev/null)
+	fi
+	ip link delete "$bridge" || :
+	rm -f "$1/$2/record"; rmdir "$1/$2"
+	if [ -z "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*')" ]; then
+		rm -f "$1/.host"
+		rmdir "$1/.ports" "$1" 2>/dev/null || :
+	fi
+	exec {LOCK}<&-
+}
