@@ -42,25 +42,44 @@ pub fn start(
     }
     context.unlock();
     let (ours, theirs) = sync::pair()?;
-    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), stdio)?;
+    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), [ours.as_raw_fd(), journal.fd()], stdio)?;
     let spawn = || clone(plan, &compiled.program, &mut context.dirs, one);
     let child = progress.run(|| (SPAWN_WHY.to_owned(), plan::script::spawn(&plan.spawn)), spawn)?;
     drop((compiled, theirs));
+    match attach(plan, journal, &context, &child, &ours, &mut progress) {
+        Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings }),
+        Err(error) => {
+            // Dead and reaped before anything that it stands on is undone, whatever of it the journal knows.
+            rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
+            sys::process::wait(&child).ok();
+            Err(error)
+        }
+    }
+}
+
+/// Everything after the clone; the terminal, if there is one.
+fn attach(
+    plan: &Plan,
+    journal: &mut Journal,
+    context: &apply::Context,
+    child: &Child,
+    sync: &OwnedFd,
+    progress: &mut Progress,
+) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
         journal.write(&[Verb::Kill { pid: child.pid, start }])?;
     }
     for step in &plan.attach {
         journal.write(&step.undo())?;
-        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, &context, child.pid, &ours));
+        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, context, child.pid, sync));
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            return Err(listen(plan, &ours, &child).err().filter(is_report).unwrap_or(error));
+            return Err(listen(plan, sync, child).err().filter(is_report).unwrap_or(error));
         }
     }
-    let terminal = progress.run(|| (INIT_WHY.to_owned(), String::new()), || listen(plan, &ours, &child))?;
-    Ok(Started { child, terminal, timings: progress.timings })
+    progress.run(|| (INIT_WHY.to_owned(), String::new()), || listen(plan, sync, child))
 }
 
 const SPAWN_WHY: &str = "a process in new namespaces";

@@ -23,6 +23,9 @@ pub struct Program {
     pub exec: Exec,
     /// The child's end of the sync socket (`runtime::sync` has the protocol).
     pub sync: RawFd,
+    /// Closed first: the parent's end of the sync socket, whose end of file says that the parent is gone, and its
+    /// journal, whose lock says that it lives.
+    pub parents: [RawFd; 2],
     /// SIGKILL for the child when its parent dies, so that a `kill -9` of sampan ends a foreground container.
     pub die_with_parent: bool,
 }
