@@ -90,17 +90,37 @@ struct Progress {
     total: usize,
     timings: Vec<(String, Duration)>,
     timed: bool,
+    /// How many of the steps are the parent's.
+    #[cfg(debug_assertions)]
+    parents: usize,
+    #[cfg(debug_assertions)]
+    spawn: usize,
+    #[cfg(debug_assertions)]
+    fault: Option<crate::fault::Fault>,
 }
 
 impl Progress {
     fn new(plan: &Plan, timed: bool) -> Self {
         let total = plan.prepare.len() + plan.attach.len() + plan.init.len() + 1;
-        Self { number: 0, total, timed, timings: Vec::new() }
+        Self {
+            number: 0,
+            total,
+            timed,
+            timings: Vec::new(),
+            #[cfg(debug_assertions)]
+            spawn: plan.prepare.len() + 1,
+            #[cfg(debug_assertions)]
+            parents: plan.prepare.len() + 1 + plan.attach.len(),
+            #[cfg(debug_assertions)]
+            fault: crate::fault::Fault::asked(),
+        }
     }
 
     fn run<T>(&mut self, words: impl Fn() -> (String, String), step: impl FnOnce() -> Result<T>) -> Result<T> {
         self.number += 1;
         let begin = Instant::now();
+        #[cfg(debug_assertions)]
+        let step = || self.stumble(step);
         let result = step();
         if self.timed {
             self.timings.push((words().0, begin.elapsed()));
@@ -113,6 +133,22 @@ impl Progress {
                 Error::Step { number: self.number, total: self.total, why, shell, source: Box::new(source) }
             }
         })
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Progress {
+    /// A step of the parent; those of the child, which it waits for as one, stumble by themselves.
+    fn stumble<T>(&self, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(fault) = self.fault.filter(|_| self.number <= self.parents) else { return step() };
+        fault.before(self.number);
+        if self.number == self.spawn {
+            // A clone that fails has made no child.
+            fault.fail(self.number)?;
+        }
+        let done = step()?;
+        fault.after(self.number)?;
+        Ok(done)
     }
 }
 
@@ -148,6 +184,8 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>>
         match report.kind {
             Report::CONSOLE => terminal = fd,
             Report::READY => ready = true,
+            #[cfg(debug_assertions)]
+            Report::HALTED => crate::fault::kill_self(),
             _ => return Err(failure(plan, report)),
         }
     }

@@ -38,7 +38,15 @@ pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, parents: [RawFd; 2], s
         }
     }
     let exec = exec(&plan.exec)?;
-    let program = Program { ops: compiler.ops, exec, sync, parents, die_with_parent: plan.spawn.die_with_parent };
+    let program = Program {
+        ops: compiler.ops,
+        exec,
+        sync,
+        parents,
+        die_with_parent: plan.spawn.die_with_parent,
+        #[cfg(debug_assertions)]
+        fault: crate::fault::Fault::asked().and_then(|fault| fault.of_child(plan)),
+    };
     Ok(Compiled { program, _fds: compiler.fds })
 }
 

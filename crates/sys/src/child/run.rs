@@ -110,9 +110,16 @@ pub fn run(program: &Program) -> ! {
         State { slots: [NO_FD; 2], mask: NO_FD, sync: program.sync, die_with_parent: program.die_with_parent };
     let mut step = 0;
     let outcome = begin(program, &state).and_then(|()| {
-        program.ops.iter().try_for_each(|(number, op)| {
+        program.ops.iter().enumerate().try_for_each(|(at, (number, op))| {
             step = *number;
-            apply(op, &mut state)
+            #[cfg(debug_assertions)]
+            program.fault.iter().for_each(|fault| fault.before(program.sync, step));
+            let outcome = apply(op, &mut state);
+            #[cfg(debug_assertions)]
+            let outcome = outcome.and_then(|()| stumble(program, at));
+            #[cfg(not(debug_assertions))]
+            let _ = at;
+            outcome
         })
     });
     if let Err(failure) = outcome {
@@ -120,6 +127,12 @@ pub fn run(program: &Program) -> ! {
     }
     let failure = execute(&program.exec);
     fail(program.sync, Report::EXEC, failure)
+}
+
+#[cfg(debug_assertions)]
+fn stumble(program: &Program, at: usize) -> Outcome<()> {
+    let next = program.ops.get(at + 1).map(|(step, _)| *step);
+    program.fault.map_or(Ok(()), |fault| fault.after(program.sync, next))
 }
 
 fn begin(program: &Program, state: &State) -> Outcome<()> {
@@ -155,7 +168,7 @@ fn fail(sync: RawFd, step: u16, (number, errno): Failure) -> ! {
     exit(127)
 }
 
-fn send(sync: RawFd, report: Report) {
+pub(super) fn send(sync: RawFd, report: Report) {
     let bytes = report.bytes();
     let _ = sys!(SYS_sendto, sync, bytes.as_ptr(), bytes.len(), libc::MSG_NOSIGNAL, 0, 0);
 }
