@@ -14,6 +14,9 @@ use spec::runtime::{
 };
 use std::path::{Path, PathBuf};
 
+/// A namespace that is joined, by path.
+pub type Joined = (NamespaceKind, String);
+
 /// What resolve found out, beside the request.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -25,7 +28,7 @@ pub struct Facts {
     pub user: User,
     pub home: String,
     /// Namespaces that are joined, by path.
-    pub joined: Vec<(NamespaceKind, String)>,
+    pub joined: Vec<Joined>,
     /// Namespaces of the host.
     pub shared: Vec<NamespaceKind>,
     pub uid_map: Vec<IdMapping>,
@@ -448,7 +451,7 @@ fn device_rules(request: &Run, facts: &Facts) -> Vec<DeviceRule> {
 pub fn joins<E>(
     request: &Run,
     pid_of: impl Fn(&spec::ContainerId) -> Result<i32, E>,
-) -> Result<(Vec<(NamespaceKind, String)>, Vec<NamespaceKind>), E> {
+) -> Result<(Vec<Joined>, Vec<NamespaceKind>), E> {
     let names = &request.namespaces;
     let network = match request.network.mode.clone() {
         Some(crate::request::network::Mode::Host) => Join::Host,

@@ -54,6 +54,7 @@ pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
         )
         .hint(format!("sampan rm {name} frees it"))
     };
+    let _lock = lock_names(paths);
     match symlink(id, &path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -64,9 +65,25 @@ pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
     }
 }
 
+/// Held while a name is claimed, or looked at and removed: else one that was freed and claimed again in between would be
+/// taken from its new owner. On the directory, so it leaves no file; let go when dropped.
+fn lock_names(paths: &Paths) -> Option<std::fs::File> {
+    let file = std::fs::File::open(paths.names()).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// A name whose container is neither there nor about to be.
+fn is_free(paths: &Paths, name: &Path) -> bool {
+    let Ok(id) = std::fs::read_link(name) else { return false };
+    let id = id.to_string_lossy();
+    !paths.journal(&id).exists() && !paths.container(&id).exists()
+}
+
 /// Give a name back, if it is this id's.
 pub fn release(paths: &Paths, name: &str, id: &str) {
     let path = paths.names().join(name);
+    let _lock = lock_names(paths);
     if std::fs::read_link(&path).is_ok_and(|owner| owner == Path::new(id)) {
         // A name that stays points to nothing, and the reaper takes it.
         let _ = std::fs::remove_file(path);
@@ -190,8 +207,8 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
                 let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 let directory = paths.container(&id);
                 let keep = directory.join("record.json").exists().then(|| directory.to_string_lossy().into_owned());
+                forget_running(paths, &id);
                 errors.extend(runtime::undo::replay(journal, keep.as_deref()));
-                let _ = std::fs::remove_file(path.with_extension("json"));
             }
             Ok(None) => {}
             Err(error) => errors.push(error),
@@ -200,17 +217,28 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
     // After a reboot the journals are gone, but not the directories of containers that were to be removed.
     for path in entries(&paths.containers()) {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !path.join("record.json").exists() && !paths.journal(&id).exists() {
+        // In this order: a container without a journal has ended, and its record is there or will never be.
+        if !paths.journal(&id).exists() && !path.join("record.json").exists() {
             errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
         }
     }
     for path in entries(&paths.names()) {
-        let id = std::fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
-        if !paths.container(&id).exists() && !paths.journal(&id).exists() {
-            let _ = std::fs::remove_file(path);
+        if is_free(paths, &path) {
+            // Once more, while nobody can claim it.
+            let _lock = lock_names(paths);
+            if is_free(paths, &path) {
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
     errors
+}
+
+/// What says that a container runs. Before its journal goes: without that nobody would ever look for it.
+pub fn forget_running(paths: &Paths, id: &str) {
+    let running = paths.running(id);
+    let _ = std::fs::remove_file(running.with_extension("tmp"));
+    let _ = std::fs::remove_file(running);
 }
 
 fn entries(directory: &Path) -> Vec<std::path::PathBuf> {

@@ -224,13 +224,15 @@ fn finish(
             tell(Notice::Warning(error.to_string()));
         }
     } else {
+        // First: a reaper that comes after a kill in here would take it for one to be kept.
+        let _ = std::fs::remove_file(paths.container(&prepared.id).join("record.json"));
         containers::release(paths, &prepared.name, &prepared.id);
     }
+    containers::forget_running(paths, &prepared.id);
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
     for error in runtime::undo::replay(journal, keep.as_deref()) {
         tell(Notice::Leftover(error.into()));
     }
-    let _ = std::fs::remove_file(paths.running(&prepared.id));
     if let Err(error) = net::retire(paths) {
         tell(Notice::Leftover(error));
     }

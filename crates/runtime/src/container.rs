@@ -42,25 +42,44 @@ pub fn start(
     }
     context.unlock();
     let (ours, theirs) = sync::pair()?;
-    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), stdio)?;
+    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), [ours.as_raw_fd(), journal.fd()], stdio)?;
     let spawn = || clone(plan, &compiled.program, &mut context.dirs, one);
     let child = progress.run(|| (SPAWN_WHY.to_owned(), plan::script::spawn(&plan.spawn)), spawn)?;
     drop((compiled, theirs));
+    match attach(plan, journal, &context, &child, &ours, &mut progress) {
+        Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings }),
+        Err(error) => {
+            // Dead and reaped before anything that it stands on is undone, whatever of it the journal knows.
+            rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
+            sys::process::wait(&child).ok();
+            Err(error)
+        }
+    }
+}
+
+/// Everything after the clone; the terminal, if there is one.
+fn attach(
+    plan: &Plan,
+    journal: &mut Journal,
+    context: &apply::Context,
+    child: &Child,
+    sync: &OwnedFd,
+    progress: &mut Progress,
+) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
         journal.write(&[Verb::Kill { pid: child.pid, start }])?;
     }
     for step in &plan.attach {
         journal.write(&step.undo())?;
-        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, &context, child.pid, &ours));
+        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, context, child.pid, sync));
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            return Err(listen(plan, &ours, &child).err().filter(is_report).unwrap_or(error));
+            return Err(listen(plan, sync, child).err().filter(is_report).unwrap_or(error));
         }
     }
-    let terminal = progress.run(|| (INIT_WHY.to_owned(), String::new()), || listen(plan, &ours, &child))?;
-    Ok(Started { child, terminal, timings: progress.timings })
+    progress.run(|| (INIT_WHY.to_owned(), String::new()), || listen(plan, sync, child))
 }
 
 const SPAWN_WHY: &str = "a process in new namespaces";
@@ -71,17 +90,37 @@ struct Progress {
     total: usize,
     timings: Vec<(String, Duration)>,
     timed: bool,
+    /// How many of the steps are the parent's.
+    #[cfg(debug_assertions)]
+    parents: usize,
+    #[cfg(debug_assertions)]
+    spawn: usize,
+    #[cfg(debug_assertions)]
+    fault: Option<crate::fault::Fault>,
 }
 
 impl Progress {
     fn new(plan: &Plan, timed: bool) -> Self {
         let total = plan.prepare.len() + plan.attach.len() + plan.init.len() + 1;
-        Self { number: 0, total, timed, timings: Vec::new() }
+        Self {
+            number: 0,
+            total,
+            timed,
+            timings: Vec::new(),
+            #[cfg(debug_assertions)]
+            spawn: plan.prepare.len() + 1,
+            #[cfg(debug_assertions)]
+            parents: plan.prepare.len() + 1 + plan.attach.len(),
+            #[cfg(debug_assertions)]
+            fault: crate::fault::Fault::asked(),
+        }
     }
 
     fn run<T>(&mut self, words: impl Fn() -> (String, String), step: impl FnOnce() -> Result<T>) -> Result<T> {
         self.number += 1;
         let begin = Instant::now();
+        #[cfg(debug_assertions)]
+        let step = || self.stumble(step);
         let result = step();
         if self.timed {
             self.timings.push((words().0, begin.elapsed()));
@@ -94,6 +133,22 @@ impl Progress {
                 Error::Step { number: self.number, total: self.total, why, shell, source: Box::new(source) }
             }
         })
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Progress {
+    /// A step of the parent; those of the child, which it waits for as one, stumble by themselves.
+    fn stumble<T>(&self, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(fault) = self.fault.filter(|_| self.number <= self.parents) else { return step() };
+        fault.before(self.number);
+        if self.number == self.spawn {
+            // A clone that fails has made no child.
+            fault.fail(self.number)?;
+        }
+        let done = step()?;
+        fault.after(self.number)?;
+        Ok(done)
     }
 }
 
@@ -129,6 +184,8 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>>
         match report.kind {
             Report::CONSOLE => terminal = fd,
             Report::READY => ready = true,
+            #[cfg(debug_assertions)]
+            Report::HALTED => crate::fault::kill_self(),
             _ => return Err(failure(plan, report)),
         }
     }

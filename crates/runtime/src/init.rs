@@ -23,9 +23,11 @@ pub struct Compiled {
 /// The fds that the child gets as standard input, output and error when it has no terminal of its own.
 pub type Stdio = [RawFd; 3];
 
+/// `sync` is the child's end of the socket; `parents` it must not hold.
+///
 /// # Errors
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
-pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, stdio: Stdio) -> Result<Compiled> {
+pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, parents: [RawFd; 2], stdio: Stdio) -> Result<Compiled> {
     let mut compiler = Compiler { dirs, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
@@ -35,8 +37,16 @@ pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, stdio: Stdio) -> Resul
             compiler.push(Op::Stdio { fds: stdio });
         }
     }
-    let program =
-        Program { ops: compiler.ops, exec: exec(&plan.exec)?, sync, die_with_parent: plan.spawn.die_with_parent };
+    let exec = exec(&plan.exec)?;
+    let program = Program {
+        ops: compiler.ops,
+        exec,
+        sync,
+        parents,
+        die_with_parent: plan.spawn.die_with_parent,
+        #[cfg(debug_assertions)]
+        fault: crate::fault::Fault::asked().and_then(|fault| fault.of_child(plan)),
+    };
     Ok(Compiled { program, _fds: compiler.fds })
 }
 

@@ -56,6 +56,11 @@ impl Journal {
         Ok((links > 0).then(|| Self { file, path: path.to_owned() }))
     }
 
+    /// A child has a copy of it, and with it the lock, until it closes it.
+    pub(crate) fn fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.file)
+    }
+
     /// Write verbs down; to be called before the step that makes them necessary.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 
 pub mod apply;
 pub mod container;
+#[cfg(debug_assertions)]
+pub mod fault;
 pub mod init;
 pub mod journal;
 pub mod observe;

@@ -1,4 +1,9 @@
 //! Networks on the real kernel. Every host here is a network namespace of its own; the machine's is never entered.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy.toml allows them in tests, not in what tests share"
+)]
 
 use plan::network::{Connection, Protocol, Published, Request, connect};
 use runtime::apply::network::{Context, InitOp, Left, Lock, apply_attach, apply_host, compile, leave, retire, undo};
@@ -20,18 +25,18 @@ struct Host(Child);
 impl Host {
     fn new() -> Self {
         let child = Command::new("unshare").args(["-n", "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
+        Self::started(child)
+    }
+
+    /// Waits until `unshare` has become `sleep`.
+    fn started(child: Child) -> Self {
         let host = Self(child);
-        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let name = std::fs::read_to_string(format!("/proc/{}/comm", host.pid())).unwrap();
-            let there = std::fs::read_link(format!("/proc/{}/ns/net", host.pid())).unwrap();
-            if there != own && name.trim() == "sleep" {
-                return host;
-            }
+        while std::fs::read_to_string(format!("/proc/{}/comm", host.pid())).unwrap().trim() != "sleep" {
             assert!(Instant::now() < deadline);
             std::thread::sleep(Duration::from_millis(1));
         }
+        host
     }
 
     fn pid(&self) -> u32 {
@@ -628,6 +633,101 @@ fn a_dropping_firewall_is_named() {
     world.host.shell("nft add table ip docker; nft 'add chain ip docker FORWARD { type filter hook forward priority 0; policy drop; }'");
     let (connection, _) = world.plan(&request("one", &[])).unwrap();
     assert!(connection.warnings[0].contains("chain ip docker FORWARD has the policy drop"));
+}
+
+/// A background process that must not outlive the test, however that ends.
+struct PidFile(String);
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = undo(&plan::network::Undo::EndPasta { pid_file: self.0.clone() });
+    }
+}
+
+/// Not a test: an ordinary user in the host of the next one.
+#[test]
+#[ignore = "run by an_ordinary_user_is_connected_by_pasta"]
+fn ordinary_user() {
+    use plan::network::{AttachStep, Pasta, Undo};
+    let (Ok(path), Ok(directory)) = (std::env::var("SAMPAN_TEST_PASTA"), std::env::var("SAMPAN_TEST_DIR")) else {
+        return;
+    };
+    let unshared = Command::new("unshare").args(["-Urn", "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
+    let host = Host::started(unshared);
+    let pid_file = format!("{directory}/pasta.pid");
+    let _end = PidFile(pid_file.clone());
+    let published = vec![publish(Protocol::Tcp, None, 8080)];
+    let pasta = Pasta { path, pid_file: pid_file.clone(), user_namespace: true, mtu: Some(1400), published };
+    apply_attach(&AttachStep::Pasta(pasta), &Context::new(), host.pid()).unwrap();
+    let pid: u32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+
+    let user = |script: &str| {
+        let pid = host.pid().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-U", "--preserve-credentials", "-n", "sh", "-euc", script]);
+        command
+    };
+    // Some versions of pasta now and then forget the end of a connection that is as short as this one.
+    let ask = format!("ip -o link show eth0; timeout 2 busybox nc {OUTSIDE4} 80 </dev/null");
+    let right = |text: &String| text.contains("mtu 1400") && text.ends_with(&UPLINK4.to_string());
+    let mut asked = (0..5).map(|_| String::from_utf8(user(&ask).output().unwrap().stdout).unwrap());
+    assert!(asked.any(|text| right(&text)), "no way out");
+    let mut server = user("exec timeout 10 busybox nc -l -p 80 -e echo hello").spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut answer = String::new();
+    while answer != "hello\n" && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        answer.clear();
+        if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, 8080)) {
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+            let _ = stream.read_to_string(&mut answer);
+        }
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(answer, "hello\n");
+
+    for _ in 0..2 {
+        undo(&Undo::EndPasta { pid_file: pid_file.clone() }).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        assert!(Instant::now() < deadline, "pasta is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!Path::new(&pid_file).exists());
+}
+
+#[test]
+fn an_ordinary_user_is_connected_by_pasta() {
+    // A user that owns nothing, in a directory of its own, on a machine where the device has its usual mode.
+    const USER: u32 = 54321;
+    let Some(world) = World::new() else { return };
+    let Some(pasta) = observe::pasta(&std::env::var("PATH").unwrap()) else {
+        println!("skipped: pasta is not installed");
+        return;
+    };
+    if Command::new("busybox").output().is_err() {
+        println!("skipped: busybox is not installed");
+        return;
+    }
+    world.outside.serve();
+    std::os::unix::fs::chown(&world.dir.0, Some(USER), Some(USER)).unwrap();
+    let become_user = format!(
+        "mount -t tmpfs none /dev/net; mknod -m 666 /dev/net/tun c 10 200
+         exec timeout 60 setpriv --reuid {USER} --regid {USER} --clear-groups -- \"$@\""
+    );
+    let output = Command::new("nsenter")
+        .arg(format!("--net=/proc/{}/ns/net", world.host.pid()))
+        .args(["unshare", "-m", "--propagation", "private", "sh", "-euc", &become_user, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "ordinary_user", "--ignored", "--nocapture"])
+        .env("SAMPAN_TEST_PASTA", pasta)
+        .env("SAMPAN_TEST_DIR", &world.dir.0)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 /// Prints what connecting costs; `cargo test … -- --ignored --nocapture measure`.

@@ -1,5 +1,7 @@
 //! A plan of `plan::plan`, run by `runtime::container::start` on the real kernel.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use plan::order::NetworkSteps;
 use plan::step::Upper;
 use plan::{Input, Rootfs};

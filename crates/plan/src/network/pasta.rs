@@ -4,7 +4,8 @@ use super::{Protocol, Published};
 use crate::shell::quote;
 use std::net::IpAddr;
 
-/// One pasta for one container. It forks into the background when the tap is ready, and ends with the namespace.
+/// One pasta for one container. It forks into the background when the tap is ready. It cannot watch a namespace
+/// that is named by a process's `/proc` entry, so it does not end by itself: the verb is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pasta {
     /// The program.

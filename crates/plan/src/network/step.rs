@@ -225,8 +225,8 @@ impl AttachStep {
             Self::Veth { name, bridge, mac, mtu, hairpin } => {
                 let (bridge, mac) = (quote(bridge), mac_text(*mac));
                 let mut text = format!(
-                    "ip link add {name} mtu {mtu} master {bridge} up \
-                     type veth peer name {LINK} address {mac} mtu {mtu} netns $PID"
+                    "ip link add {name} mtu {mtu} numtxqueues 1 numrxqueues 1 master {bridge} up \
+                     type veth peer name {LINK} address {mac} mtu {mtu} numtxqueues 1 numrxqueues 1 netns $PID"
                 );
                 if *hairpin {
                     text += &format!("\nip link set {name} type bridge_slave hairpin on");

@@ -7,9 +7,13 @@
 //!
 //! This is the only room with raw fds: they are the numbers that the clone copied.
 
+#[cfg(debug_assertions)]
+mod fault;
 mod op;
 mod run;
 
+#[cfg(debug_assertions)]
+pub use fault::Fault;
 pub use op::{Attributes, Console, Destination, Exec, Mount, Op, Place, Slot, Source, Strings, Target};
 pub use run::run;
 
@@ -23,8 +27,14 @@ pub struct Program {
     pub exec: Exec,
     /// The child's end of the sync socket (`runtime::sync` has the protocol).
     pub sync: RawFd,
+    /// Closed first: the parent's end of the sync socket, whose end of file says that the parent is gone, and its
+    /// journal, whose lock says that it lives.
+    pub parents: [RawFd; 2],
     /// SIGKILL for the child when its parent dies, so that a `kill -9` of sampan ends a foreground container.
     pub die_with_parent: bool,
+    /// For tests of the undoing.
+    #[cfg(debug_assertions)]
+    pub fault: Option<Fault>,
 }
 
 /// One message of the child. Native byte order: both ends are the same binary.
@@ -47,6 +57,9 @@ impl Report {
     pub const READY: u16 = 2;
     /// The container's terminal: its fd is in the message.
     pub const CONSOLE: u16 = 3;
+    /// The child goes no further: a fault that a test asked for.
+    #[cfg(debug_assertions)]
+    pub const HALTED: u16 = 4;
     /// `step` of a failed exec.
     pub const EXEC: u16 = u16::MAX;
 
@@ -63,7 +76,7 @@ impl Report {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-        let word = |at: usize| Some(bytes.get(at..at + 4)?.try_into().ok()?);
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
         if bytes.len() != Self::SIZE {
             return None;
         }

@@ -81,7 +81,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
     SYS_setsid SYS_fchdir SYS_chdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
     SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_seccomp SYS_umask SYS_execve SYS_fork
-    SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg);
+    SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -98,6 +98,7 @@ struct State {
     /// A detached empty read-only tmpfs, made with the first directory that is masked.
     mask: RawFd,
     sync: RawFd,
+    die_with_parent: bool,
 }
 
 /// Run the program and exec. Never returns: on failure the child reports and exits with 127 or 126, which the parent
@@ -105,12 +106,20 @@ struct State {
 ///
 /// To be called in the child of a clone, with the program made before it.
 pub fn run(program: &Program) -> ! {
-    let mut state = State { slots: [NO_FD; 2], mask: NO_FD, sync: program.sync };
+    let mut state =
+        State { slots: [NO_FD; 2], mask: NO_FD, sync: program.sync, die_with_parent: program.die_with_parent };
     let mut step = 0;
-    let outcome = begin(program).and_then(|()| {
-        program.ops.iter().try_for_each(|(number, op)| {
+    let outcome = begin(program, &state).and_then(|()| {
+        program.ops.iter().enumerate().try_for_each(|(at, (number, op))| {
             step = *number;
-            apply(op, &mut state)
+            #[cfg(debug_assertions)]
+            program.fault.iter().for_each(|fault| fault.before(program.sync, step));
+            let outcome = apply(op, &mut state);
+            #[cfg(debug_assertions)]
+            let outcome = outcome.and_then(|()| stumble(program, at));
+            #[cfg(not(debug_assertions))]
+            let _ = at;
+            outcome
         })
     });
     if let Err(failure) = outcome {
@@ -120,10 +129,15 @@ pub fn run(program: &Program) -> ! {
     fail(program.sync, Report::EXEC, failure)
 }
 
-fn begin(program: &Program) -> Outcome<()> {
-    if program.die_with_parent {
-        sys!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL)?;
-    }
+#[cfg(debug_assertions)]
+fn stumble(program: &Program, at: usize) -> Outcome<()> {
+    let next = program.ops.get(at + 1).map(|(step, _)| *step);
+    program.fault.map_or(Ok(()), |fault| fault.after(program.sync, next))
+}
+
+fn begin(program: &Program, state: &State) -> Outcome<()> {
+    program.parents.into_iter().for_each(close);
+    die_with_parent(state)?;
     // Whatever the caller leaked to us, the container shall not get (CVE-2024-21626): close on exec, all of it.
     sys!(SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
     // Rust ignores SIGPIPE, and what is ignored stays so across exec (execve(2)).
@@ -135,13 +149,26 @@ fn begin(program: &Program) -> Outcome<()> {
     Ok(())
 }
 
+/// To be said again after every change of ids, which takes it back (prctl(2), PR_SET_PDEATHSIG).
+fn die_with_parent(state: &State) -> Outcome<()> {
+    if !state.die_with_parent {
+        return Ok(());
+    }
+    sys!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL)?;
+    // A parent that died before that sends no signal any more. getppid(2) cannot tell: across pid namespaces it is 0.
+    let mut poll = libc::pollfd { fd: state.sync, events: 0, revents: 0 };
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    sys!(SYS_ppoll, &raw mut poll, 1, &raw const now, 0, 8)?;
+    if poll.revents & libc::POLLHUP != 0 { exit(127) } else { Ok(()) }
+}
+
 fn fail(sync: RawFd, step: u16, (number, errno): Failure) -> ! {
     let report = Report { kind: Report::FAILED, step, call: number as u32, errno };
     send(sync, report);
     exit(127)
 }
 
-fn send(sync: RawFd, report: Report) {
+pub(super) fn send(sync: RawFd, report: Report) {
     let bytes = report.bytes();
     let _ = sys!(SYS_sendto, sync, bytes.as_ptr(), bytes.len(), libc::MSG_NOSIGNAL, 0, 0);
 }
@@ -155,9 +182,15 @@ fn exit(code: c_int) -> ! {
 fn apply(op: &Op, state: &mut State) -> Outcome<()> {
     match op {
         Op::Await => wait(state.sync),
-        Op::Setns { fd, flags } => sys!(SYS_setns, *fd, *flags).map(drop),
+        Op::Setns { fd, flags } => {
+            sys!(SYS_setns, *fd, *flags)?;
+            die_with_parent(state)
+        }
         Op::Unshare { flags } => sys!(SYS_unshare, *flags).map(drop),
-        Op::BecomeRoot { clear_groups } => become_root(*clear_groups),
+        Op::BecomeRoot { clear_groups } => {
+            become_root(*clear_groups)?;
+            die_with_parent(state)
+        }
         Op::Propagation { flags } => sys!(SYS_mount, 0, c"/".as_ptr(), 0, *flags, 0).map(drop),
         Op::Mount(mount) => self::mount(mount, state),
         Op::Directory { place, mode, owner } => directory(place, *mode, *owner, state),
@@ -179,7 +212,7 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
             sys!(SYS_setfsuid, *uid)?;
             let (now_gid, now_uid) = (sys!(SYS_setfsgid, *gid)?, sys!(SYS_setfsuid, *uid)?);
             if now_gid as u32 == *gid && now_uid as u32 == *uid {
-                Ok(())
+                die_with_parent(state)
             } else {
                 Err((libc::SYS_setfsuid, libc::EPERM))
             }
@@ -212,7 +245,8 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
             sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 1)?;
             sys!(SYS_setresgid, *gid, *gid, *gid)?;
             sys!(SYS_setresuid, *uid, *uid, *uid)?;
-            sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 0).map(drop)
+            sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 0)?;
+            die_with_parent(state)
         }
         Op::Bounding { keep, last } => (0..=*last).filter(|cap| keep & (1 << cap) == 0).try_for_each(|cap| {
             match sys!(SYS_prctl, libc::PR_CAPBSET_DROP, cap) {

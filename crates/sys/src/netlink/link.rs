@@ -17,6 +17,8 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_PID: u16 = 19;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
@@ -98,6 +100,7 @@ impl Batch {
             m.string(IFLA_IFNAME, veth.name);
             m.u32(IFLA_MTU, veth.mtu);
             m.u32(IFLA_MASTER, veth.master);
+            one_queue(m);
             m.nest(IFLA_LINKINFO, |m| {
                 m.attribute(IFLA_INFO_KIND, b"veth");
                 m.nest(IFLA_INFO_DATA, |m| m.nest(VETH_INFO_PEER, |m| peer(m, veth)));
@@ -131,11 +134,18 @@ impl Batch {
     }
 }
 
+/// The kernel would make one for each CPU, and each is a directory in sysfs; a veth sends without queueing.
+fn one_queue(m: &mut Batch) {
+    m.u32(IFLA_NUM_TX_QUEUES, 1);
+    m.u32(IFLA_NUM_RX_QUEUES, 1);
+}
+
 fn peer(m: &mut Batch, veth: &Veth<'_>) {
     m.put(&header(0, 0));
     m.string(IFLA_IFNAME, veth.peer);
     m.attribute(IFLA_ADDRESS, &veth.peer_mac);
     m.u32(IFLA_MTU, veth.mtu);
+    one_queue(m);
     match veth.namespace {
         Namespace::Fd(fd) => m.u32(IFLA_NET_NS_FD, fd.as_raw_fd().cast_unsigned()),
         Namespace::Pid(pid) => m.u32(IFLA_NET_NS_PID, pid),

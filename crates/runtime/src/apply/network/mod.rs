@@ -104,6 +104,10 @@ pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()
 #[must_use]
 pub fn idle(state_dir: &Path) -> Option<std::time::SystemTime> {
     let networks = state::networks(state_dir).unwrap_or_default();
+    if networks.is_empty() {
+        // Made for a container that came no further.
+        return state_dir.metadata().ok()?.modified().ok();
+    }
     let idle = networks.iter().filter(|network| !state::leases(state_dir, network).exists());
     // The directory of the leases goes with the last and comes with the first, which changes its parent.
     idle.filter_map(|network| state_dir.join(network).metadata().ok()?.modified().ok()).max()
@@ -115,7 +119,7 @@ pub fn idle(state_dir: &Path) -> Option<std::time::SystemTime> {
 /// # Errors
 /// The kernel's.
 pub fn retire_later(state_dir: &Path) -> Result<()> {
-    const LINGER: std::time::Duration = std::time::Duration::from_millis(200);
+    const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
     let Some(since) = idle(state_dir) else { return Ok(()) };
     let work = || {
         sys::process::leave_caller();

@@ -35,10 +35,12 @@ pub fn end_pasta(pid_file: &Path) -> Result<()> {
     {
         // After the pidfd is open the number can no longer change its meaning; before, it may have.
         let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
-        if name.starts_with("pasta") {
-            match pidfd_send_signal(&process, Signal::TERM) {
+        // One binary with two names; what runs is a variant of it (`passt.avx2`).
+        if name.starts_with("pasta") || name.starts_with("passt") {
+            // It is the first process of a pid namespace of its own, where a mere SIGTERM is ignored.
+            match pidfd_send_signal(&process, Signal::KILL) {
                 Ok(()) | Err(Errno::SRCH) => (),
-                Err(errno) => return Err(Error::new(format!("pidfd_send_signal({pid:?}, SIGTERM)"), errno)),
+                Err(errno) => return Err(Error::new(format!("pidfd_send_signal({pid:?}, SIGKILL)"), errno)),
             }
         }
     }
