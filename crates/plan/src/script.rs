@@ -16,7 +16,7 @@ const TOOLS: [&str; 6] = ["umount", "prlimit", "mkdir", "setsid", "setpriv", "en
 
 const HEAD: &str = r#"#!/bin/bash
 # What sampan does for this container, as commands: each step, why, and how. It runs, as the same user, once.
-# Needs bash, util-linux, coreutils; for a network of its own iproute2 and nftables.
+# Needs bash, util-linux, coreutils, findutils, hostname; for a network of its own iproute2 and nftables.
 # sampan itself makes system calls instead, resolves the container's paths inside its root only, and reads each limit
 # back. This script follows links as the image has them: run it with images that you trust.
 set -euo pipefail

@@ -316,7 +316,13 @@ fn id_maps(uid: &[IdMapping], gid: &[IdMapping], helpers: bool) -> String {
         return format!("newuidmap $PID {} && newgidmap $PID {}", words(uid), words(gid));
     }
     let lines = |maps: &[IdMapping]| maps.iter().map(map_words).collect::<Vec<_>>().join("\\n");
-    format!("printf '{}\\n' >/proc/$PID/uid_map; printf '{}\\n' >/proc/$PID/gid_map", lines(uid), lines(gid))
+    // An ordinary user has to give up setgroups(2) first (user_namespaces(7)).
+    format!(
+        "[ \"$UID\" = 0 ] || echo deny >/proc/$PID/setgroups\n\
+         printf '{}\\n' >/proc/$PID/uid_map\nprintf '{}\\n' >/proc/$PID/gid_map",
+        lines(uid),
+        lines(gid)
+    )
 }
 
 /// As /proc/PID/uid_map and newuidmap have it.
@@ -429,8 +435,8 @@ impl InitStep {
             }
             Self::ReadonlyMount { path } => format!("mount -o remount,bind,ro {}", inside(path)),
             Self::Pivot { .. } => "pivot_root \"$ROOT\" \"$ROOT\"\ntool umount -l /".into(),
-            Self::Hostname(name) => format!("echo {} >/proc/sys/kernel/hostname", quote(name)),
-            Self::Domainname(name) => format!("echo {} >/proc/sys/kernel/domainname", quote(name)),
+            Self::Hostname(name) => format!("hostname {}", quote(name)),
+            Self::Domainname(name) => format!("domainname {}", quote(name)),
             Self::AwaitAttached => "read -r <\"$ATTACHED\"".into(),
             Self::Network(step) => step.shell(),
             Self::Keyring => "# no shell equivalent: keyctl session, as the parent of what follows".into(),

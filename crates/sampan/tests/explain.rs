@@ -4,6 +4,8 @@
 //! Not compared, because the shell has no form of them: the seccomp filter, the session keyring. Ids, addresses, the
 //! numbers of links and what is derived from them are replaced by a word.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,7 +89,7 @@ struct Ground(PathBuf);
 impl Ground {
     fn new(name: &str) -> Option<Self> {
         if !std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
-            println!("skipped: needs root");
+            eprintln!("skipped: needs root");
             return None;
         }
         let path = std::env::temp_dir().join(format!("sampan-explain-{name}-{}", std::process::id()));
