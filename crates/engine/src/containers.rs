@@ -140,29 +140,37 @@ pub fn list(paths: &Paths) -> Vec<Listed> {
 /// # Errors
 /// When there is none, or more than one.
 pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
+    look_up(paths, word)?.ok_or_else(|| {
+        Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
+            .hint("sampan ps -a shows which there are")
+    })
+}
+
+fn look_up(paths: &Paths, word: &str) -> Result<Option<Listed>> {
     let all = list(paths);
     let exact = |listed: &&Listed| listed.record.name == word || listed.record.id == word;
     if let Some(found) = all.iter().find(exact) {
-        return Ok(found.clone());
+        return Ok(Some(found.clone()));
     }
     let mut matching = all.into_iter().filter(|listed| !word.is_empty() && listed.record.id.starts_with(word));
     match (matching.next(), matching.next()) {
-        (Some(found), None) => Ok(found),
+        (found, None) => Ok(found),
         (Some(_), Some(_)) => {
             Err(Error::rejected(format!("cannot tell which container {word} is"), "the id of more than one starts so")
                 .hint("sampan ps -a --no-trunc shows the whole ids"))
         }
-        _ => Err(Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
-            .hint("sampan ps -a shows which there are")),
+        (None, Some(_)) => Ok(None),
     }
 }
 
-/// Remove a container that is kept; with `force` one that runs, too.
+/// Remove a container that is kept; with `force` one that runs, too, and one that is not there is no error. Whether
+/// there was one.
 ///
 /// # Errors
 /// When it runs and `force` is not given, or something of it cannot be removed.
-pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<String> {
-    let Listed { record, running } = find(paths, word)?;
+pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
+    let found = if force { look_up(paths, word)? } else { Some(find(paths, word)?) };
+    let Some(Listed { record, running }) = found else { return Ok(false) };
     if running {
         if !force {
             return Err(Error::rejected(format!("cannot remove container {word}"), "it is running")
@@ -170,21 +178,24 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<String> {
         }
         // Its own sampan sees the end of the process and undoes the rest.
         runtime::undo::kill_process(record.pid)?;
-        wait_until_undone(paths, &record.id);
+        wait_until_undone(paths, word, &record.id)?;
     }
-    release(paths, &record.name, &record.id);
+    // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
-    Ok(word.to_owned())
+    release(paths, &record.name, &record.id);
+    Ok(true)
 }
 
-fn wait_until_undone(paths: &Paths, id: &str) {
+fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
     let path = paths.journal(id);
     for _ in 0..500 {
         if !path.exists() {
-            return;
+            return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+    Err(Error::rejected(format!("cannot remove container {word}"), "it was killed, and its sampan has not undone it")
+        .hint("try again; if that sampan hangs, kill it: the next command undoes what it left"))
 }
 
 /// Undo what dead sampans left. Returns what could not be undone.
