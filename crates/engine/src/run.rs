@@ -14,7 +14,9 @@ use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
 use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// What the caller may show while it happens.
@@ -55,6 +57,7 @@ pub struct Prepared {
 /// # Errors
 /// Everything that is wrong with the request.
 pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
+    check_supported(request)?;
     let host = runtime::observe::host()?;
     let id = id()?;
     let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
@@ -99,6 +102,26 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         memory_limit,
         warnings,
     })
+}
+
+/// What can be refused without a look at the image or the host.
+fn check_supported(request: &Run) -> Result<()> {
+    if let Some(name) = request.runtime.as_deref().filter(|name| *name != "sampan") {
+        return Err(Error::rejected(
+            format!("cannot use the runtime {name}"),
+            "this version runs containers with its own runtime only",
+        )
+        .hint("leave --runtime out"));
+    }
+    // Not what a link points to: one that points nowhere is there, too.
+    match &request.cidfile {
+        Some(path) if path.symlink_metadata().is_ok() => Err(Error::rejected(
+            format!("cannot write the container's id to {}", path.display()),
+            "the file exists, and may be another container's",
+        )
+        .hint("remove it, or name another with --cidfile")),
+        _ => Ok(()),
+    }
 }
 
 /// The plan as a script, and what the user should know about it.
@@ -217,8 +240,12 @@ fn finish(
 ) {
     let kept = !request.remove && outcome.is_ok();
     if let (true, Ok(ended)) = (kept, outcome) {
-        let record =
-            Record { exit_code: Some(ended.code), out_of_memory: ended.out_of_memory.is_some(), ..record(prepared, 0) };
+        let record = Record {
+            exit_code: Some(ended.code),
+            out_of_memory: ended.out_of_memory.is_some(),
+            finished: now(),
+            ..record(prepared, 0)
+        };
         if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)
         {
             tell(Notice::Warning(error.to_string()));
@@ -258,13 +285,17 @@ fn now() -> u64 {
 }
 
 fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let write = |path: &Option<std::path::PathBuf>, text: String| match path {
-        None => Ok(()),
-        Some(path) => std::fs::write(path, text)
-            .map_err(|error| Error::rejected(format!("cannot write {}", path.display()), error.to_string())),
+    let cannot = |path: &Path, error: std::io::Error| {
+        Error::rejected(format!("cannot write {}", path.display()), error.to_string())
     };
-    write(&request.cidfile, id.to_owned())?;
-    write(&request.pidfile, format!("{pid}\n"))
+    if let Some(path) = &request.cidfile {
+        let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
+        written.map_err(|error| cannot(path, error))?;
+    }
+    if let Some(path) = &request.pidfile {
+        std::fs::write(path, format!("{pid}\n")).map_err(|error| cannot(path, error))?;
+    }
+    Ok(())
 }
 
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
