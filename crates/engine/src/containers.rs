@@ -24,12 +24,13 @@ pub struct Record {
     pub created: u64,
     /// Of its first process, in the host's pid namespace; 0 when it does not run.
     pub pid: i32,
+    /// Absent until it has ended.
     pub exit_code: Option<u8>,
     pub out_of_memory: bool,
     pub ports: Vec<String>,
     /// Of the image: not to be removed while this is there.
     pub layers: Vec<std::path::PathBuf>,
-    /// Seconds since the epoch.
+    /// Seconds since the epoch; 0 until it has ended.
     pub finished: u64,
 }
 
@@ -219,6 +220,7 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
                 let directory = paths.container(&id);
                 let keep = directory.join("record.json").exists().then(|| directory.to_string_lossy().into_owned());
                 forget_running(paths, &id);
+                end(&directory);
                 errors.extend(runtime::undo::replay(journal, keep.as_deref()));
             }
             Ok(None) => {}
@@ -229,7 +231,12 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
     for path in entries(&paths.containers()) {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // In this order: a container without a journal has ended, and its record is there or will never be.
-        if !paths.journal(&id).exists() && !path.join("record.json").exists() {
+        if paths.journal(&id).exists() {
+            continue;
+        }
+        if path.join("record.json").exists() {
+            end(&path);
+        } else {
             errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
         }
     }
@@ -250,6 +257,22 @@ pub fn forget_running(paths: &Paths, id: &str) {
     let running = paths.running(id);
     let _ = std::fs::remove_file(running.with_extension("tmp"));
     let _ = std::fs::remove_file(running);
+}
+
+/// Nobody saw this container end: its sampan was killed, or the machine went down. To be called by who holds its
+/// journal, or after a look that there is none: until then its own sampan may still write how it ended.
+fn end(directory: &Path) {
+    let path = directory.join("record.json");
+    let Some(record) = load(&path).filter(|record| record.exit_code.is_none()) else { return };
+    let ended = Record { pid: 0, exit_code: Some(128 + 9), finished: now(), ..record };
+    // Without it the list takes the container for one that is about to start; the next reaper tries again.
+    let _ = save(&ended, &path, Durable::Yes);
+}
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }
 
 fn entries(directory: &Path) -> Vec<std::path::PathBuf> {

@@ -95,7 +95,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         net,
         id,
         name,
-        created: now(),
+        created: containers::now(),
         image: ground.name,
         layers: ground.layers,
         cgroup: planned_cgroup,
@@ -180,10 +180,11 @@ fn live(
     // The ports are the container's now.
     prepared.net.held = None;
     let record = record(prepared, started.child.pid);
-    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
+    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
     if !request.remove {
         containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
     }
+    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
     write_files(request, &prepared.id, started.child.pid)?;
     let exit = watch(request, &mut started, signals, tell)?;
     let code = match exit {
@@ -243,7 +244,7 @@ fn finish(
         let record = Record {
             exit_code: Some(ended.code),
             out_of_memory: ended.out_of_memory.is_some(),
-            finished: now(),
+            finished: containers::now(),
             ..record(prepared, 0)
         };
         if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)
@@ -277,11 +278,6 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         layers: prepared.layers.clone(),
         ..Record::default()
     }
-}
-
-fn now() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
 }
 
 fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
