@@ -31,6 +31,19 @@ fn kernel() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// The kernel's release, as uname(2) has it.
+#[must_use]
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// What a seccomp filter may do to a call, by the kernel's names; none where there is no seccomp.
+#[must_use]
+pub fn seccomp_actions() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
 fn last_capability() -> u32 {
     let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
     // 40 is what Linux 5.9 knows, the oldest that has what sampan needs.
