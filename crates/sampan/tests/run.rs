@@ -1,5 +1,7 @@
 //! `sampan run`, end to end: what the command is told, what it gets, and how it ends.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
+
 mod ground;
 
 use ground::{Ground, until};
