@@ -42,6 +42,15 @@ exec "${THROUGH[@]}" bash "$0" inside
 fi
 "#;
 
+const CLOSE: &str = r#"
+# whatever the caller left open is not for the container (CVE-2024-21626); 255 is this file, which bash closes itself
+for fd in /proc/self/fd/*; do
+	fd=${fd##*/}
+	[ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"
+done
+
+"#;
+
 const MASK: &str = r#"
 # cover a file with nothing, a directory with an empty one; what is not there needs no cover
 mask() {
@@ -155,7 +164,12 @@ fn init(text: &mut String, plan: &Plan) {
         Some(last) => plan.init.split_at(last + 1),
         None => plan.init.split_at(0),
     };
+    *text += CLOSE;
     *text += "if [ \"${1-}\" != inside ]; then\nTHROUGH=()\n";
+    if let Some(dir) = &plan.spawn.cgroup {
+        let why = "enter the cgroup v2 (sampan clones the process into it)";
+        entry(text, why, &format!("echo 0 >{}", quote(&format!("{dir}/cgroup.procs"))));
+    }
     if !plan.attach.is_empty() {
         let told = "read -r pid _ </proc/self/stat\necho \"$pid\" >\"$DIR/born\"";
         entry(text, "/proc is still the host's, so this is the number by which the host knows this process", told);
@@ -225,10 +239,7 @@ fn start(text: &mut String, plan: &Plan, interactive: bool) {
     // bash lets a background process ignore ^C, and what is ignored stays so across exec.
     let command = format!("env --default-signal=INT,QUIT {} bash \"$DIR/init\"", spawn(&plan.spawn));
     let stdin = if interactive { "<&0" } else { "</dev/null" };
-    let started = match &plan.spawn.cgroup {
-        Some(dir) => format!("(\necho 0 >{}\nexec {command}\n) {stdin} &", quote(&format!("{dir}/cgroup.procs"))),
-        None => format!("{command} {stdin} &"),
-    };
+    let started = format!("{command} {stdin} &");
     entry(text, "a process in new namespaces", &started);
     *text += "SPAWN=$!\nundo 'kill -KILL \"$SPAWN\" 2>/dev/null; wait \"$SPAWN\" 2>/dev/null'\n";
     *text += "wait \"$SPAWN\"\n";

@@ -540,9 +540,20 @@ fn mount_shell(mount: &Mount) -> String {
             lines.push(format!("mount --{} {from} {to}", if *recursive { "rbind" } else { "bind" }));
             let keep =
                 |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
-            let options: Vec<&str> = mount.options.iter().filter(keep).map(String::as_str).collect();
-            if !options.is_empty() {
-                lines.push(format!("mount -o remount,bind,{} {to}", quote(&options.join(","))));
+            // mount(8) has the recursive forms (`rro`) since util-linux 2.39 only.
+            let deep = mount.attributes.recursive;
+            let plain = |option: &String| match option.strip_prefix('r') {
+                Some(rest) if deep && !matches!(option.as_str(), "ro" | "relatime") => rest.to_owned(),
+                _ => option.clone(),
+            };
+            let options: Vec<String> = mount.options.iter().filter(keep).map(plain).collect();
+            let options = quote(&options.join(","));
+            if deep {
+                lines.push(format!(
+                    "findmnt -Rlno TARGET {to} | while read -r at; do mount -o remount,bind,{options} \"$at\"; done"
+                ));
+            } else if options != "''" {
+                lines.push(format!("mount -o remount,bind,{options} {to}"));
             }
         }
         Source::Filesystem { fstype, source, .. } => {

@@ -55,7 +55,7 @@ look() {
 			case $file in *.procs) echo "$file $(wc -l <$file)" ;; *) sed "s|^|$file |" $file ;; esac
 		done
 		cat /proc/$pid/oom_score_adj
-		ip -o -d link; ip -o addr; ip route; ip -6 route
+		ip -o -d link | sed -E 's/_timer +[0-9.]+//g'; ip -o addr; ip route; ip -6 route
 		nft -s list ruleset
 		cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding
 	} >"$D/host.$1"
@@ -162,6 +162,7 @@ fn line(line: &str) -> String {
     }
 }
 
+/// Names and numbers that each start has anew, as a word.
 fn word(word: &str) -> String {
     let bare = word.trim_matches(|c: char| "{},".contains(c));
     if bare.starts_with("10.137.") && bare != "10.137.0.1/16" && bare != "10.137.0.0/16" && bare != "10.137.0.1" {
