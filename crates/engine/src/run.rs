@@ -50,6 +50,8 @@ pub struct Prepared {
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
+    /// What it does without, though nobody asked for it: for who asks for the plan.
+    notes: Vec<String>,
 }
 
 /// Everything up to the plan: nothing of the host is changed. `lock`: the plan will be run, so what it relies on is held.
@@ -75,7 +77,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
 
     let config = config::config(request, &facts, &host)?;
     let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
-    warnings.extend(cgroup.notes.iter().cloned());
+    let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
     let plan = plan::plan(Input {
@@ -101,6 +103,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         cgroup: planned_cgroup,
         memory_limit,
         warnings,
+        notes,
     })
 }
 
@@ -137,7 +140,7 @@ pub fn explain(request: &Run, paths: &Paths) -> Result<Explained> {
     let prepared = prepare(request, paths, false)?;
     Ok(Explained {
         script: plan::script::script(&prepared.plan, request.terminal.interactive),
-        warnings: prepared.warnings,
+        warnings: [prepared.warnings, prepared.notes].concat(),
     })
 }
 
@@ -298,6 +301,11 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
     let (uid_map, gid_map) = maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;
+    let mut user = ground.user.clone();
+    // Groups that only the image's /etc/group has him in are left out where they cannot be had; asked for, they must be.
+    if request.process.groups.is_empty() {
+        user.additional_gids.retain(|gid| plan::ids::has_group(host, &gid_map, *gid));
+    }
     let hostname = match &request.network.hostname {
         Some(name) => name.clone(),
         None if shared.contains(&NamespaceKind::Uts) || shared.contains(&NamespaceKind::Network) => host_name(),
@@ -311,7 +319,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         args: ground.args.clone(),
         env: ground.env.clone(),
         cwd: ground.cwd.clone(),
-        user: ground.user.clone(),
+        user,
         home: ground.home.clone(),
         joined,
         shared,
