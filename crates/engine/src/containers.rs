@@ -252,6 +252,14 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
     errors
 }
 
+/// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.
+#[must_use]
+pub fn clean(paths: &Paths) -> Vec<Error> {
+    let mut errors = reap(paths);
+    errors.extend(crate::net::retire(paths).err());
+    errors
+}
+
 /// What says that a container runs. Before its journal goes: without that nobody would ever look for it.
 pub fn forget_running(paths: &Paths, id: &str) {
     let running = paths.running(id);

@@ -152,7 +152,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     for error in containers::reap(paths) {
         tell(Notice::Leftover(error));
     }
-    let mut prepared = prepare(request, paths, true)?;
+    let mut prepared = prepare(request, paths, true).inspect_err(|_| drop(net::retire(paths)))?;
     for warning in std::mem::take(&mut prepared.warnings) {
         tell(Notice::Warning(warning));
     }
