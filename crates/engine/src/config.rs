@@ -49,7 +49,7 @@ pub struct Facts {
 /// # Errors
 /// What contradicts itself, or this host.
 pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejected> {
-    let bounding = capabilities(request)?;
+    let bounding = capabilities(request, facts, host)?;
     let linux = linux(request, facts, host, &bounding)?;
     let user_namespace = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
     Ok(Config {
@@ -64,7 +64,9 @@ pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejec
     })
 }
 
-fn capabilities(request: &Run) -> Result<Vec<String>, Rejected> {
+/// "All" is all that can be given: what the host's bounding set lacks, no process of it can have (capabilities(7)). In
+/// a user namespace the sets start full.
+fn capabilities(request: &Run, facts: &Facts, host: &Host) -> Result<Vec<String>, Rejected> {
     let names = |capabilities: &[Capability]| -> Vec<String> {
         let name = |capability: &Capability| match capability {
             Capability::All => "ALL".to_owned(),
@@ -73,7 +75,13 @@ fn capabilities(request: &Run) -> Result<Vec<String>, Rejected> {
         capabilities.iter().map(name).collect()
     };
     let security = &request.security;
-    capability::select(security.privileged, &names(&security.cap_add), &names(&security.cap_drop))
+    let mut chosen = capability::select(security.privileged, &names(&security.cap_add), &names(&security.cap_drop))?;
+    let user_namespace = !facts.uid_map.is_empty() || facts.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User);
+    if !user_namespace {
+        let by_name = |name: &String| security.cap_add.iter().any(|cap| *cap == Capability::Named(name.clone()));
+        chosen.retain(|name| by_name(name) || capability::bits(std::slice::from_ref(name)) & host.capabilities != 0);
+    }
+    Ok(chosen)
 }
 
 fn process(request: &Run, facts: &Facts, bounding: Vec<String>) -> Process {
@@ -154,7 +162,9 @@ fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
         new("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", write])
     });
     mounts.push(new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", write]));
-    mounts.push(if owned(NamespaceKind::Ipc) {
+    // The queues are those of the IPC namespace that the process is in, joined or not, and the host may have no
+    // /dev/mqueue to show. But only its owner may mount them (mq_overview(7)).
+    mounts.push(if owned(NamespaceKind::Ipc) || !user_namespace {
         new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])
     } else {
         bind("/dev/mqueue", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])

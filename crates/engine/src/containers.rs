@@ -24,12 +24,13 @@ pub struct Record {
     pub created: u64,
     /// Of its first process, in the host's pid namespace; 0 when it does not run.
     pub pid: i32,
+    /// Absent until it has ended.
     pub exit_code: Option<u8>,
     pub out_of_memory: bool,
     pub ports: Vec<String>,
     /// Of the image: not to be removed while this is there.
     pub layers: Vec<std::path::PathBuf>,
-    /// Seconds since the epoch.
+    /// Seconds since the epoch; 0 until it has ended.
     pub finished: u64,
 }
 
@@ -140,29 +141,37 @@ pub fn list(paths: &Paths) -> Vec<Listed> {
 /// # Errors
 /// When there is none, or more than one.
 pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
+    look_up(paths, word)?.ok_or_else(|| {
+        Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
+            .hint("sampan ps -a shows which there are")
+    })
+}
+
+fn look_up(paths: &Paths, word: &str) -> Result<Option<Listed>> {
     let all = list(paths);
     let exact = |listed: &&Listed| listed.record.name == word || listed.record.id == word;
     if let Some(found) = all.iter().find(exact) {
-        return Ok(found.clone());
+        return Ok(Some(found.clone()));
     }
     let mut matching = all.into_iter().filter(|listed| !word.is_empty() && listed.record.id.starts_with(word));
     match (matching.next(), matching.next()) {
-        (Some(found), None) => Ok(found),
+        (found, None) => Ok(found),
         (Some(_), Some(_)) => {
             Err(Error::rejected(format!("cannot tell which container {word} is"), "the id of more than one starts so")
                 .hint("sampan ps -a --no-trunc shows the whole ids"))
         }
-        _ => Err(Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
-            .hint("sampan ps -a shows which there are")),
+        (None, Some(_)) => Ok(None),
     }
 }
 
-/// Remove a container that is kept; with `force` one that runs, too.
+/// Remove a container that is kept; with `force` one that runs, too, and one that is not there is no error. Whether
+/// there was one.
 ///
 /// # Errors
 /// When it runs and `force` is not given, or something of it cannot be removed.
-pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<String> {
-    let Listed { record, running } = find(paths, word)?;
+pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
+    let found = if force { look_up(paths, word)? } else { Some(find(paths, word)?) };
+    let Some(Listed { record, running }) = found else { return Ok(false) };
     if running {
         if !force {
             return Err(Error::rejected(format!("cannot remove container {word}"), "it is running")
@@ -170,21 +179,24 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<String> {
         }
         // Its own sampan sees the end of the process and undoes the rest.
         runtime::undo::kill_process(record.pid)?;
-        wait_until_undone(paths, &record.id);
+        wait_until_undone(paths, word, &record.id)?;
     }
-    release(paths, &record.name, &record.id);
+    // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
-    Ok(word.to_owned())
+    release(paths, &record.name, &record.id);
+    Ok(true)
 }
 
-fn wait_until_undone(paths: &Paths, id: &str) {
+fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
     let path = paths.journal(id);
     for _ in 0..500 {
         if !path.exists() {
-            return;
+            return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+    Err(Error::rejected(format!("cannot remove container {word}"), "it was killed, and its sampan has not undone it")
+        .hint("try again; if that sampan hangs, kill it: the next command undoes what it left"))
 }
 
 /// Undo what dead sampans left. Returns what could not be undone.
@@ -208,6 +220,7 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
                 let directory = paths.container(&id);
                 let keep = directory.join("record.json").exists().then(|| directory.to_string_lossy().into_owned());
                 forget_running(paths, &id);
+                end(&directory);
                 errors.extend(runtime::undo::replay(journal, keep.as_deref()));
             }
             Ok(None) => {}
@@ -218,7 +231,12 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
     for path in entries(&paths.containers()) {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // In this order: a container without a journal has ended, and its record is there or will never be.
-        if !paths.journal(&id).exists() && !path.join("record.json").exists() {
+        if paths.journal(&id).exists() {
+            continue;
+        }
+        if path.join("record.json").exists() {
+            end(&path);
+        } else {
             errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
         }
     }
@@ -234,11 +252,35 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
     errors
 }
 
+/// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.
+#[must_use]
+pub fn clean(paths: &Paths) -> Vec<Error> {
+    let mut errors = reap(paths);
+    errors.extend(crate::net::retire(paths).err());
+    errors
+}
+
 /// What says that a container runs. Before its journal goes: without that nobody would ever look for it.
 pub fn forget_running(paths: &Paths, id: &str) {
     let running = paths.running(id);
     let _ = std::fs::remove_file(running.with_extension("tmp"));
     let _ = std::fs::remove_file(running);
+}
+
+/// Nobody saw this container end: its sampan was killed, or the machine went down. To be called by who holds its
+/// journal, or after a look that there is none: until then its own sampan may still write how it ended.
+fn end(directory: &Path) {
+    let path = directory.join("record.json");
+    let Some(record) = load(&path).filter(|record| record.exit_code.is_none()) else { return };
+    let ended = Record { pid: 0, exit_code: Some(128 + 9), finished: now(), ..record };
+    // Without it the list takes the container for one that is about to start; the next reaper tries again.
+    let _ = save(&ended, &path, Durable::Yes);
+}
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }
 
 fn entries(directory: &Path) -> Vec<std::path::PathBuf> {

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::request::{Rootfs as Asked, Run};
+use crate::request::{Platform, Pull, Rootfs as Asked, Run};
 use plan::Rootfs;
 use plan::host::Host;
 use plan::order::{Frame, Unit, View};
@@ -38,6 +38,9 @@ const HOST: &str = "host";
 /// # Errors
 /// No such image, user or program; a program that cannot be executed here.
 pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Ground> {
+    if let Asked::Image { reference, pull, platform } = &request.rootfs {
+        check_source(reference, *pull, platform.as_ref())?;
+    }
     let data = paths.container(id).to_string_lossy().into_owned();
     let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work") };
     match &request.rootfs {
@@ -60,6 +63,26 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
                 Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() },
             )
         }
+    }
+}
+
+/// What of `--pull` and `--platform` this version and this machine can do.
+fn check_source(reference: &str, pull: Pull, platform: Option<&Platform>) -> Result<()> {
+    if pull == Pull::Always {
+        return Err(Error::rejected(
+            format!("cannot pull image {reference}"),
+            "this version has no registry client: it runs images that are in the store",
+        )
+        .hint("leave --pull out; sampan images shows what there is"));
+    }
+    let native = spec::image::Platform::native().architecture;
+    match platform {
+        Some(asked) if asked.architecture != native => Err(Error::rejected(
+            format!("cannot run image {reference} for linux/{}", asked.architecture),
+            format!("this machine is linux/{native}"),
+        )
+        .hint("leave --platform out")),
+        _ => Ok(()),
     }
 }
 

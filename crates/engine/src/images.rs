@@ -4,7 +4,7 @@ use crate::containers;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use image::Store;
-use spec::Reference;
+use spec::{Digest, Reference};
 use std::path::PathBuf;
 
 /// One name of one image.
@@ -63,30 +63,83 @@ fn familiar_repository(name: &Reference) -> String {
     }
 }
 
-/// Take a name away, and what nobody needs any more. The image's name as docker prints it.
+/// What a removal took away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// As a person would type them.
+    pub names: Vec<String>,
+    /// Of the image, when none of its names is left.
+    pub id: Option<String>,
+}
+
+/// Take an image's name away, and what nobody needs any more. `word` is a name, or an id or its start, which stands for
+/// all names of that image. With `force` it may be a container's, have several names, or not be there.
 ///
 /// # Errors
-/// No such image; a container uses it, and `force` is not given.
-pub fn remove(paths: &Paths, name: &str, force: bool) -> Result<String> {
-    let reference = parse(name)?;
+/// No such image; a container uses it; the id has several names, or is that of several images.
+pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
+    let store = Store::open(&paths.data);
+    let (id, names) = match find(&store.list()?, word)? {
+        Some(found) => found,
+        None if force => return Ok(Removed::default()),
+        None => {
+            return Err(Error::rejected(format!("cannot find image {word}"), "it is not in the store")
+                .hint("sampan images shows what there is"));
+        }
+    };
     let users = containers::list(paths);
-    let familiar = reference.familiar();
-    if let Some(user) = users.iter().find(|listed| listed.record.image == familiar)
-        && !force
-    {
-        return Err(Error::rejected(
-            format!("cannot remove image {name}"),
-            format!("container {} uses it", user.record.name),
-        )
-        .hint("remove the container first, or use --force: its files stay as long as it does"));
+    if !force {
+        check_unused(word, &names, &users)?;
     }
     let in_use: Vec<PathBuf> = users.into_iter().flat_map(|listed| listed.record.layers).collect();
-    let store = Store::open(&paths.data);
-    if !store.remove(&reference, &in_use)? && !force {
-        return Err(Error::rejected(format!("cannot find image {name}"), "it is not in the store")
-            .hint("sampan images shows what there is"));
+    for name in &names {
+        store.remove(name, &in_use)?;
     }
-    Ok(familiar)
+    let left = store.list()?.iter().any(|listed| listed.id == id);
+    let names = names.iter().map(Reference::familiar).collect();
+    Ok(Removed { names, id: (!left).then(|| id.to_string()) })
+}
+
+/// The image's id, and those of its names that the word stands for.
+fn find(all: &[image::Listed], word: &str) -> Result<Option<(Digest, Vec<Reference>)>> {
+    let names = |listed: &image::Listed| listed.name.as_ref()?.parse::<Reference>().ok();
+    if let Ok(asked) = word.parse::<Reference>() {
+        let named = all.iter().find(|listed| names(listed).is_some_and(|name| stands_for(&asked, &name, listed)));
+        if let Some(listed) = named {
+            return Ok(Some((listed.id, names(listed).into_iter().collect())));
+        }
+    }
+    let hex = word.strip_prefix("sha256:").unwrap_or(word);
+    let matching: Vec<_> = all.iter().filter(|listed| !hex.is_empty() && listed.id.hex().starts_with(hex)).collect();
+    let Some(first) = matching.first() else { return Ok(None) };
+    if matching.iter().any(|listed| listed.id != first.id) {
+        return Err(Error::rejected(format!("cannot tell which image {word} is"), "the id of more than one starts so")
+            .hint("sampan images --no-trunc shows the whole ids"));
+    }
+    Ok(Some((first.id, matching.iter().filter_map(|listed| names(listed)).collect())))
+}
+
+/// If there is a digest, it decides, as in the store.
+fn stands_for(asked: &Reference, name: &Reference, listed: &image::Listed) -> bool {
+    let same_repository = (asked.registry(), asked.repository()) == (name.registry(), name.repository());
+    asked.digest().map_or(asked == name, |digest| *digest == listed.manifest && same_repository)
+}
+
+fn check_unused(word: &str, names: &[Reference], users: &[containers::Listed]) -> Result<()> {
+    let names: Vec<String> = names.iter().map(Reference::familiar).collect();
+    let what = || format!("cannot remove image {word}");
+    if names.is_empty() {
+        return Err(Error::rejected(what(), "the tool that wrote it gave it no name, and only names are removed"));
+    }
+    if names.len() > 1 {
+        return Err(Error::rejected(what(), format!("it has several names: {}", names.join(", ")))
+            .hint("remove one by its name, or all with --force"));
+    }
+    match users.iter().find(|listed| names.contains(&listed.record.image)) {
+        None => Ok(()),
+        Some(user) => Err(Error::rejected(what(), format!("container {} uses it", user.record.name))
+            .hint("remove the container first, or use --force: its files stay as long as it does")),
+    }
 }
 
 fn parse(name: &str) -> Result<Reference> {

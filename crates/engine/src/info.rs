@@ -23,14 +23,16 @@ pub fn info(paths: &Paths) -> Result<Vec<(&'static str, String)>> {
     let subordinate = host.subordinate.map_or("none".to_owned(), |ids| format!("{} from {}", ids.uid.1, ids.uid.0));
     let pasta =
         runtime::observe::in_path("pasta").map_or("not installed".to_owned(), |path| path.display().to_string());
-    let (major, minor) = host.kernel;
+    let seccomp = runtime::observe::seccomp_actions();
+    let seccomp = if seccomp.is_empty() { "none".to_owned() } else { seccomp.join(" ") };
     Ok(vec![
         ("Containers", containers.len().to_string()),
         ("Running", running.to_string()),
         ("Images", images.to_string()),
-        ("Kernel", format!("{major}.{minor}")),
+        ("Kernel", runtime::observe::release()),
         ("Architecture", host.machine.clone()),
         ("Cgroup Version", version.to_owned()),
+        ("Seccomp", seccomp),
         ("Rootless", host.rootless().to_string()),
         ("Subordinate Ids", if host.rootless() { subordinate } else { "not needed by root".to_owned() }),
         ("Rootless Network", pasta),

@@ -46,7 +46,7 @@ pub fn connect(
         Some(mode) => mode.clone(),
     };
     match wanted {
-        Mode::Pasta => pasta(request, paths, host, id, exposed, user_namespace),
+        Mode::Pasta => pasta(request, paths, id, exposed, user_namespace),
         Mode::None => Ok(Net { steps: loopback(), ..Net::default() }),
         Mode::Host | Mode::Container(_) | Mode::Path(_) | Mode::Bridge => Ok(Net::default()),
     }
@@ -84,12 +84,20 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
     })
 }
 
-fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String], user_namespace: bool) -> Result<Net> {
-    let search = std::env::var("PATH").unwrap_or_default();
-    let hint = "install it: apt-get install passt, dnf install passt";
+fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namespace: bool) -> Result<Net> {
     let published = published(request, exposed)?;
-    let Some(path) = runtime::observe::network::pasta(&search) else {
-        let why = "pasta, which gives an ordinary user's container its network, is not installed";
+    let search = std::env::var("PATH").unwrap_or_default();
+    let Some(path) = runtime::observe::network::pasta(&search).filter(|_| runtime::observe::network::tun()) else {
+        let (why, hint) = match runtime::observe::network::pasta(&search) {
+            None => (
+                "pasta, which gives an ordinary user's container its network, is not installed",
+                "install it: apt-get install passt, dnf install passt",
+            ),
+            Some(_) => (
+                "pasta needs /dev/net/tun, which this user cannot open",
+                "as root: modprobe tun && chmod 666 /dev/net/tun",
+            ),
+        };
         if request.network.mode.is_some() {
             return Err(Error::rejected("cannot connect the container", why).hint(hint));
         }
@@ -103,7 +111,6 @@ fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String]
         return Err(Error::rejected("cannot give the container an address", "pasta gives it the host's own addresses")
             .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
-    let _ = host;
     let ports = published.iter().map(describe).collect();
     let step = Pasta {
         path: path.to_string_lossy().into_owned(),

@@ -14,7 +14,9 @@ use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
 use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// What the caller may show while it happens.
@@ -48,6 +50,8 @@ pub struct Prepared {
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
+    /// What it does without, though nobody asked for it: for who asks for the plan.
+    notes: Vec<String>,
 }
 
 /// Everything up to the plan: nothing of the host is changed. `lock`: the plan will be run, so what it relies on is held.
@@ -55,6 +59,7 @@ pub struct Prepared {
 /// # Errors
 /// Everything that is wrong with the request.
 pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
+    check_supported(request)?;
     let host = runtime::observe::host()?;
     let id = id()?;
     let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
@@ -72,7 +77,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
 
     let config = config::config(request, &facts, &host)?;
     let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
-    warnings.extend(cgroup.notes.iter().cloned());
+    let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
     let plan = plan::plan(Input {
@@ -92,13 +97,34 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         net,
         id,
         name,
-        created: now(),
+        created: containers::now(),
         image: ground.name,
         layers: ground.layers,
         cgroup: planned_cgroup,
         memory_limit,
         warnings,
+        notes,
     })
+}
+
+/// What can be refused without a look at the image or the host.
+fn check_supported(request: &Run) -> Result<()> {
+    if let Some(name) = request.runtime.as_deref().filter(|name| *name != "sampan") {
+        return Err(Error::rejected(
+            format!("cannot use the runtime {name}"),
+            "this version runs containers with its own runtime only",
+        )
+        .hint("leave --runtime out"));
+    }
+    // Not what a link points to: one that points nowhere is there, too.
+    match &request.cidfile {
+        Some(path) if path.symlink_metadata().is_ok() => Err(Error::rejected(
+            format!("cannot write the container's id to {}", path.display()),
+            "the file exists, and may be another container's",
+        )
+        .hint("remove it, or name another with --cidfile")),
+        _ => Ok(()),
+    }
 }
 
 /// The plan as a script, and what the user should know about it.
@@ -114,7 +140,7 @@ pub fn explain(request: &Run, paths: &Paths) -> Result<Explained> {
     let prepared = prepare(request, paths, false)?;
     Ok(Explained {
         script: plan::script::script(&prepared.plan, request.terminal.interactive),
-        warnings: prepared.warnings,
+        warnings: [prepared.warnings, prepared.notes].concat(),
     })
 }
 
@@ -126,7 +152,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     for error in containers::reap(paths) {
         tell(Notice::Leftover(error));
     }
-    let mut prepared = prepare(request, paths, true)?;
+    let mut prepared = prepare(request, paths, true).inspect_err(|_| drop(net::retire(paths)))?;
     for warning in std::mem::take(&mut prepared.warnings) {
         tell(Notice::Warning(warning));
     }
@@ -157,10 +183,11 @@ fn live(
     // The ports are the container's now.
     prepared.net.held = None;
     let record = record(prepared, started.child.pid);
-    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
+    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
     if !request.remove {
         containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
     }
+    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
     write_files(request, &prepared.id, started.child.pid)?;
     let exit = watch(request, &mut started, signals, tell)?;
     let code = match exit {
@@ -217,8 +244,12 @@ fn finish(
 ) {
     let kept = !request.remove && outcome.is_ok();
     if let (true, Ok(ended)) = (kept, outcome) {
-        let record =
-            Record { exit_code: Some(ended.code), out_of_memory: ended.out_of_memory.is_some(), ..record(prepared, 0) };
+        let record = Record {
+            exit_code: Some(ended.code),
+            out_of_memory: ended.out_of_memory.is_some(),
+            finished: containers::now(),
+            ..record(prepared, 0)
+        };
         if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)
         {
             tell(Notice::Warning(error.to_string()));
@@ -252,25 +283,29 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
     }
 }
 
-fn now() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
-}
-
 fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let write = |path: &Option<std::path::PathBuf>, text: String| match path {
-        None => Ok(()),
-        Some(path) => std::fs::write(path, text)
-            .map_err(|error| Error::rejected(format!("cannot write {}", path.display()), error.to_string())),
+    let cannot = |path: &Path, error: std::io::Error| {
+        Error::rejected(format!("cannot write {}", path.display()), error.to_string())
     };
-    write(&request.cidfile, id.to_owned())?;
-    write(&request.pidfile, format!("{pid}\n"))
+    if let Some(path) = &request.cidfile {
+        let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
+        written.map_err(|error| cannot(path, error))?;
+    }
+    if let Some(path) = &request.pidfile {
+        std::fs::write(path, format!("{pid}\n")).map_err(|error| cannot(path, error))?;
+    }
+    Ok(())
 }
 
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
     let (uid_map, gid_map) = maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;
+    let mut user = ground.user.clone();
+    // Groups that only the image's /etc/group has him in are left out where they cannot be had; asked for, they must be.
+    if request.process.groups.is_empty() {
+        user.additional_gids.retain(|gid| plan::ids::has_group(host, &gid_map, *gid));
+    }
     let hostname = match &request.network.hostname {
         Some(name) => name.clone(),
         None if shared.contains(&NamespaceKind::Uts) || shared.contains(&NamespaceKind::Network) => host_name(),
@@ -284,7 +319,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         args: ground.args.clone(),
         env: ground.env.clone(),
         cwd: ground.cwd.clone(),
-        user: ground.user.clone(),
+        user,
         home: ground.home.clone(),
         joined,
         shared,

@@ -16,7 +16,6 @@ pub mod program;
 pub mod rootfs;
 pub mod store;
 mod temp;
-pub mod tree;
 pub mod unpack;
 pub mod user;
 

@@ -9,7 +9,7 @@ use crate::layer::{self, Expected, Layer};
 use crate::layout::Layout;
 use crate::temp::{self, Temp};
 use crate::unpack::Rights;
-use crate::{fs, gc, tree};
+use crate::{fs, gc};
 use spec::image::{Descriptor, ImageConfig, Index, Manifest, Platform, REF_NAME, media};
 use spec::{ChainId, Digest, Reference};
 use std::ffi::CString;
@@ -264,7 +264,7 @@ pub(crate) fn drop_layer(root: &OwnedFd, name: &CString) -> Result<()> {
     let layers = fs::open_dir(root, "layers")?;
     let text = name.to_string_lossy();
     fs::rename(&layers, &text, &temp, &text)?;
-    tree::remove(temp.as_fd(), name).map_err(Into::into)
+    sys::tree::remove(temp.as_fd(), name).map_err(Into::into)
 }
 
 /// The manifest an index entry stands for: itself, or this machine's out of a nested index.

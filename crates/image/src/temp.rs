@@ -3,7 +3,7 @@
 //! Invariant: a directory under `tmp/` is locked (flock(2), on itself) for as long as its writer lives. One that is
 //! not locked belongs to a dead writer, and the next writer removes it.
 
-use crate::{fs, tree};
+use crate::fs;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -48,7 +48,7 @@ impl AsFd for Temp {
 impl Drop for Temp {
     /// What cannot be removed now is the next sweeper's.
     fn drop(&mut self) {
-        let _ = tree::remove(self.parent.as_fd(), &self.name);
+        let _ = sys::tree::remove(self.parent.as_fd(), &self.name);
     }
 }
 
@@ -59,7 +59,7 @@ pub fn sweep(tmp: BorrowedFd<'_>) -> Result<()> {
             continue;
         };
         if fs::lock(&dir, true, false)? {
-            let _ = tree::remove(tmp, &name);
+            let _ = sys::tree::remove(tmp, &name);
         }
     }
     Ok(())

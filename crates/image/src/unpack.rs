@@ -6,7 +6,7 @@
 //! more). Must not: run beside another writer of the same directory.
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::{fs as dirfs, tree};
+use crate::fs as dirfs;
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -205,7 +205,7 @@ impl Unpacking<'_> {
         }
         let dir = dir.try_clone_to_owned().map_err(sys::Error::of_io(|| "fcntl(F_DUPFD_CLOEXEC)".to_owned()))?;
         let readable = dirfs::open_dir(&dir, ".")?;
-        tree::remove(readable.as_fd(), &cstring(name)?)?;
+        sys::tree::remove(readable.as_fd(), &cstring(name)?)?;
         // The removed tree may be where the next entry's parent was, and its attributes have no place to go.
         self.parent = None;
         let prefix = join(parents, name);

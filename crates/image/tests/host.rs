@@ -103,8 +103,8 @@ fn as_root() {
         let result =
             std::panic::catch_unwind(|| again("as_root", &dir, &["unshare", "-m", "--propagation", "private"]));
         fs::remove_dir("/root/.ssh-sampan-test").unwrap();
-        image::tree::remove_path(secret).unwrap();
-        image::tree::remove_path(&dir).unwrap();
+        sys::tree::remove_path(secret).unwrap();
+        sys::tree::remove_path(&dir).unwrap();
         return result.unwrap();
     };
     let own = [PathBuf::from("/root/.ssh-sampan-test")];
@@ -179,7 +179,7 @@ fn as_a_user_in_a_user_namespace() {
         let user = ["setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups"];
         let command: Vec<&str> = user.into_iter().chain(["unshare", "-Urm", "--propagation", "private"]).collect();
         let result = std::panic::catch_unwind(|| again("as_a_user_in_a_user_namespace", &dir, &command));
-        image::tree::remove_path(&dir).unwrap();
+        sys::tree::remove_path(&dir).unwrap();
         return result.unwrap();
     };
     let home = dir.join("home");

@@ -194,7 +194,7 @@ fn a_real_tree_comes_out_as_it_went_in() {
     let count = same(Path::new("/etc"), &store.layer_path(&layer.chain_id).join("etc"));
     println!("{count} entries are the same, compared in {:?}", start.elapsed());
     let start = Instant::now();
-    image::tree::remove_path(&store.layer_path(&layer.chain_id)).unwrap();
+    sys::tree::remove_path(&store.layer_path(&layer.chain_id)).unwrap();
     println!("removed in {:?}", start.elapsed());
 }
 

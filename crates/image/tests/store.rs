@@ -362,8 +362,8 @@ fn a_deep_tree_goes_and_a_link_out_of_it_stays() {
         Ok(()) => assert!(fs::remove_file(&frozen).is_err()),
         Err(errno) => println!("skipped: immutable file: {errno}"),
     }
-    image::tree::remove_path(&top).unwrap();
+    sys::tree::remove_path(&top).unwrap();
     assert!(!top.exists() && kept.join("file").exists());
-    image::tree::remove_path(&top).unwrap();
+    sys::tree::remove_path(&top).unwrap();
     assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1);
 }

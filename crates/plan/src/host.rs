@@ -1,5 +1,6 @@
 //! What was observed of the host: plain values, made by `runtime::observe`, read by the planners.
 
+use crate::ids::UserNamespaces;
 use spec::runtime::IdMapping;
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub struct Host {
     pub hard_limits: BTreeMap<String, u64>,
     /// Subordinate ids of the caller, mapped through newuidmap and newgidmap.
     pub subordinate: Option<Subordinate>,
+    pub user_namespaces: UserNamespaces,
     /// As uname(2) calls it: `x86_64`.
     pub machine: String,
 }

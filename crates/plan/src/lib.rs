@@ -7,6 +7,7 @@
 pub mod capability;
 pub mod cgroup;
 pub mod host;
+pub mod ids;
 pub mod mounts;
 pub mod network;
 pub mod order;

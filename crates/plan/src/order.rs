@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::mounts::{self, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
-use crate::{Rejected, capability, cgroup, network, seccomp};
+use crate::{Rejected, capability, cgroup, ids, network, seccomp};
 use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 
 /// What the container stands on.
@@ -83,6 +83,10 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let process = input.config.process.as_ref().ok_or_else(|| refuse("there is no process"))?;
     let new = new_namespaces(linux)?;
     check_process(process, input.host)?;
+    if new.contains(&NamespaceKind::User) {
+        ids::check_namespace(input.host)?;
+    }
+    ids::check_user(&process.user, linux, input.host)?;
     let init = init(&input, linux, process, &new)?;
     let spawn = Spawn {
         // Not here: the cgroup namespace takes the cgroup that the process is in when it is made, so it waits until
@@ -151,8 +155,8 @@ fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
 /// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
 fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     // The container's root must be able to write its upper directory; the work directory is the kernel's.
-    let owner = linux.uid_mappings.first().zip(linux.gid_mappings.first());
-    let owner = owner.filter(|_| !input.host.rootless()).map(|(uid, gid)| (uid.host_id, gid.host_id));
+    let owner = ids::on_host(&linux.uid_mappings, 0).zip(ids::on_host(&linux.gid_mappings, 0));
+    let owner = owner.filter(|_| !input.host.rootless());
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
     // Closed: set-uid files of a container must not be there for the host's users to run (CVE-2021-41091). But the
@@ -384,9 +388,7 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
     // With the parent's fds, so a user namespace does not stand in the way.
     steps.extend(input.cgroup.join.iter().cloned().map(InitStep::Cgroup));
     if own_user || joined(linux, NamespaceKind::User).is_some() {
-        // An ordinary user's map of one id forbids setgroups (user_namespaces(7)).
-        let clear_groups = !input.host.rootless() || input.host.subordinate.is_some();
-        steps.push(InitStep::BecomeRoot { clear_groups });
+        steps.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(input.host) });
     }
     if new.contains(&NamespaceKind::Cgroup) {
         steps.push(InitStep::UnshareCgroup);
@@ -455,9 +457,7 @@ fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec
         let keep = capabilities.bounding.clone();
         steps.push(InitStep::Bounding { keep, last: input.host.last_capability });
     }
-    // The user's groups cannot be set where the map has a single id.
-    let single = input.host.rootless() && input.host.subordinate.is_none();
-    let groups = if single { None } else { Some(process.user.additional_gids.clone()) };
+    let groups = ids::groups_allowed(input.host).then(|| process.user.additional_gids.clone());
     // Still with every capability: the filter needs CAP_SYS_ADMIN here, and must let the few calls below through.
     steps.extend(early);
     steps.push(InitStep::User { uid: process.user.uid, gid: process.user.gid, groups });

@@ -47,7 +47,7 @@ fn paths(globals: &crate::cli::Globals) -> Result<engine::Paths, Failure> {
 /// As [`paths`].
 fn clean_paths(globals: &crate::cli::Globals, ui: &Ui) -> Result<engine::Paths, Failure> {
     let paths = paths(globals)?;
-    for error in engine::containers::reap(&paths) {
+    for error in engine::containers::clean(&paths) {
         ui.warn(&format!("not undone yet, the next command tries again: {error}"));
     }
     Ok(paths)

@@ -1,5 +1,7 @@
 //! `sampan run`, end to end: what the command is told, what it gets, and how it ends.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
+
 mod ground;
 
 use ground::{Ground, until};
@@ -113,12 +115,15 @@ fn signalled(ground: &Ground, flags: &[&str], script: &str, times: usize) -> i32
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     let pid = child.id().to_string();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    for time in 1..=times {
-        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        // Two that are pending at once are one (signal(7)): wait for the word that the first was seen.
-        if time < times {
-            stderr.read_line(&mut String::new()).unwrap();
-        }
+    let term = || assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    term();
+    if times > 1 {
+        stderr.read_line(&mut String::new()).unwrap();
+        // What follows within a tenth of a second counts as the same wish (runtime::supervise::stop).
+        until("a second SIGTERM kills", || {
+            term();
+            child.try_wait().unwrap().is_some()
+        });
     }
     child.wait().unwrap().code().unwrap()
 }
@@ -147,7 +152,8 @@ fn terminal() {
         eprintln!("skipped: needs script(1)");
         return;
     };
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "33 99");
+    // script(1) passes the end of its own input on as a ^@, echoed before or after.
+    assert!(String::from_utf8_lossy(&output.stdout).contains("33 99\r\n"), "{output:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
+pub mod tree;
 
 mod error;
 pub use error::{Error, Result, errno_name};

@@ -2,7 +2,7 @@
 
 use super::limit::Bound;
 use super::network::Mode;
-use super::{Join, Limits, Rootfs, Run, User};
+use super::{Join, Limits, Mount, Rootfs, Run, User};
 use plan::Rejected;
 use std::collections::BTreeSet;
 
@@ -30,6 +30,11 @@ impl Run {
     }
 
     fn check_mounts(&self) -> Result<(), Rejected> {
+        let kernels = |mount: &&Mount| !self.security.privileged && covers_kernel_files(&mount.target);
+        if let Some(mount) = self.files.mounts.iter().find(kernels) {
+            let why = "it would cover the kernel's own files there, and the masks on them";
+            return Err(Rejected::new(format!("cannot mount on {}", mount.target), why).hint("mount it elsewhere"));
+        }
         let mut targets = BTreeSet::new();
         match self.files.mounts.iter().find(|mount| !targets.insert(&mount.target)) {
             None => Ok(()),
@@ -135,6 +140,16 @@ impl Limits {
             (Some(_), _, Some(_)) => Err(conflict("--cpus", "--cpu-period", why)),
             _ => Ok(()),
         }
+    }
+}
+
+/// /proc and what is below it, but for the files that lxcfs shows (CVE-2019-16884, CVE-2019-19921), and /sys itself.
+fn covers_kernel_files(target: &str) -> bool {
+    const LXCFS: [&str; 8] = ["cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime"];
+    match target.strip_prefix("/proc") {
+        Some("") => true,
+        Some(below) => below.strip_prefix('/').is_some_and(|name| !LXCFS.contains(&name)),
+        None => target == "/sys",
     }
 }
 

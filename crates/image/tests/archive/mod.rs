@@ -18,7 +18,7 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        image::tree::remove_path(&self.0).unwrap();
+        sys::tree::remove_path(&self.0).unwrap();
     }
 }
 

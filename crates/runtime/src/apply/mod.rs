@@ -79,7 +79,7 @@ fn directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     Ok(())
 }
 
-fn id_maps(pid: i32, uid: &[IdMapping], gid: &[IdMapping], helpers: bool) -> Result<()> {
+pub(crate) fn id_maps(pid: i32, uid: &[IdMapping], gid: &[IdMapping], helpers: bool) -> Result<()> {
     if helpers {
         // Only a set-uid program may map ids that are not the caller's own (user_namespaces(7)).
         newidmap("newuidmap", pid, uid)?;

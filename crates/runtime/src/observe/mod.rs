@@ -5,6 +5,7 @@ pub mod network;
 
 use crate::error::Result;
 use plan::host::{Host, Subordinate};
+use plan::ids::UserNamespaces;
 use std::path::Path;
 
 /// # Errors
@@ -20,6 +21,7 @@ pub fn host() -> Result<Host> {
         time_namespace: Path::new("/proc/self/ns/time").exists(),
         hard_limits: sys::process::rlimits().into_iter().map(|(name, _, hard)| (name.to_owned(), hard)).collect(),
         subordinate: (euid != 0).then(|| subordinate(euid)).flatten(),
+        user_namespaces: user_namespaces(euid),
         machine: rustix::system::uname().machine().to_string_lossy().into_owned(),
     })
 }
@@ -29,6 +31,41 @@ fn kernel() -> (u32, u32) {
     let release = uname.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The kernel's release, as uname(2) has it.
+#[must_use]
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// What a seccomp filter may do to a call, by the kernel's names; none where there is no seccomp.
+#[must_use]
+pub fn seccomp_actions() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn user_namespaces(euid: u32) -> UserNamespaces {
+    let sysctl = |name: &str| std::fs::read_to_string(format!("/proc/sys/{name}")).unwrap_or_default();
+    if !Path::new("/proc/self/ns/user").exists() {
+        return UserNamespaces::Absent;
+    }
+    if sysctl("user/max_user_namespaces").trim() == "0" {
+        return UserNamespaces::None;
+    }
+    if euid == 0 {
+        return UserNamespaces::Allowed;
+    }
+    if sysctl("kernel/unprivileged_userns_clone").trim() == "0" {
+        return UserNamespaces::Privileged;
+    }
+    // A profile that confines us may allow it; the kernel then says so or not at the clone.
+    let confined = || std::fs::read_to_string("/proc/self/attr/current").is_ok_and(|text| text.trim() != "unconfined");
+    if sysctl("kernel/apparmor_restrict_unprivileged_userns").trim() == "1" && !confined() {
+        return UserNamespaces::AppArmor;
+    }
+    UserNamespaces::Allowed
 }
 
 fn last_capability() -> u32 {

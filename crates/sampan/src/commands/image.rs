@@ -17,7 +17,11 @@ pub fn remove(arguments: &ImageRemove, globals: &Globals, ui: &Ui) -> Result<(),
     let mut last = Ok(());
     for name in &arguments.images {
         match engine::images::remove(&paths, name, arguments.force) {
-            Ok(name) => ui::print(&format!("Untagged: {name}\n"))?,
+            Ok(removed) => {
+                let names = removed.names.iter().map(|name| format!("Untagged: {name}\n"));
+                let image = removed.id.map(|id| format!("Deleted: {id}\n"));
+                ui::print(&names.chain(image).collect::<String>())?;
+            }
             Err(error) => {
                 if let Err(earlier) = std::mem::replace(&mut last, Err(error.into())) {
                     ui.failed(&earlier);

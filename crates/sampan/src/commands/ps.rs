@@ -45,12 +45,10 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
 
 fn row(listed: Listed) -> Row {
     let record = listed.record;
-    let (state, status) = if listed.running {
-        ("running", format!("Up {}", spec::unit::rough(super::seconds_since(record.created))))
-    } else {
-        // None: its sampan was killed and could not write it down, and the container with it.
-        let code = record.exit_code.unwrap_or(137);
-        ("exited", format!("Exited ({code}) {}", ago(super::seconds_since(record.finished.max(record.created)))))
+    let (state, status) = match (listed.running, record.exit_code) {
+        (true, _) => ("running", format!("Up {}", spec::unit::rough(super::seconds_since(record.created)))),
+        (false, Some(code)) => ("exited", format!("Exited ({code}) {}", ago(super::seconds_since(record.finished)))),
+        (false, None) => ("created", "Created".to_owned()),
     };
     Row {
         id: record.id,

@@ -9,12 +9,10 @@ pub fn run(arguments: &Remove, globals: &Globals, ui: &Ui) -> Result<(), Failure
     let paths = super::clean_paths(globals, ui)?;
     let mut last = Ok(());
     for container in &arguments.containers {
-        let missing = engine::containers::find(&paths, container.as_str()).is_err();
-        if missing && arguments.force {
-            continue;
-        }
         match engine::containers::remove(&paths, container.as_str(), arguments.force) {
-            Ok(name) => ui::print(&format!("{name}\n"))?,
+            Ok(true) => ui::print(&format!("{container}\n"))?,
+            // --force: docker says nothing of one that is not there.
+            Ok(false) => {}
             Err(error) => {
                 if let Err(earlier) = std::mem::replace(&mut last, Err(error.into())) {
                     ui.failed(&earlier);

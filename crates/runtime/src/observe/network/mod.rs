@@ -115,6 +115,13 @@ pub fn pasta(search: &str) -> Option<PathBuf> {
     search.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join("pasta")).find(executable)
 }
 
+/// Whether this process may make tap links, pasta's end in the container.
+#[must_use]
+pub fn tun() -> bool {
+    use rustix::fs::{Access, access};
+    access("/dev/net/tun", Access::READ_OK | Access::WRITE_OK).is_ok()
+}
+
 /// The host's resolv.conf(5), and systemd-resolved's list of the servers that it asks itself.
 #[must_use]
 pub fn resolvers() -> (String, Option<String>) {

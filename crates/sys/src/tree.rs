@@ -3,13 +3,12 @@
 //! Invariant: nothing outside the tree is touched, whatever is inside it and whoever changes it meanwhile: each step
 //! is relative to an open directory, follows no link and crosses no mount.
 
-use crate::fs as dirfs;
-use rustix::fs::{self, AtFlags, FileType, IFlags, Mode, OFlags, ResolveFlags};
+use crate::{Error, Result};
+use rustix::fs::{self, AtFlags, FileType, IFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use sys::{Error, Result};
 
 /// Directories held open at a time. Deeper ones are first moved to the top, because a container can nest directories
 /// deeper than a process may have files open or a stack may have frames.
@@ -23,7 +22,7 @@ const DEPTH: usize = 100;
 /// # Errors
 /// The first call that the kernel refused; what could be removed before it is gone.
 pub fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
-    let Some(stat) = dirfs::stat(dir, dirfs::os(name))? else { return Ok(()) };
+    let Some(stat) = stat(dir, name)? else { return Ok(()) };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return unlink(dir, name, AtFlags::empty());
     }
@@ -45,10 +44,10 @@ pub fn remove_path(path: &Path) -> Result<()> {
     let name = path.file_name().ok_or_else(invalid)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(name)).map_err(|_| invalid())?;
-    match dirfs::open_root(parent) {
+    match fs::open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(parent) => remove(parent.as_fd(), &name),
-        Err(error) if error.errno == Errno::NOENT => Ok(()),
-        Err(error) => Err(error),
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::new(format!("open({parent:?}, O_DIRECTORY)"), errno)),
     }
 }
 
@@ -84,7 +83,7 @@ impl Removal<'_> {
             }
             let kind = match entry.file_type() {
                 // Some filesystems do not say.
-                FileType::Unknown => match dirfs::stat(dir, dirfs::os(name))? {
+                FileType::Unknown => match stat(dir.as_fd(), name)? {
                     Some(stat) => FileType::from_raw_mode(stat.st_mode),
                     None => continue,
                 },
@@ -134,6 +133,14 @@ fn open(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
         Err(errno) => {
             Err(Error::new(format!("openat2({name:?}, O_DIRECTORY, RESOLVE_BENEATH|RESOLVE_NO_XDEV)"), errno))
         }
+    }
+}
+
+fn stat(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<Stat>> {
+    match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::new(format!("fstatat({name:?})"), errno)),
     }
 }
 
