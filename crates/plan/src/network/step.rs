@@ -164,7 +164,8 @@ fn forwarding(state_dir: &str, ipv6: bool) -> String {
     if ipv6 {
         text += &format!("\n{FORWARD6} >>{host}");
     }
-    text
+    // Nothing to put back, no file.
+    text + &format!("\n[ -s {host} ] || rm -f {host}")
 }
 
 /// What was, for whoever leaves last; then on.
