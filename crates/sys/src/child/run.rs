@@ -658,6 +658,10 @@ fn chdir(path: &CStr, create: Option<&Place>, state: &State) -> Outcome<()> {
 
 fn execute(exec: &Exec) -> Failure {
     if exec.reaper {
+        // Before the clone: to pid 1 a signal without a handler, the SIGCHLD of a program that ends at once too, is
+        // lost unless it is blocked (pid_namespaces(7)).
+        let all: u64 = !0;
+        let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
         match sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
             Err(failure) => return failure,
             Ok(0) => take_foreground(),
@@ -680,14 +684,13 @@ fn execute(exec: &Exec) -> Failure {
 /// A process group of its own and the terminal's foreground: else a ^C would reach the program twice, from the
 /// terminal and through pid 1.
 fn take_foreground() {
-    let (all, none): (u64, u64) = (!0, 0);
-    // Asked from the background this would stop us with SIGTTOU, were it not blocked (tcsetpgrp(3)).
-    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
     let _ = sys!(SYS_setpgid, 0, 0);
+    // Asked from the background this would stop us with SIGTTOU, were it not blocked (tcsetpgrp(3)).
     if let Ok(group) = sys!(SYS_getpgid, 0) {
         let group = group as c_int;
         let _ = sys!(SYS_ioctl, 0, libc::TIOCSPGRP, &raw const group);
     }
+    let none: u64 = 0;
     let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8);
 }
 
@@ -699,7 +702,6 @@ fn reap(child: c_int) -> ! {
     // The sync socket and everything else: the parent waits for its end of file.
     let _ = sys!(SYS_close_range, 3, u32::MAX, 0);
     let all: u64 = !0;
-    let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
     // Not sigtimedwait(2), which unblocks while it waits: to who looks, we would seem to ignore what we pass on.
     let Ok(signals) = sys!(SYS_signalfd4, -1, &raw const all, 8, libc::O_CLOEXEC) else { exit(127) };
     loop {
