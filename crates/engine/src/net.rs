@@ -111,6 +111,9 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
         return Err(Error::rejected("cannot give the container an address", "pasta gives it the host's own addresses")
             .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
+    // Pasta is content with one address family of two, and its words for the rest are not ours. It binds them itself.
+    let (taken, _) = runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
+    plan::network::check_ports(&published, &taken)?;
     let ports = published.iter().map(describe).collect();
     let step = Pasta {
         path: path.to_string_lossy().into_owned(),

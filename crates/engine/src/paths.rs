@@ -15,7 +15,7 @@ impl Paths {
     /// The usual places, but for those that are given. `env` is the caller's environment.
     ///
     /// # Errors
-    /// When an ordinary user has no home.
+    /// When an ordinary user has no home, or the state directory is somebody else's.
     pub fn new(data: Option<PathBuf>, state: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         let euid = runtime::observe::euid();
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
@@ -37,7 +37,9 @@ impl Paths {
             None => absolute("XDG_RUNTIME_DIR")
                 .map_or_else(|| format!("/tmp/sampan-{euid}").into(), |dir| dir.join("sampan")),
         };
-        Ok(Self { data, state })
+        let paths = Self { data, state };
+        paths.check_state()?;
+        Ok(paths)
     }
 
     /// Make what is missing.
@@ -45,7 +47,6 @@ impl Paths {
     /// # Errors
     /// The kernel's, or a state directory that is somebody else's.
     pub fn ensure(&self) -> Result<()> {
-        let euid = runtime::observe::euid();
         // One stat a run when all is there.
         if self.journals().is_dir() && self.names().is_dir() && self.containers().is_dir() {
             return Ok(());
@@ -54,21 +55,33 @@ impl Paths {
             (self.data.clone(), 0o711),
             (self.containers(), 0o711),
             (self.names(), 0o700),
-            (self.state.clone(), 0o711),
+            (self.state.clone(), if runtime::observe::euid() == 0 { 0o711 } else { 0o700 }),
             (self.journals(), 0o700),
         ] {
             let make = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
             make.map_err(|error| cannot_make(&path, &error))?;
         }
-        let owner = std::fs::metadata(&self.state).map_err(|error| cannot_make(&self.state, &error))?.uid();
-        if owner != euid {
-            return Err(Error::rejected(
-                format!("cannot use {}", self.state.display()),
-                format!("it belongs to user {owner}"),
-            )
-            .hint("name another directory with --state"));
+        // Again: in /tmp somebody may have been faster than our mkdir.
+        self.check_state()
+    }
+
+    /// What is written there is believed, pids to kill and trees to remove among it. And in /tmp anybody can make a
+    /// directory or a link of this name.
+    fn check_state(&self) -> Result<()> {
+        let refuse = |why: String| {
+            let what = format!("cannot use the state directory {}", self.state.display());
+            Err(Error::rejected(what, why).hint("name another directory with --state, or set XDG_RUNTIME_DIR"))
+        };
+        match std::fs::symlink_metadata(&self.state) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => refuse(error.to_string()),
+            Ok(found) if !found.is_dir() => refuse("it is no directory".to_owned()),
+            Ok(found) if found.uid() != runtime::observe::euid() => {
+                refuse(format!("it belongs to user {}", found.uid()))
+            }
+            Ok(found) if found.mode() & 0o022 != 0 => refuse("others may write to it".to_owned()),
+            Ok(_) => Ok(()),
         }
-        Ok(())
     }
 
     #[must_use]

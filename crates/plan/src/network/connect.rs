@@ -90,7 +90,8 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
     let address4 = address4(request, host, &shared)?;
     let address6 = address6(request, &shared, address4)?;
     let published = request.published.clone();
-    check_ports(&published, host, address6)?;
+    check_addresses(&published, address6)?;
+    check_ports(&published, &host.ports)?;
     let mtu = mtu(request, &shared)?;
     let lease = Lease { container: request.container.clone(), address4, address6, published };
     let hairpin = host.bridged_filter && !lease.published.is_empty();
@@ -169,23 +170,34 @@ fn mtu(request: &Request, shared: &Shared) -> Result<u32, Rejected> {
     }
 }
 
-fn check_ports(published: &[Published], host: &HostNetwork, address6: Option<Ipv6Addr>) -> Result<(), Rejected> {
-    for (at, port) in published.iter().enumerate() {
+fn check_addresses(published: &[Published], address6: Option<Ipv6Addr>) -> Result<(), Rejected> {
+    for port in published {
         let refuse = |why: &str| Rejected::new(format!("cannot publish {port}"), why);
-        if published[..at].iter().any(|other| other.collides(port)) {
-            return Err(refuse("it is asked for twice"));
-        }
         if port.host_ip == Some(Ipv6Addr::LOCALHOST.into()) {
             return Err(refuse("the kernel cannot forward from the IPv6 loopback").hint("use 127.0.0.1"));
         }
         if matches!(port.host_ip, Some(IpAddr::V6(_))) && address6.is_none() {
             return Err(refuse("this host has no IPv6"));
         }
+    }
+    Ok(())
+}
+
+/// `taken`: those of them that cannot be had.
+///
+/// # Errors
+/// What is asked for twice, or taken.
+pub fn check_ports(published: &[Published], taken: &[Taken]) -> Result<(), Rejected> {
+    for (at, port) in published.iter().enumerate() {
+        let refuse = |why: &str| Rejected::new(format!("cannot publish {port}"), why);
+        if published[..at].iter().any(|other| other.collides(port)) {
+            return Err(refuse("it is asked for twice"));
+        }
         if port.host_port == 0 || port.container_port == 0 {
             return Err(refuse("there is no port 0"));
         }
     }
-    host.ports.first().map_or(Ok(()), |taken| Err(refusal(taken)))
+    taken.first().map_or(Ok(()), |taken| Err(refusal(taken)))
 }
 
 fn refusal(taken: &Taken) -> Rejected {

@@ -12,7 +12,7 @@ mod shared;
 mod step;
 mod subnet;
 
-pub use connect::{Connection, HostNetwork, Request, Taken, Why, connect};
+pub use connect::{Connection, HostNetwork, Request, Taken, Why, check_ports, connect};
 pub use lease::{Lease, candidates};
 pub use pasta::Pasta;
 pub use shared::Shared;
