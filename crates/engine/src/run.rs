@@ -152,7 +152,16 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     for error in containers::reap(paths) {
         tell(Notice::Leftover(error));
     }
-    let mut prepared = prepare(request, paths, true).inspect_err(|_| drop(net::retire(paths)))?;
+    let outcome = attempt(request, paths, tell);
+    // Whatever came of it: to look at the networks makes their directory.
+    if let Err(error) = net::retire(paths) {
+        tell(Notice::Leftover(error));
+    }
+    outcome
+}
+
+fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
+    let mut prepared = prepare(request, paths, true)?;
     for warning in std::mem::take(&mut prepared.warnings) {
         tell(Notice::Warning(warning));
     }
@@ -263,9 +272,6 @@ fn finish(
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
     for error in runtime::undo::replay(journal, keep.as_deref()) {
         tell(Notice::Leftover(error.into()));
-    }
-    if let Err(error) = net::retire(paths) {
-        tell(Notice::Leftover(error));
     }
 }
 

@@ -53,9 +53,8 @@ pub fn receive(sync: &OwnedFd) -> Result<Option<(Report, Option<OwnedFd>)>> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         match rustix::net::recvmsg(sync, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            // Killed with a byte of ours unread.
-            Err(Errno::CONNRESET) => return Ok(None),
+            // Gone with a byte of ours unread: told once, and before what it has sent, which is still to come (unix(7)).
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             other => break other.map_err(Error::of(|| "recvmsg(sync)".into()))?,
         }
     };

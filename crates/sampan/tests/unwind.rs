@@ -1,0 +1,367 @@
+//! Nothing is left of a container, wherever its start, its life or its undoing breaks off.
+//!
+//! Each step of the plan fails, and sampan or the container dies at it; then one ordinary command, and mounts, links,
+//! addresses, rules, cgroups, processes, leases, files and sysctls are as before. Invariant: all of it happens in a
+//! network namespace, directories and a cgroup parent of the test's own, so that it sees nothing of its neighbours.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const SAMPAN: &str = env!("CARGO_BIN_EXE_sampan");
+
+struct Ground {
+    name: String,
+    dir: PathBuf,
+    /// Keeps the network namespace.
+    holder: Child,
+}
+
+impl Ground {
+    fn new() -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t");
+        if !root || !Path::new("/bin/busybox").exists() {
+            eprintln!("skipped: needs {}", if root { "a static busybox" } else { "root" });
+            return None;
+        }
+        let name = format!("unwind-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(&name);
+        fs::create_dir_all(dir.join("rootfs/bin")).unwrap();
+        fs::create_dir_all(dir.join("volume")).unwrap();
+        fs::copy("/bin/busybox", dir.join("rootfs/bin/busybox")).unwrap();
+        let holder = Command::new("unshare").args(["--net", "sleep", "1000000"]).spawn().unwrap();
+        let ground = Self { name, dir, holder };
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let theirs = format!("/proc/{}/ns/net", ground.holder.id());
+        until("a network namespace", || fs::read_link(&theirs).is_ok_and(|link| link != own));
+        assert!(ground.inside(&["ip", "link", "set", "lo", "up"]).status().unwrap().success());
+        Some(ground)
+    }
+
+    fn inside(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).args(words).stdin(Stdio::null());
+        command
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.join(name).to_string_lossy().into_owned()
+    }
+
+    fn sampan(&self, words: &[&str]) -> Command {
+        self.sampan_at(&self.path("data"), &self.path("state"), words)
+    }
+
+    fn sampan_at(&self, data: &str, state: &str, words: &[&str]) -> Command {
+        let mut command = self.inside(&[SAMPAN, "--root", data, "--state", state]);
+        command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// `sampan run FLAGS` of a shell over the directory; its text names this ground, so that its processes are found.
+    fn shell(&self, flags: &[&str], script: &str) -> Command {
+        let (parent, rootfs) = (format!("--cgroup-parent=/{}", self.name), format!("{}:O", self.path("rootfs")));
+        let script = format!(": {}; {script}", self.name);
+        let words = [&["run", &parent], flags, &["--rootfs", &rootfs, "/bin/busybox", "sh", "-c", &script]].concat();
+        self.sampan(&words)
+    }
+
+    /// A container that runs until it is killed.
+    fn endless(&self, flags: &[&str]) -> Child {
+        let pidfile = self.path(&format!("pid-{}", self.number()));
+        let child = self.shell(&[flags, &["--pidfile", &pidfile]].concat(), "exec /bin/busybox sleep 100000").spawn();
+        let child = child.unwrap();
+        until("a container", || fs::read_to_string(&pidfile).is_ok_and(|text| text.ends_with('\n')));
+        fs::remove_file(pidfile).unwrap();
+        child
+    }
+
+    fn number(&self) -> u32 {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The one ordinary command after which all must be well.
+    fn ps(&self) {
+        let output = self.sampan(&["ps"]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+
+    /// Everything that a container could leave, a line each. Not the cgroup parent that was asked for: it stays when it
+    /// was there before.
+    fn state(&self) -> Vec<String> {
+        const LOOK: &str = "ip -o link | sed 's/^[0-9]*: //; s/ .*//'; ip -o address | cut -d' ' -f2-7; \
+            nft list ruleset; grep -H . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/*/forwarding \
+            /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv6/conf/*/accept_ra; \
+            find $0/data $0/state $0/volume -printf '%p %M %l\n' | sort; \
+            find /sys/fs/cgroup -name \"$1\" -exec find {} -mindepth 1 -type d ';' 2>/dev/null; grep -F \"$1\" /proc/mounts; true";
+        let mut look = self.inside(&["sh", "-c", LOOK]);
+        let output = look.arg(&self.dir).arg(&self.name).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.extend(self.processes());
+        lines
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter(|entry| entry.file_name().as_encoded_bytes()[0] < b':');
+        let named = |pid: fs::DirEntry| {
+            let command = String::from_utf8_lossy(&fs::read(pid.path().join("cmdline")).ok()?).replace('\0', " ");
+            command.contains(&self.name).then(|| format!("{} {command}", pid.file_name().display()))
+        };
+        pids.filter_map(named).collect()
+    }
+
+    /// The kernel takes a moment for links of a dead namespace, and sampan one for a bridge that nobody uses.
+    #[track_caller]
+    fn is_as(&self, before: &[String], what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let now = self.state();
+            if now == before {
+                return;
+            }
+            if Instant::now() > deadline {
+                let more: Vec<_> = now.iter().filter(|line| !before.contains(line)).collect();
+                let less: Vec<_> = before.iter().filter(|line| !now.contains(line)).collect();
+                panic!("after {what}:\nthere is more: {more:#?}\nthere is less: {less:#?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn journals(&self) -> Vec<(PathBuf, String)> {
+        let entries = fs::read_dir(self.dir.join("state/containers")).into_iter().flatten().flatten();
+        let journals =
+            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "journal"));
+        journals.filter_map(|path| Some((path.clone(), fs::read_to_string(path).ok()?))).collect()
+    }
+
+    /// Each step of this run breaks off in each of the ways.
+    fn every_step(&self, ways: &[&str], run: &dyn Fn() -> Command) {
+        // Somebody else is in the network, so that what a container leaves there stays to be seen.
+        let mut other = self.endless(&["--rm", "--name", "other", "-p", "9090:90"]);
+        let before = self.state();
+        let held = self.journals();
+        let count = steps(&run().env("SAMPAN_FAULT", "fail:1").output().unwrap());
+        for way in ways {
+            for step in 1..=count {
+                let what = format!("{way}:{step} of {count}");
+                let output =
+                    run().env("SAMPAN_FAULT", &what[..way.len() + 1 + step.to_string().len()]).output().unwrap();
+                match *way {
+                    "fail" => failed(&output, &what),
+                    // After it said that it was ready, its end is the container's.
+                    "die" if step == count => assert_eq!(output.status.code(), Some(137), "{what}: {output:?}"),
+                    "die" => assert!(matches!(output.status.code(), Some(0 | 125)), "{what}: {output:?}"),
+                    _ => assert!(output.status.code().is_none(), "{what}: it was to be killed: {output:?}"),
+                }
+                if matches!(*way, "fail" | "die") {
+                    // Undone by the run itself.
+                    self.is_as(&before, &what);
+                    continue;
+                }
+                let left: Vec<_> = self.journals().into_iter().filter(|journal| !held.contains(journal)).collect();
+                self.ps();
+                self.is_as(&before, &what);
+                // The same once more, from the journal that a reaper left that was killed before its last call.
+                for (path, text) in &left {
+                    fs::write(path, text).unwrap();
+                }
+                self.ps();
+                self.is_as(&before, &format!("{what}, undone twice"));
+            }
+        }
+        kill(&mut other);
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // Of a test that failed.
+        for line in self.processes() {
+            let _ = Command::new("kill").args(["-9", line.split(' ').next().unwrap_or_default()]).status();
+        }
+        let _ = self.sampan(&["ps"]).output();
+        kill(&mut self.holder);
+        let remove = ["-depth", "-path", &format!("*/{}*", self.name), "-type", "d", "-exec", "rmdir", "{}", ";"];
+        let _ = Command::new("find").arg("/sys/fs/cgroup").args(remove).stderr(Stdio::null()).status();
+        let _ = Command::new("umount").arg(self.dir.join("disk")).stderr(Stdio::null()).status();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[track_caller]
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Of `step 1/85`.
+#[track_caller]
+fn steps(output: &Output) -> usize {
+    let error = String::from_utf8_lossy(&output.stderr);
+    let number = error.split_once("step 1/").and_then(|(_, rest)| rest.split_once(' ')?.0.parse().ok());
+    number.unwrap_or_else(|| panic!("{output:?}"))
+}
+
+#[track_caller]
+fn failed(output: &Output, what: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{what}: {error}");
+    assert!(error.contains("\nstep:") && error.contains("EIO"), "{what}: {error}");
+}
+
+const WAYS: [&str; 4] = ["fail", "kill-before", "kill-after", "die"];
+
+#[test]
+fn every_step_of_a_bridged_container() {
+    let Some(ground) = Ground::new() else { return };
+    let volume = format!("{}:/volume", ground.path("volume"));
+    let flags = ["--rm", "-p", "8080:80", "-m", "64m", "--pids-limit", "50", "-v", &volume, "--name", "box"];
+    ground.every_step(&WAYS, &|| ground.shell(&flags, "true"));
+}
+
+#[test]
+fn every_step_of_a_container_on_the_hosts_files() {
+    let Some(ground) = Ground::new() else { return };
+    let parent = format!("--cgroup-parent=/{}", ground.name);
+    ground.every_step(&["fail", "kill-after"], &|| ground.sampan(&["run", &parent, "--rm", "host", "true"]));
+}
+
+#[test]
+fn every_step_of_a_container_that_would_be_kept_with_a_terminal() {
+    let Some(ground) = Ground::new() else { return };
+    ground.every_step(&["fail", "kill-after"], &|| ground.shell(&["-t", "--name", "kept", "--user", "7:8"], "true"));
+}
+
+#[test]
+fn sampan_is_killed_while_the_container_runs() {
+    let Some(ground) = Ground::new() else { return };
+    drop(ground.shell(&["--rm"], "true").output().unwrap());
+    ground.ps();
+    until("the bridge to go", || !ground.state().iter().any(|line| line.contains("networks")));
+    let before = ground.state();
+    // A change of ids takes the parent-death signal back.
+    for flags in [&["--rm"][..], &["--rm", "--user", "1000:1000"], &["--rm", "--init"], &["--rm", "--network=host"]] {
+        let mut child = ground.endless(flags);
+        kill(&mut child);
+        // Before any other command: the kernel ends it.
+        until("the end of the container", || ground.processes().is_empty());
+        ground.ps();
+        ground.is_as(&before, &format!("kill -9 of run {flags:?}"));
+    }
+}
+
+#[test]
+fn sampan_is_killed_at_any_time() {
+    let Some(ground) = Ground::new() else { return };
+    drop(ground.shell(&["--rm"], "true").output().unwrap());
+    ground.ps();
+    until("the bridge to go", || !ground.state().iter().any(|line| line.contains("networks")));
+    let before = ground.state();
+    std::thread::scope(|scope| {
+        for worker in 0..4u64 {
+            let ground = &ground;
+            scope.spawn(move || {
+                for run in 0..25u64 {
+                    let mut child = ground.shell(&["--rm", "-m", "64m"], "true").spawn().unwrap();
+                    // Spread over start, life, undoing and end.
+                    std::thread::sleep(Duration::from_micros((worker * 25 + run) * 7919 % 97 * 700));
+                    kill(&mut child);
+                }
+            });
+        }
+    });
+    ground.ps();
+    ground.is_as(&before, "100 kills");
+}
+
+#[test]
+fn runs_that_reap_leave_each_other_alone() {
+    let Some(ground) = Ground::new() else { return };
+    drop(ground.shell(&["--rm"], "true").output().unwrap());
+    ground.ps();
+    until("the bridge to go", || !ground.state().iter().any(|line| line.contains("networks")));
+    let before = ground.state();
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let ground = &ground;
+            scope.spawn(move || {
+                for run in 0..20 {
+                    let name = format!("worker-{worker}");
+                    let keep = if run % 2 == 0 { "--rm" } else { "--init" };
+                    let output = ground.shell(&[keep, "--name", &name], "exit 7").output().unwrap();
+                    assert_eq!(output.status.code(), Some(7), "{worker}/{run}: {output:?}");
+                    if keep != "--rm" {
+                        let output = ground.sampan(&["rm", &name]).output().unwrap();
+                        assert!(output.status.success(), "{worker}/{run}: {output:?}");
+                    }
+                }
+            });
+        }
+    });
+    ground.is_as(&before, "160 runs");
+}
+
+#[test]
+fn a_full_and_a_read_only_disk() {
+    let Some(ground) = Ground::new() else { return };
+    let disk = ground.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |options: &str| {
+        assert!(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", &disk]).status().unwrap().success());
+    };
+    let script = |data: &str, state: &str| {
+        let rootfs = format!("{}:O", ground.path("rootfs"));
+        let words = ["run", "--rm", "--rootfs", &rootfs, "/bin/busybox", "true"];
+        ground.sampan_at(data, state, &words).output().unwrap()
+    };
+    let files = || {
+        let output = Command::new("find").args([&disk, "-mindepth", "1", "-not", "-name", "filler"]).output().unwrap();
+        let mut files: Vec<_> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        files.sort();
+        files
+    };
+    let (data, state) = (format!("{disk}/data"), format!("{disk}/state"));
+    mount("size=256k");
+    assert!(script(&data, &state).status.success());
+    until("the bridge to go", || !files().iter().any(|file| file.contains("networks")));
+    let before = files();
+    // However little room there is, from none on.
+    for free in 0..8 {
+        let filler = format!("{disk}/filler");
+        drop(Command::new("dd").args(["if=/dev/zero", &format!("of={filler}"), "bs=4096", "status=none"]).output());
+        let size = fs::metadata(&filler).unwrap().len();
+        fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(size - free * 4096).unwrap();
+        let output = script(&data, &state);
+        let error = String::from_utf8_lossy(&output.stderr);
+        let clear = output.status.code() == Some(125) && (error.contains("ENOSPC") || error.contains("No space left"));
+        assert!(clear || output.status.success(), "{free} pages free: {output:?}");
+        fs::remove_file(filler).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while files() != before && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(files(), before, "{free} pages free: {error}");
+    }
+    let state = ground.path("state");
+    assert!(Command::new("mount").args(["-o", "remount,ro", &disk]).status().unwrap().success());
+    let output = script(&data, &state);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    assert!(error.contains("EROFS") || error.contains("Read-only file system"), "{error}");
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+}
