@@ -1,0 +1,389 @@
+//! An ordinary user's containers: one id or a range of them, forwarding in user space, nothing left behind.
+//!
+//! The tests run as root and step down to users that have no account, or to one that is made for the test.
+
+mod ground;
+
+use ground::{Ground, Ran, SAMPAN, ran, until};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A ground that belongs to a user, and the user.
+struct Ordinary {
+    ground: Ground,
+    id: u32,
+    account: Option<String>,
+}
+
+impl Ordinary {
+    /// Without an account, so without subordinate ids: each test has a user of its own, for ps to tell.
+    fn new() -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let ground = Ground::new()?;
+        let id = 700_000 + std::process::id() % 100_000 * 10 + NEXT.fetch_add(1, Ordering::Relaxed);
+        Some(Self::owning(ground, id, None))
+    }
+
+    /// With an account and the subordinate ids that useradd gives it.
+    fn with_subordinates(name: &str) -> Option<Self> {
+        let ground = Ground::new()?;
+        if !has("newuidmap") || !has("useradd") {
+            eprintln!("skipped: needs newuidmap (uidmap) and useradd");
+            return None;
+        }
+        let name = format!("spn-{name}-{}", std::process::id());
+        let made = Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", &name]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let passwd = fs::read_to_string("/etc/passwd").unwrap();
+        let line = passwd.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+        let id = line.split(':').nth(2).unwrap().parse().unwrap();
+        let user = Self::owning(ground, id, Some(name));
+        if !fs::read_to_string("/etc/subuid").unwrap_or_default().contains(user.account.as_deref().unwrap()) {
+            eprintln!("skipped: useradd gives no subordinate ids here");
+            return None;
+        }
+        Some(user)
+    }
+
+    fn owning(ground: Ground, id: u32, account: Option<String>) -> Self {
+        give(&ground.dir, id);
+        Self { ground, id, account }
+    }
+
+    /// A command of this user's, in a mount namespace whose /dev/net/tun is as distributions have it.
+    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        const TUN: &str = "mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", TUN, "sh", "setpriv"]);
+        command.args([format!("--reuid={0}", self.id), format!("--regid={}", self.id), "--clear-groups".into()]);
+        command.arg(program).args(arguments).stdin(Stdio::null());
+        command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_DATA_HOME").env("HOME", &self.ground.dir);
+        command.current_dir("/");
+        command
+    }
+
+    fn sampan(&self, arguments: &[&str]) -> Command {
+        let path = |name| self.ground.dir.join(name).to_string_lossy().into_owned();
+        let (data, state) = (path("data"), path("state"));
+        self.command(&self.program(), &[&["--root", &data, "--state", &state], arguments].concat())
+    }
+
+    /// Where an ordinary user can execute it: the build may be below a closed directory.
+    fn program(&self) -> PathBuf {
+        let copy = self.ground.dir.join("sampan");
+        if !copy.exists() {
+            fs::copy(SAMPAN, &copy).unwrap();
+        }
+        copy
+    }
+
+    fn runner(&self, flags: &[&str], script: &str) -> Command {
+        let rootfs = format!("{}:O", self.ground.rootfs().display());
+        let network = if flags.iter().any(|flag| flag.starts_with("--network") || *flag == "-p") {
+            [].as_slice()
+        } else {
+            &["--network=none"]
+        };
+        self.sampan(&[&["run", "--rm"], network, flags, &["--rootfs", &rootfs, "sh", "-c", script]].concat())
+    }
+
+    fn sh(&self, flags: &[&str], script: &str) -> Ran {
+        ran(self.runner(flags, script).output().unwrap())
+    }
+
+    /// Processes of this user that are no zombies, by name.
+    fn processes(&self) -> Vec<(i32, String)> {
+        let one = |pid: i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next();
+            let own = field("Uid:")? == self.id.to_string() && field("State:")? != "Z";
+            own.then(|| (pid, field("Name:").unwrap_or_default().to_owned()))
+        };
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(one).collect()
+    }
+
+    /// Nothing runs, and nothing is kept of a container.
+    #[track_caller]
+    fn is_clean(&self) {
+        until("the user's processes end", || self.processes().is_empty());
+        for place in ["data/containers", "state/containers"] {
+            let entries = fs::read_dir(self.ground.dir.join(place)).unwrap();
+            let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            assert!(names.is_empty(), "{place} still has {names:?}");
+        }
+    }
+
+    /// SIGKILL for this user's sampan.
+    #[track_caller]
+    fn kill(&self) {
+        let found = self.processes().into_iter().find(|(_, name)| name == "sampan");
+        let (pid, _) = found.expect("a sampan that runs");
+        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Ordinary {
+    fn drop(&mut self) {
+        for (pid, _) in self.processes() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+        let state = format!("/tmp/sampan-{}", self.id);
+        let _ = fs::remove_file(&state).or_else(|_| fs::remove_dir_all(&state));
+        if let Some(name) = &self.account {
+            let _ = Command::new("userdel").arg(name).output();
+        }
+    }
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
+}
+
+fn give(path: &Path, id: u32) {
+    assert!(Command::new("chown").args(["-hR", &format!("{id}:{id}")]).arg(path).status().unwrap().success());
+}
+
+#[test]
+fn one_id() {
+    let Some(user) = Ordinary::new() else { return };
+    let out = user.sh(&[], "id -u; id -g; tr -s ' ' </proc/self/uid_map; cat /proc/self/setgroups; touch /x").ok();
+    assert_eq!(out, format!("0\n0\n 0 {} 1\ndeny", user.id));
+    assert!(!user.ground.rootfs().join("x").exists());
+    // A gid that the map does not have cannot own the terminals.
+    let pts = user.sh(&[], "grep ' /dev/pts ' /proc/mounts").ok();
+    assert!(!pts.contains("gid="), "{pts}");
+    user.is_clean();
+}
+
+#[test]
+fn one_id_makes_no_second_one() {
+    let Some(user) = Ordinary::new() else { return };
+    for (flags, what) in [(["--user=1000"], "user 1000"), (["--user=0:7"], "group 7"), (["--group-add=7"], "group 7")] {
+        let refused = user.sh(&flags, "true");
+        refused.fails(125, &format!("cannot run as {what}"));
+        assert!(refused.err.contains("/etc/subuid"), "{refused:?}");
+    }
+    user.sh(&["--user=0:0"], "true").ok();
+    user.is_clean();
+}
+
+/// Nobody asked for a limit, so nobody is told that there is none.
+#[test]
+fn quiet_unless_a_limit_is_asked_for() {
+    let Some(user) = Ordinary::new() else { return };
+    assert_eq!(user.sh(&[], "true").err, "");
+    user.sh(&["--memory=64m"], "true").fails(125, "cannot limit memory to 64m");
+    user.is_clean();
+}
+
+#[test]
+fn a_range_of_ids() {
+    let Some(user) = Ordinary::with_subordinates("range") else { return };
+    let out =
+        user.sh(&[], "id -u; wc -l </proc/self/uid_map; cat /proc/self/setgroups; mkdir -p /d/e; chown -R 7:7 /d");
+    assert_eq!(out.ok(), "0\n2\nallow");
+    user.is_clean();
+    let out = user.sh(&["--user=1000:1001", "--group-add=29"], "id -u; id -g; id -G; touch /tmp/x");
+    assert_eq!(out.code, 1, "{out:?}");
+    assert_eq!(out.out, "1000\n1001\n1001 29\n");
+    let volume = user.ground.dir.join("volume");
+    fs::create_dir(&volume).unwrap();
+    chown(&volume, Some(user.id), Some(user.id)).unwrap();
+    user.sh(&["-v", &format!("{}:/v", volume.display())], "touch /v/own /v/other && chown 1:1 /v/other").ok();
+    let owner = |name: &str| fs::metadata(volume.join(name)).unwrap().uid();
+    assert_eq!(owner("own"), user.id);
+    assert!(owner("other") >= 100_000, "{}", owner("other"));
+    user.is_clean();
+}
+
+#[test]
+fn files_of_a_range_are_removed_with_a_kept_container() {
+    let Some(user) = Ordinary::with_subordinates("keep") else { return };
+    let rootfs = format!("{}:O", user.ground.rootfs().display());
+    let script = "mkdir -p /d/e && chown -R 7:7 /d && chmod 700 /d";
+    let run = ["run", "--name=kept", "--network=none", "--rootfs", &rootfs, "sh", "-c", script];
+    ran(user.sampan(&run).output().unwrap()).ok();
+    ran(user.sampan(&["rm", "kept"]).output().unwrap()).ok();
+    user.is_clean();
+}
+
+#[test]
+fn a_kill_takes_the_container_along_and_the_next_one_cleans_up() {
+    for user in [Ordinary::new(), Ordinary::with_subordinates("kill")].into_iter().flatten() {
+        let script = "mkdir /d; chown 7:7 /d 2>/dev/null; echo up; exec sleep 1000";
+        let mut child = user.runner(&[], script).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 3]).unwrap();
+        user.kill();
+        child.wait().unwrap();
+        until("the container ends", || user.processes().is_empty());
+        assert_ne!(fs::read_dir(user.ground.dir.join("data/containers")).unwrap().count(), 0);
+        user.sh(&[], "true").ok();
+        user.is_clean();
+    }
+}
+
+#[test]
+fn images() {
+    for user in [Ordinary::new(), Ordinary::with_subordinates("image")].into_iter().flatten() {
+        if !has("busybox") {
+            eprintln!("skipped: needs busybox");
+            return;
+        }
+        ran(user.sampan(&["image", "bootstrap", "busybox"]).output().unwrap()).ok();
+        let run = ["run", "--rm", "--network=none", "busybox", "sh", "-c", "id -u; echo $$; touch /bin/x"];
+        assert_eq!(ran(user.sampan(&run).output().unwrap()).ok(), "0\n1");
+        user.is_clean();
+        ran(user.sampan(&["rmi", "busybox"]).output().unwrap()).ok();
+    }
+}
+
+#[test]
+fn the_host_as_image() {
+    for user in [Ordinary::new(), Ordinary::with_subordinates("host")].into_iter().flatten() {
+        let script = "id -u; touch /x /usr/x /etc/x && echo written; cat /etc/shadow 2>/dev/null | wc -l";
+        let run = ["run", "--rm", "--network=none", "host", "sh", "-c", script];
+        assert_eq!(ran(user.sampan(&run).output().unwrap()).ok(), "0\nwritten\n0");
+        assert!(!Path::new("/usr/x").exists() && !Path::new("/etc/x").exists() && !Path::new("/x").exists());
+        user.is_clean();
+    }
+}
+
+#[test]
+fn namespaces_of_the_host() {
+    let Some(user) = Ordinary::new() else { return };
+    let links = |path: &str| fs::read_link(path).unwrap().to_string_lossy().into_owned();
+    let out = user
+        .sh(&["--network=host", "--pid=host"], "readlink /proc/self/ns/net; readlink /proc/self/ns/pid; ls /sys/class");
+    let out = out.ok();
+    assert!(out.starts_with(&format!("{}\n{}\n", links("/proc/self/ns/net"), links("/proc/self/ns/pid"))), "{out}");
+    assert!(out.contains("net"), "{out}");
+    user.is_clean();
+}
+
+#[test]
+fn privileged_is_root_of_its_own_namespace_only() {
+    let Some(user) = Ordinary::new() else { return };
+    let script =
+        "mkdir /m && mount -t tmpfs tmpfs /m && echo mounted; echo x >/proc/sys/kernel/core_pattern || echo no";
+    let privileged = user.sh(&["--privileged"], script);
+    assert_eq!(privileged.ok(), "mounted\nno");
+    user.is_clean();
+}
+
+#[test]
+fn a_network_through_pasta() {
+    let Some(user) = Ordinary::new() else { return };
+    if !has("pasta") {
+        eprintln!("skipped: needs pasta (passt)");
+        return;
+    }
+    user.ground.file("etc/index.html", "from inside\n");
+    let port = free_port();
+    let publish = format!("127.0.0.1:{port}:80");
+    let script = "ip -o link | grep -c eth0; exec httpd -f -h /etc -p 80";
+    let mut child = user.runner(&["-p", &publish], script).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 2];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"1\n");
+    let mut page = String::new();
+    until("the server answers", || {
+        page = get(port).unwrap_or_default();
+        page.contains("from inside")
+    });
+    let second = user.sh(&["-p", &publish], "true");
+    second.fails(125, "a process of this host has that port");
+
+    // Pasta does not end with the container by itself.
+    user.kill();
+    child.wait().unwrap();
+    user.sh(&[], "true").ok();
+    user.is_clean();
+    let twice = user.sh(&["-p", &publish, "-p", &publish], "true");
+    twice.fails(125, "asked for twice");
+    user.sh(&["-p", &publish], "true").ok();
+    user.is_clean();
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn get(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[test]
+fn without_pasta_one_warning_and_no_network() {
+    let Some(user) = Ordinary::new() else { return };
+    let rootfs = format!("{}:O", user.ground.rootfs().display());
+    let run = |flags: &[&str]| {
+        let mut command =
+            user.sampan(&[&["run", "--rm"], flags, &["--rootfs", &rootfs, "ls", "/sys/class/net"]].concat());
+        // All that the way to sampan needs, and no pasta.
+        let empty = user.ground.dir.join("path");
+        fs::create_dir_all(&empty).unwrap();
+        for program in ["unshare", "sh", "setpriv", "mount", "mknod"] {
+            let from = ["/usr/bin", "/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+            let _ = symlink(from.unwrap(), empty.join(program));
+        }
+        ran(command.env("PATH", &empty).output().unwrap())
+    };
+    let alone = run(&[]);
+    assert_eq!((alone.code, alone.out.as_str()), (0, "lo\n"), "{alone:?}");
+    assert_eq!(alone.err.matches("warning:").count(), 1, "{alone:?}");
+    assert!(alone.err.contains("pasta"), "{alone:?}");
+    run(&["-p", "18080:80"]).fails(125, "cannot publish ports");
+    run(&["--network=pasta"]).fails(125, "cannot connect the container");
+    user.is_clean();
+}
+
+/// In a user namespace of the test's own, whose limit of further ones is 0.
+#[test]
+fn forbidden_user_namespaces_are_said_before_anything_is_touched() {
+    let Some(ground) = Ground::new() else { return };
+    const SCRIPT: &str = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "sh", "-c", SCRIPT, "sh"]);
+    command.arg(SAMPAN).arg("--root").arg(ground.dir.join("data")).arg("--state").arg(ground.dir.join("state"));
+    command.args(["run", "--rm", "--network=none", "--uidmap=0:0:1", "--rootfs"]).arg(ground.rootfs()).arg("true");
+    let refused = ran(command.output().unwrap());
+    refused.fails(125, "user namespaces are forbidden here");
+    assert!(refused.err.contains("user.max_user_namespaces"), "{refused:?}");
+    assert_eq!(fs::read_dir(ground.dir.join("data/containers")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_state_directory_that_others_made_is_refused() {
+    let Some(user) = Ordinary::new() else { return };
+    let state = PathBuf::from(format!("/tmp/sampan-{}", user.id));
+    let refused = |why: &str| {
+        for (verb, code) in [(["ps", "-a"].as_slice(), 1), (&["run", "--rm", "--network=none", "host", "true"], 125)] {
+            ran(user.command(&user.program(), verb).output().unwrap()).fails(code, why);
+        }
+    };
+    fs::create_dir_all(state.join("containers")).unwrap();
+    refused("it belongs to user 0");
+    give(&state, user.id);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    refused("others may write to it");
+    fs::remove_dir_all(&state).unwrap();
+    symlink(&user.ground.dir, &state).unwrap();
+    refused("it is no directory");
+    fs::remove_file(&state).unwrap();
+    let run = ["run", "--rm", "--network=none", "host", "true"];
+    ran(user.command(&user.program(), &run).output().unwrap()).ok();
+    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::remove_dir_all(&state).unwrap();
+}
