@@ -2,6 +2,8 @@
 //!
 //! The tests run as root and step down to users that have no account, or to one that is made for the test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test and its set-up may")]
+
 mod ground;
 
 use ground::{Ground, Ran, SAMPAN, ran, until};
