@@ -4,6 +4,8 @@
 //! addresses, rules, cgroups, processes, leases, files and sysctls are as before. Invariant: all of it happens in a
 //! network namespace, directories and a cgroup parent of the test's own, so that it sees nothing of its neighbours.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout, reason = "a test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
