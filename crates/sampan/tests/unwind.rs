@@ -4,7 +4,7 @@
 //! addresses, rules, cgroups, processes, leases, files and sysctls are as before. Invariant: all of it happens in a
 //! network namespace, directories and a cgroup parent of the test's own, so that it sees nothing of its neighbours.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,8 @@ impl Ground {
     /// A container that runs until it is killed.
     fn endless(&self, flags: &[&str]) -> Child {
         let pidfile = self.path(&format!("pid-{}", self.number()));
-        let child = self.shell(&[flags, &["--pidfile", &pidfile]].concat(), "exec /bin/busybox sleep 100000").spawn();
+        // Not by exec: the shell's arguments name this ground.
+        let child = self.shell(&[flags, &["--pidfile", &pidfile]].concat(), "/bin/busybox sleep 100000; true").spawn();
         let child = child.unwrap();
         until("a container", || fs::read_to_string(&pidfile).is_ok_and(|text| text.ends_with('\n')));
         fs::remove_file(pidfile).unwrap();
@@ -265,6 +266,32 @@ fn sampan_is_killed_while_the_container_runs() {
         ground.ps();
         ground.is_as(&before, &format!("kill -9 of run {flags:?}"));
     }
+}
+
+#[test]
+fn sampan_is_killed_while_it_undoes() {
+    let Some(ground) = Ground::new() else { return };
+    let mut other = ground.endless(&["--rm", "--name", "other", "-p", "9090:90"]);
+    let before = ground.state();
+    for run in 0..40 {
+        let keep = if run % 2 == 0 { "--rm" } else { "--init" };
+        let mut child = ground.endless(&[keep, "--name", "box", "-p", "8080:80"]);
+        let records = fs::read_dir(ground.dir.join("state/containers")).unwrap().flatten();
+        let mut texts = records.filter_map(|record| fs::read_to_string(record.path()).ok());
+        let record = texts.find(|text| text.contains("\"name\":\"box\"")).unwrap();
+        let pid = record.split_once("\"pid\":").unwrap().1.split(',').next().unwrap().to_owned();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        std::thread::sleep(Duration::from_micros(run * 250));
+        kill(&mut child);
+        ground.ps();
+        if keep != "--rm" {
+            // Kept, whatever came of the record of its end.
+            let output = ground.sampan(&["rm", "box"]).output().unwrap();
+            assert!(output.status.success(), "{run}: {output:?}");
+        }
+        ground.is_as(&before, &format!("run {run}"));
+    }
+    kill(&mut other);
 }
 
 #[test]
