@@ -49,12 +49,17 @@ pub fn start(
     match attach(plan, journal, &context, &child, &ours, &mut progress) {
         Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings }),
         Err(error) => {
-            // Dead and reaped before anything that it stands on is undone, whatever of it the journal knows.
-            rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            sys::process::wait(&child).ok();
+            end(&child);
             Err(error)
         }
     }
+}
+
+/// Dead and reaped before anything that it stands on is undone, whatever of it the journal knows.
+fn end(child: &Child) {
+    // ESRCH and ECHILD: it ended by itself, and its report was read.
+    rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
+    sys::process::wait(child).ok();
 }
 
 /// Everything after the clone; the terminal, if there is one.
@@ -168,8 +173,11 @@ fn clone(
     let own = sys::process::open_namespace("/proc/self/ns/pid")?;
     sys::process::setns(theirs.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32)?;
     let child = sys::process::spawn(one, program, flags, cgroup);
-    sys::process::setns(own.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32)?;
-    Ok(child?)
+    let back = sys::process::setns(own.as_fd(), init::clone_flag(NamespaceKind::Pid) as i32);
+    if let (Ok(child), Err(_)) = (&child, &back) {
+        end(child);
+    }
+    back.and(child).map_err(Error::from)
 }
 
 fn is_report(error: &Error) -> bool {
