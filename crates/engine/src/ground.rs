@@ -10,7 +10,7 @@ use plan::host::Host;
 use plan::order::{Frame, Unit, View};
 use plan::step::{Upper, Veil};
 use spec::Reference;
-use spec::runtime::{Device, User};
+use spec::runtime::{Device, IdMapping, User};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,20 @@ pub struct Ground {
     pub exposed: Vec<String>,
     /// Where the layers are.
     pub layers: Vec<PathBuf>,
+}
+
+impl Ground {
+    /// Whether it belongs to ids that a user namespace with this map does not have. Only root can do something about
+    /// that (mount_setattr(2)).
+    #[must_use]
+    pub fn is_foreign(&self, host: &Host, map: &[IdMapping]) -> bool {
+        let has = |id: u32| map.iter().any(|range| id >= range.host_id && id - range.host_id < range.size);
+        let foreign = |layer: &PathBuf| std::fs::metadata(layer).is_ok_and(|found| !has(found.uid()));
+        !matches!(self.rootfs, Rootfs::Host(_))
+            && !host.rootless()
+            && !map.is_empty()
+            && self.layers.iter().any(foreign)
+    }
 }
 
 /// The image of this name is the machine itself.

@@ -82,6 +82,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let planned_cgroup = cgroup.cgroup.clone();
     let plan = plan::plan(Input {
         config: &config,
+        idmapped: ground.is_foreign(&host, &facts.uid_map),
         rootfs: ground.rootfs,
         host: &host,
         data: &data,

@@ -54,6 +54,8 @@ pub struct Unit {
 pub struct Input<'a> {
     pub config: &'a Config,
     pub rootfs: Rootfs,
+    /// It belongs to ids that the container's user namespace does not have: seen through the namespace's maps.
+    pub idmapped: bool,
     pub host: &'a Host,
     /// This container's directory, which outlives it only as far as undo lets it.
     pub data: &'a str,
@@ -87,6 +89,11 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         ids::check_namespace(input.host)?;
     }
     ids::check_user(&process.user, linux, input.host)?;
+    if input.idmapped && input.host.kernel < (5, 19) {
+        let why = "its files belong to ids that the user namespace does not have, and overlayfs takes layers with \
+                   shifted ids since Linux 5.19";
+        return Err(refuse(why).hint("change the owner of a copy of the files, and use that with --rootfs"));
+    }
     let init = init(&input, linux, process, &new)?;
     let spawn = Spawn {
         // Not here: the cgroup namespace takes the cgroup that the process is in when it is made, so it waits until
@@ -171,6 +178,9 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
         steps.push(directory(format!("{}/scratch", input.data), 0o755));
     }
     steps.push(directory(root_at(input.data), 0o755));
+    if input.idmapped {
+        idmapped(&input, linux, &directory, &mut steps);
+    }
     steps.extend(input.files.into_iter().map(|(name, content)| HostStep::File {
         path: format!("{}/{name}", input.data),
         mode: 0o644,
@@ -179,6 +189,27 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));
     steps.extend(input.network.prepare.into_iter().map(HostStep::Network));
     steps
+}
+
+/// An overlay takes the mounts below its layers no more than the layers' own; a directory comes as it is.
+fn idmapped(input: &Input<'_>, linux: &Linux, directory: &dyn Fn(String, u32) -> HostStep, steps: &mut Vec<HostStep>) {
+    let (layers, recursive) = match &input.rootfs {
+        Rootfs::Directory(path) => (std::slice::from_ref(path), true),
+        Rootfs::Overlay { lower, .. } => (lower.as_slice(), false),
+        Rootfs::Host(_) => return,
+    };
+    steps.push(directory(format!("{}/layers", input.data), 0o755));
+    for (number, from) in layers.iter().enumerate() {
+        let to = layer_at(input.data, number);
+        steps.push(directory(to.clone(), 0o755));
+        let (uid, gid) = (linux.uid_mappings.clone(), linux.gid_mappings.clone());
+        steps.push(HostStep::Idmapped { from: from.clone(), to, uid, gid, recursive });
+    }
+}
+
+/// Where a layer is mounted whose ids are shifted.
+fn layer_at(data: &str, number: usize) -> String {
+    format!("{data}/layers/{number}")
 }
 
 /// Where the root is mounted, in the child's mount namespace only, until pivot_root makes it `/`.
@@ -218,10 +249,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     steps.push(InitStep::Propagation { flags: SLAVE | RECURSIVE });
     let at = root_at(input.data);
     let userxattr = new.contains(&NamespaceKind::User);
+    let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
-        Rootfs::Directory(path) => steps.push(InitStep::Root { path: path.clone(), at: at.clone() }),
+        Rootfs::Directory(path) => steps.push(InitStep::Root { path: layer(0, path), at: at.clone() }),
         Rootfs::Overlay { lower, upper } => steps.push(InitStep::Overlay {
-            lower: lower.clone(),
+            lower: lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect(),
             upper: Some(upper.clone()),
             at: At::Root(at.clone()),
             reader: None,

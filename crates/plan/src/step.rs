@@ -31,6 +31,14 @@ pub enum HostStep {
         mode: u32,
         content: String,
     },
+    /// A layer as the container's user namespace is to see it: on the disk the ids are the host's.
+    Idmapped {
+        from: String,
+        to: String,
+        uid: Vec<IdMapping>,
+        gid: Vec<IdMapping>,
+        recursive: bool,
+    },
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
 }
@@ -239,6 +247,7 @@ impl HostStep {
             Self::Home { .. } => "a directory of this container's own".into(),
             Self::Directory { .. } => "a directory in it".into(),
             Self::File { .. } => "a file that the container will see".into(),
+            Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
         }
@@ -255,6 +264,19 @@ impl HostStep {
             Self::File { path, mode, content } => {
                 format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
             }
+            Self::Idmapped { from, to, uid, gid, recursive } => {
+                let map = |kind: &str, maps: &[IdMapping]| {
+                    let range = |map: &IdMapping| format!("{kind}:{}", map_words(map).replace(' ', ":"));
+                    maps.iter().map(range).collect::<Vec<_>>().join(" ")
+                };
+                format!(
+                    "mount --{} -o {} {} {}",
+                    if *recursive { "rbind" } else { "bind" },
+                    quote(&format!("X-mount.idmap={} {}", map("u", uid), map("g", gid))),
+                    quote(from),
+                    quote(to)
+                )
+            }
             Self::Cgroup(step) => step.shell(),
             Self::Network(step) => step.shell(),
         }
@@ -265,6 +287,7 @@ impl HostStep {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
             Self::Directory { .. } | Self::File { .. } => Vec::new(),
+            Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
         }

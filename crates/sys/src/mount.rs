@@ -1,1 +1,42 @@
-//! The fd-based mount API.
+//! The fd-based mount API, as the parent needs it; the child has its own loop.
+
+use crate::{Error, Result};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `from` as `to`, its ids shifted by the maps of this user namespace: what id 0 owns on the disk is owned by the
+/// namespace's root (mount_setattr(2), `MOUNT_ATTR_IDMAP`). `recursive`: with the mounts below.
+///
+/// # Errors
+/// `EINVAL` where a filesystem of them cannot do it.
+pub fn idmapped(from: &str, to: &str, user_namespace: BorrowedFd<'_>, recursive: bool) -> Result<()> {
+    let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    let tree = open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep)
+        .map_err(Error::of(|| format!("open_tree({from:?}, OPEN_TREE_CLONE)")))?;
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: user_namespace.as_raw_fd() as u64,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: an open fd, a C string, and a struct of the size that is given, which live across the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result < 0 {
+        let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
+        return Err(Error::new(format!("mount_setattr({from:?}, MOUNT_ATTR_IDMAP)"), errno));
+    }
+    move_mount(&tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(Error::of(|| format!("move_mount({from:?}, {to:?})")))
+}

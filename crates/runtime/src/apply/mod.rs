@@ -5,8 +5,10 @@ pub mod network;
 
 use crate::error::{Error, Result};
 use plan::step::{AttachStep, HostStep, map_words};
+use rustix::net::RecvFlags;
+use rustix::process::Signal;
 use spec::runtime::IdMapping;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
@@ -15,6 +17,8 @@ use std::process::{Command, Stdio};
 pub struct Context {
     pub(crate) dirs: cgroup::Dirs,
     network: network::Context,
+    /// With the maps of the container's own, which does not exist yet.
+    user_namespace: Option<OwnedFd>,
     /// Of the networks' state; taken before it was observed, and let go when the last step that relies on it is done.
     lock: Option<network::Lock>,
 }
@@ -45,6 +49,14 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             let mut file = std::fs::OpenOptions::new();
             let mut file = file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
             Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
+        }
+        HostStep::Idmapped { from, to, uid, gid, recursive } => {
+            let namespace = match context.user_namespace.take() {
+                Some(namespace) => namespace,
+                None => user_namespace(uid, gid)?,
+            };
+            let namespace = context.user_namespace.insert(namespace);
+            Ok(sys::mount::idmapped(from, to, namespace.as_fd(), *recursive)?)
         }
         HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
         HostStep::Network(step) => {
@@ -106,6 +118,22 @@ fn newidmap(program: &str, pid: i32, maps: &[IdMapping]) -> Result<()> {
     }
     let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(plan::Rejected::new(what(), why).hint("compare the caller's lines in /etc/subuid and /etc/subgid").into())
+}
+
+/// A user namespace that lives as long as the fd. Somebody has to be in it while the maps are written.
+fn user_namespace(uid: &[IdMapping], gid: &[IdMapping]) -> Result<OwnedFd> {
+    let one = sys::process::SingleThread::check()?;
+    let (ours, theirs) = crate::sync::pair()?;
+    let wait = || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
+        u8::from(rustix::net::recv(&theirs, &mut [0u8; 1], RecvFlags::empty()).is_err())
+    };
+    let child = sys::process::fork(one, sys::process::CLONE_NEWUSER as u64, wait)?;
+    let namespace = id_maps(child.pid, uid, gid, false)
+        .and_then(|()| Ok(sys::process::open_namespace(&format!("/proc/{}/ns/user", child.pid))?));
+    crate::sync::go(&ours)?;
+    sys::process::wait(&child)?;
+    namespace
 }
 
 fn oom_score_adj(pid: i32, value: i32) -> Result<()> {
