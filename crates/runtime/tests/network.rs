@@ -92,7 +92,9 @@ impl Host {
     fn ask(&self, ip: impl Into<IpAddr>, port: u16) -> Result<IpAddr, std::io::ErrorKind> {
         let to = SocketAddr::new(ip.into(), port);
         self.inside(move || {
-            let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(700)).map_err(|e| e.kind())?;
+            // A first packet may be lost while a busy kernel has not yet heard that a link is up; TCP sends it again
+            // after one second.
+            let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(1700)).map_err(|e| e.kind())?;
             stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).map_err(|e| e.kind())?;

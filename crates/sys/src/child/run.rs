@@ -79,7 +79,7 @@ macro_rules! names {
 names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount SYS_umount2 SYS_fsopen SYS_fsconfig
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
-    SYS_setsid SYS_fchdir SYS_chdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
+    SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
     SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_seccomp SYS_umask SYS_execve SYS_fork
     SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
 
@@ -316,8 +316,12 @@ fn resolve(root: RawFd, path: &CStr, flags: c_int, no_symlinks: bool) -> Outcome
         mode: 0,
         resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | strict,
     };
+    openat2(root, path, &how)
+}
+
+fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Outcome<Fd> {
     loop {
-        match sys!(SYS_openat2, root, text(path), &raw const how, size_of::<OpenHow>()) {
+        match sys!(SYS_openat2, at, text(path), &raw const *how, size_of::<OpenHow>()) {
             // A rename elsewhere raced the walk of `..`; the kernel asks to try again (openat2(2)).
             Err((_, libc::EAGAIN)) => {}
             other => return other.map(|fd| Fd(fd as RawFd)),
@@ -640,17 +644,19 @@ fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<()> {
 }
 
 fn chdir(path: &CStr, create: Option<&Place>, state: &State) -> Outcome<()> {
-    match (sys!(SYS_chdir, text(path)), create) {
-        (Err((_, libc::ENOENT)), Some(place)) => {
-            let fd = place_fd(place, true, state)?;
-            sys!(SYS_fchdir, fd.0)?;
-        }
-        (other, _) => {
-            other?;
-        }
-    }
-    // getcwd(2): a directory outside of the root is reported as "(unreachable)…", which is where a leaked fd as
-    // working directory would lead (CVE-2024-21626).
+    // Not chdir(2), which follows /proc/self/fd/N to a directory of whoever called sampan, or to one that this program
+    // still has open (CVE-2024-21626).
+    let how = OpenHow {
+        flags: (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64,
+        mode: 0,
+        resolve: RESOLVE_NO_MAGICLINKS,
+    };
+    let fd = match (openat2(libc::AT_FDCWD, path, &how), create) {
+        (Err((_, libc::ENOENT)), Some(place)) => place_fd(place, true, state)?,
+        (other, _) => other?,
+    };
+    sys!(SYS_fchdir, fd.0)?;
+    // getcwd(2): a directory outside of the root is reported as "(unreachable)…".
     let mut buffer = [0 as c_char; libc::PATH_MAX as usize];
     sys!(SYS_getcwd, buffer.as_mut_ptr(), buffer.len())?;
     if buffer[0] == b'/' as c_char { Ok(()) } else { Err((libc::SYS_getcwd, libc::EXDEV)) }
