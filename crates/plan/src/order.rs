@@ -305,6 +305,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     }
 
     security(input, linux, process, &mut steps)?;
+    // As early as the parent allows: an ordinary user's, and pasta, look at the namespaces through the child's /proc/PID,
+    // which becomes root's (CVE-2019-5736, and the windows of CVE-2016-9962).
+    let awaits = |step: &InitStep| matches!(step, InitStep::AwaitGo | InitStep::AwaitAttached);
+    let at = steps.iter().rposition(awaits).map_or(0, |last| last + 1);
+    steps.insert(at, InitStep::Undumpable);
     Ok(steps)
 }
 

@@ -108,6 +108,7 @@ impl Compiler<'_> {
                 op
             }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
+            InitStep::Undumpable => Op::Undumpable,
             InitStep::Propagation { flags } => Op::Propagation { flags: *flags },
             InitStep::Scratch { at } => tmpfs(at, Slot::Scratch)?,
             InitStep::EmptyRoot { at } => tmpfs(at, Slot::Root)?,

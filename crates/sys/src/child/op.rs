@@ -99,6 +99,9 @@ pub enum Op {
     BecomeRoot {
         clear_groups: bool,
     },
+    /// `prctl(PR_SET_DUMPABLE, 0)`: from here to the exec its `/proc/PID/{exe,fd,mem,environ}` are closed to all but those
+    /// with `CAP_SYS_PTRACE` in the user namespace of sampan itself (ptrace(2)). The exec takes it back.
+    Undumpable,
     /// `mount(NULL, "/", NULL, flags)`.
     Propagation {
         flags: u64,

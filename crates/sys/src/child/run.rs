@@ -191,6 +191,7 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
             become_root(*clear_groups)?;
             die_with_parent(state)
         }
+        Op::Undumpable => sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 0).map(drop),
         Op::Propagation { flags } => sys!(SYS_mount, 0, c"/".as_ptr(), 0, *flags, 0).map(drop),
         Op::Mount(mount) => self::mount(mount, state),
         Op::Directory { place, mode, owner } => directory(place, *mode, *owner, state),
@@ -284,12 +285,12 @@ fn become_root(clear_groups: bool) -> Outcome<()> {
     if clear_groups {
         sys!(SYS_setgroups, 0, 0)?;
     }
+    let dumpable = sys!(SYS_prctl, libc::PR_GET_DUMPABLE)?;
     sys!(SYS_setresgid, 0, 0, 0)?;
     sys!(SYS_setresuid, 0, 0, 0)?;
-    // The change of ids made the process undumpable, and with it /proc/self root's: what is written there next
-    // (oom_score_adj, attr) would fail (proc(5)).
-    sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 1)?;
-    Ok(())
+    // The change of ids may have made the process undumpable, and with it its /proc/PID root's, where an ordinary user's
+    // parent has yet to look (proc(5)). `Undumpable` says when that is over.
+    sys!(SYS_prctl, libc::PR_SET_DUMPABLE, dumpable & 1).map(drop)
 }
 
 /// An fd that is closed at the end of its scope.
@@ -702,8 +703,6 @@ fn take_foreground() {
 
 /// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does.
 fn reap(child: c_int) -> ! {
-    // This is still sampan's own program: its memory and its file are not the container's to look into (CVE-2019-5736).
-    let _ = sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 0);
     let _ = sys!(SYS_prctl, libc::PR_SET_NAME, c"init".as_ptr());
     // The sync socket and everything else: the parent waits for its end of file.
     let _ = sys!(SYS_close_range, 3, u32::MAX, 0);
