@@ -487,6 +487,9 @@ fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec
         return Err(refuse(format!("the working directory {cwd:?} is not an absolute path")));
     }
     steps.push(InitStep::Chdir { path: cwd.to_owned(), create: input.create_cwd });
+    // From there, as the exec will look. Still as root, who can read a script that its user can only execute; and before
+    // the filter, which may not let through what this asks.
+    steps.push(InitStep::NotSampan);
     let filter = linux.seccomp.as_ref().map(|profile| compile(profile, input.host)).transpose()?;
     let filter = filter.map(|program| InitStep::Seccomp { program });
     let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };

@@ -173,6 +173,8 @@ pub enum InitStep {
         path: String,
         create: bool,
     },
+    /// The command is not sampan's own program, which would let the container write to it (CVE-2019-5736).
+    NotSampan,
     Ready,
 }
 
@@ -415,6 +417,7 @@ impl InitStep {
             Self::NoNewPrivileges => "set-uid programs give nothing".into(),
             Self::Seccomp { .. } => "the system calls that may be used".into(),
             Self::Chdir { .. } => "where it starts".into(),
+            Self::NotSampan => "the command must not be sampan's own program (CVE-2019-5736)".into(),
             Self::Ready => "tell the parent that all is set up".into(),
         }
     }
@@ -500,6 +503,7 @@ impl InitStep {
             Self::Chdir { path, create: true } => {
                 format!("WORKDIR={0}\n[ -d {0} ] || tool mkdir -p {0}", quote(path))
             }
+            Self::NotSampan => "# no shell equivalent: here it is a shell that executes the command".into(),
             Self::Ready => "# no shell equivalent: only sampan's parent waits for it".into(),
         }
     }

@@ -172,6 +172,10 @@ impl Compiler<'_> {
             InitStep::Chdir { path, create } => {
                 Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }
             }
+            InitStep::NotSampan => {
+                let (device, inode) = sys::process::own_program()?;
+                Op::NotThis { device, inode }
+            }
             InitStep::Ready => Op::Ready,
         };
         self.push(op);

@@ -30,12 +30,22 @@ fn exe_is_not_writable() {
 #[test]
 fn proc_self_exe_as_entrypoint() {
     let Some(ground) = Ground::new() else { return };
+    // So that all looks well before the start: the look does not see the container's own /proc.
+    std::fs::create_dir_all(ground.rootfs().join("proc/self")).unwrap();
+    ground.file("proc/self/exe", "#!/bin/sh\n");
     ground.file("tmp/script", "#!/proc/self/exe\n");
+    ground.file("tmp/again", "#! \t/tmp/script version\n");
     symlink("/proc/self/exe", ground.rootfs().join("tmp/link")).unwrap();
-    for command in ["/proc/self/exe", "/tmp/script", "/tmp/link"] {
-        let ran = ground.run(&[], &[command, "version"]);
-        assert!((125..=127).contains(&ran.code) && ran.out.is_empty(), "{command}: {ran:?}");
+    symlink("link", ground.rootfs().join("tmp/link2")).unwrap();
+    let own = format!("{SAMPAN}:/own:ro");
+    let flags = ["-v", &own, "-w", "/tmp", "-e", "PATH=/bin:/tmp"];
+    for command in ["/proc/self/exe", "./script", "again", "/tmp/link", "link2", "/own"] {
+        let ran = ground.run(&flags, &[command, "version"]);
+        ran.fails(125, "CVE-2019-5736");
+        assert!(ran.out.is_empty(), "{command}: {ran:?}");
     }
+    ground.file("tmp/good", "#!/bin/sh\necho \"$0\"\n");
+    assert_eq!(ground.run(&flags, &["good"]).ok(), "/tmp/good");
 }
 
 #[test]

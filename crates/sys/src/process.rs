@@ -162,6 +162,15 @@ pub fn start_time(pid: i32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Device and inode of the file that this process executes.
+///
+/// # Errors
+/// There is no /proc.
+pub fn own_program() -> Result<(u64, u64)> {
+    let found = rustix::fs::stat("/proc/self/exe").map_err(Error::of(|| "stat(\"/proc/self/exe\")".into()))?;
+    Ok((found.st_dev, found.st_ino))
+}
+
 pub use libc::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, S_IFBLK,
     S_IFCHR, S_IFIFO,

@@ -195,6 +195,11 @@ pub enum Op {
         path: CString,
         create: Option<Place>,
     },
+    /// The command, and the interpreter that its `#!` names, must be no file of this device and inode.
+    NotThis {
+        device: u64,
+        inode: u64,
+    },
     /// Tell the parent that all is set up.
     Ready,
 }

@@ -93,7 +93,8 @@ fn close(fd: RawFd) {
     }
 }
 
-struct State {
+struct State<'a> {
+    exec: &'a Exec,
     slots: [RawFd; 2],
     /// A detached empty read-only tmpfs, made with the first directory that is masked.
     mask: RawFd,
@@ -106,8 +107,13 @@ struct State {
 ///
 /// To be called in the child of a clone, with the program made before it.
 pub fn run(program: &Program) -> ! {
-    let mut state =
-        State { slots: [NO_FD; 2], mask: NO_FD, sync: program.sync, die_with_parent: program.die_with_parent };
+    let mut state = State {
+        exec: &program.exec,
+        slots: [NO_FD; 2],
+        mask: NO_FD,
+        sync: program.sync,
+        die_with_parent: program.die_with_parent,
+    };
     let mut step = 0;
     let outcome = begin(program, &state).and_then(|()| {
         program.ops.iter().enumerate().try_for_each(|(at, (number, op))| {
@@ -135,7 +141,7 @@ fn stumble(program: &Program, at: usize) -> Outcome<()> {
     program.fault.map_or(Ok(()), |fault| fault.after(program.sync, next))
 }
 
-fn begin(program: &Program, state: &State) -> Outcome<()> {
+fn begin(program: &Program, state: &State<'_>) -> Outcome<()> {
     program.parents.into_iter().for_each(close);
     die_with_parent(state)?;
     // Whatever the caller leaked to us, the container shall not get (CVE-2024-21626): close on exec, all of it.
@@ -150,7 +156,7 @@ fn begin(program: &Program, state: &State) -> Outcome<()> {
 }
 
 /// To be said again after every change of ids, which takes it back (prctl(2), PR_SET_PDEATHSIG).
-fn die_with_parent(state: &State) -> Outcome<()> {
+fn die_with_parent(state: &State<'_>) -> Outcome<()> {
     if !state.die_with_parent {
         return Ok(());
     }
@@ -179,7 +185,7 @@ fn exit(code: c_int) -> ! {
     }
 }
 
-fn apply(op: &Op, state: &mut State) -> Outcome<()> {
+fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
     match op {
         Op::Await => wait(state.sync),
         Op::Setns { fd, flags } => {
@@ -263,6 +269,14 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
         Op::Seccomp { program, flags } => seccomp(program, *flags),
         Op::Umask(mask) => sys!(SYS_umask, *mask).map(drop),
         Op::Chdir { path, create } => chdir(path, create.as_ref(), state),
+        Op::NotThis { device, inode } => {
+            let is_this = |path: &&CString| leads_to(path, (*device, *inode));
+            if state.exec.candidates.iter().any(|path| is_this(&path)) {
+                Err((libc::SYS_execve, libc::EPERM))
+            } else {
+                Ok(())
+            }
+        }
         Op::Ready => {
             send(state.sync, Report { kind: Report::READY, step: 0, call: 0, errno: 0 });
             Ok(())
@@ -330,13 +344,13 @@ fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Outcome<Fd> {
     }
 }
 
-fn open(place: &Place, flags: c_int, state: &State) -> Outcome<Fd> {
+fn open(place: &Place, flags: c_int, state: &State<'_>) -> Outcome<Fd> {
     let path = place.prefixes.last().map_or(c".", CString::as_c_str);
     resolve(state.slots[place.slot as usize], path, flags, place.no_symlinks)
 }
 
 /// The directory that holds the place, made where it is missing, and the place's last name.
-fn parent<'a>(place: &'a Place, state: &State) -> Outcome<(Fd, &'a CStr)> {
+fn parent<'a>(place: &'a Place, state: &State<'_>) -> Outcome<(Fd, &'a CStr)> {
     let Some((name, above)) = place.names.split_last() else {
         return Err((libc::SYS_openat2, libc::EINVAL));
     };
@@ -360,7 +374,7 @@ fn parent<'a>(place: &'a Place, state: &State) -> Outcome<(Fd, &'a CStr)> {
 }
 
 /// The place as an `O_PATH` fd, made as a directory or an empty file where it is missing.
-fn place_fd(place: &Place, is_directory: bool, state: &State) -> Outcome<Fd> {
+fn place_fd(place: &Place, is_directory: bool, state: &State<'_>) -> Outcome<Fd> {
     match open(place, libc::O_PATH, state) {
         Err((_, libc::ENOENT)) => {}
         other => return other,
@@ -390,7 +404,7 @@ fn stat(fd: RawFd) -> Outcome<libc::stat> {
     Ok(stat)
 }
 
-fn source(source: &Source, state: &State) -> Outcome<Fd> {
+fn source(source: &Source, state: &State<'_>) -> Outcome<Fd> {
     match source {
         Source::Filesystem { fstype, config, flags } => filesystem(fstype, config, *flags),
         Source::Tree { path, recursive } => {
@@ -438,7 +452,7 @@ fn attach(mount: RawFd, to: RawFd) -> Outcome<()> {
     sys!(SYS_move_mount, mount, text(EMPTY), to, text(EMPTY), flags).map(drop)
 }
 
-fn mount(mount: &Mount, state: &mut State) -> Outcome<()> {
+fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
     if let Destination::Place { place, target: Target::SkipAbsent } = &mount.destination
         && let Err((_, libc::ENOENT | libc::ENOTDIR)) = open(place, libc::O_PATH, state)
     {
@@ -468,7 +482,7 @@ fn mount(mount: &Mount, state: &mut State) -> Outcome<()> {
     set_attributes(tree.0, only)
 }
 
-fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut State) -> Outcome<()> {
+fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut State<'_>) -> Outcome<()> {
     let (above, name) = parent(place, state)?;
     match sys!(SYS_mkdirat, above.0, text(name), mode) {
         Ok(_) => {}
@@ -485,7 +499,7 @@ fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut St
     }
 }
 
-fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &State) -> Outcome<()> {
+fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &State<'_>) -> Outcome<()> {
     let (above, name) = parent(place, state)?;
     sys!(SYS_mknodat, above.0, text(name), mode, device)?;
     if mode & libc::S_IFMT != libc::S_IFCHR || device != 0 {
@@ -497,13 +511,13 @@ fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &S
     Ok(())
 }
 
-fn write(place: &Place, data: &[u8], state: &State) -> Outcome<()> {
+fn write(place: &Place, data: &[u8], state: &State<'_>) -> Outcome<()> {
     let fd = open(place, libc::O_WRONLY, state)?;
     // One write: the files of /proc/sys take a value whole or not at all (proc(5)).
     sys!(SYS_write, fd.0, data.as_ptr(), data.len()).map(drop)
 }
 
-fn mask(place: &Place, state: &mut State) -> Outcome<()> {
+fn mask(place: &Place, state: &mut State<'_>) -> Outcome<()> {
     let at = match open(place, libc::O_PATH, state) {
         Err((_, libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
         other => other?,
@@ -526,7 +540,7 @@ fn mask(place: &Place, state: &mut State) -> Outcome<()> {
     attach(copy.0, at.0)
 }
 
-fn readonly(place: &Place, state: &State) -> Outcome<()> {
+fn readonly(place: &Place, state: &State<'_>) -> Outcome<()> {
     let at = match open(place, libc::O_PATH, state) {
         Err((_, libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
         other => other?,
@@ -537,7 +551,7 @@ fn readonly(place: &Place, state: &State) -> Outcome<()> {
 }
 
 /// A pty of the container's own devpts; its master goes to the parent.
-fn console(console: Console, state: &State) -> Outcome<()> {
+fn console(console: Console, state: &State<'_>) -> Outcome<()> {
     let root = state.slots[Slot::Root as usize];
     let master = resolve(root, c"dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, true)?;
     let unlock: c_int = 0;
@@ -613,7 +627,7 @@ fn stdio(fds: [RawFd; 3]) -> Outcome<()> {
 }
 
 /// pivot_root(2)'s own idiom: the new root onto itself, then the old one, which now lies on top, away.
-fn pivot(state: &mut State) -> Outcome<()> {
+fn pivot(state: &mut State<'_>) -> Outcome<()> {
     let root = state.slots[Slot::Root as usize];
     sys!(SYS_fchdir, root)?;
     sys!(SYS_pivot_root, c".".as_ptr(), c".".as_ptr())?;
@@ -644,7 +658,7 @@ fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<()> {
     sys!(SYS_seccomp, SET_MODE_FILTER, flags, &raw const fprog).map(drop)
 }
 
-fn chdir(path: &CStr, create: Option<&Place>, state: &State) -> Outcome<()> {
+fn chdir(path: &CStr, create: Option<&Place>, state: &State<'_>) -> Outcome<()> {
     // Not chdir(2), which follows /proc/self/fd/N to a directory of whoever called sampan, or to one that this program
     // still has open (CVE-2024-21626).
     let how = OpenHow {
@@ -661,6 +675,48 @@ fn chdir(path: &CStr, create: Option<&Place>, state: &State) -> Outcome<()> {
     let mut buffer = [0 as c_char; libc::PATH_MAX as usize];
     sys!(SYS_getcwd, buffer.as_mut_ptr(), buffer.len())?;
     if buffer[0] == b'/' as c_char { Ok(()) } else { Err((libc::SYS_getcwd, libc::EXDEV)) }
+}
+
+/// Whether to execute `path` is to execute that file, by itself or as the interpreter of a script. What cannot be opened
+/// here is left to execve(2).
+fn leads_to(path: &CStr, file: (u64, u64)) -> bool {
+    // Of the kernel: so much of a file does it look at, and so many scripts may name scripts (fs/exec.c).
+    const HEAD: usize = 256;
+    const SCRIPTS: usize = 5;
+    let mut head = [0u8; HEAD + 1];
+    let mut name = [0u8; HEAD + 1];
+    let mut path = path;
+    for _ in 0..=SCRIPTS {
+        // Without opening it first: what is no regular file may do something when it is opened.
+        let Ok(found) = open_plainly(path, libc::O_PATH).and_then(|fd| stat(fd.0)) else { return false };
+        if (found.st_dev, found.st_ino) == file {
+            return true;
+        }
+        if found.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return false;
+        }
+        let Ok(fd) = open_plainly(path, libc::O_RDONLY | libc::O_NONBLOCK) else { return false };
+        let Ok(length) = sys!(SYS_pread64, fd.0, head.as_mut_ptr(), HEAD, 0) else { return false };
+        let Some(interpreter) = interpreter(&head[..length as usize]) else { return false };
+        name[..interpreter.len()].copy_from_slice(interpreter);
+        name[interpreter.len()] = 0;
+        let Ok(next) = CStr::from_bytes_until_nul(&name) else { return false };
+        path = next;
+    }
+    false
+}
+
+/// What follows `#!`, up to the next blank (execve(2)).
+fn interpreter(head: &[u8]) -> Option<&[u8]> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let line = head.strip_prefix(b"#!")?;
+    let line = &line[line.iter().position(|byte| !blank(byte))?..];
+    let end = line.iter().position(|byte| blank(byte) || matches!(byte, b'\n' | 0)).unwrap_or(line.len());
+    Some(&line[..end])
+}
+
+fn open_plainly(path: &CStr, flags: c_int) -> Outcome<Fd> {
+    sys!(SYS_openat, libc::AT_FDCWD, text(path), flags | libc::O_CLOEXEC | libc::O_NOCTTY).map(|fd| Fd(fd as RawFd))
 }
 
 fn execute(exec: &Exec) -> Failure {
