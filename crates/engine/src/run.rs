@@ -19,6 +19,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
+/// To be called first: a container's `--init` is this program, too, and comes back from here only if it is not that.
+pub fn reap_if_asked() {
+    runtime::init::reap_if_asked(std::env::args_os());
+}
+
 /// What the caller may show while it happens.
 #[derive(Debug)]
 pub enum Notice {

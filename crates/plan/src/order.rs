@@ -107,7 +107,6 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         args: process.args.clone(),
         env: process.env.clone(),
         candidates: candidates(&process.args[0], &process.env),
-        reaper: input.reaper,
         terminal: process.terminal,
     };
     let attach = attach(&input, linux, process, &new);
@@ -293,6 +292,9 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     steps.extend(linux.masked_paths.iter().map(|path| InitStep::Mask { path: path.clone() }));
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
         steps.push(InitStep::ReadonlyMount { path: "/".to_owned() });
+    }
+    if input.reaper {
+        steps.push(InitStep::Reaper);
     }
     // Never chroot alone: a chroot can be left, and the host's mounts would still be there to be found.
     steps.push(InitStep::Pivot { at });

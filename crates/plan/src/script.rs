@@ -204,9 +204,6 @@ fn pivot(text: &mut String, steps: &[InitStep]) {
 fn exec(exec: &Exec) -> String {
     let words = |words: &[String]| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
     let mut text = String::new();
-    if exec.reaper {
-        text += "\n# no shell equivalent: sampan would stay as pid 1 here, pass signals on and reap";
-    }
     text += "\n# the command, through programs that each set one thing and execute the next\n";
     text += "chain=()\n[ ${#SESSION[@]} = 0 ] || chain+=(\"./$LOADER\" --library-path . ./setsid)\n";
     text += "chain+=(\"./$LOADER\" --library-path . ./setpriv \"${SETPRIV[@]}\")\n";

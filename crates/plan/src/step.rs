@@ -173,6 +173,8 @@ pub enum InitStep {
         path: String,
         create: bool,
     },
+    /// The program that stays as pid 1, from a mount that cannot be written to.
+    Reaper,
     /// The command is not sampan's own program, which would let the container write to it (CVE-2019-5736).
     NotSampan,
     Ready,
@@ -230,8 +232,6 @@ pub struct Exec {
     pub env: Vec<String>,
     /// What execvp(3) would try for `args[0]`.
     pub candidates: Vec<String>,
-    /// sampan stays as pid 1, passes signals on and reaps.
-    pub reaper: bool,
     pub terminal: bool,
 }
 
@@ -417,6 +417,7 @@ impl InitStep {
             Self::NoNewPrivileges => "set-uid programs give nothing".into(),
             Self::Seccomp { .. } => "the system calls that may be used".into(),
             Self::Chdir { .. } => "where it starts".into(),
+            Self::Reaper => "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into(),
             Self::NotSampan => "the command must not be sampan's own program (CVE-2019-5736)".into(),
             Self::Ready => "tell the parent that all is set up".into(),
         }
@@ -503,6 +504,7 @@ impl InitStep {
             Self::Chdir { path, create: true } => {
                 format!("WORKDIR={0}\n[ -d {0} ] || tool mkdir -p {0}", quote(path))
             }
+            Self::Reaper => "# no shell equivalent: here the command itself is pid 1".into(),
             Self::NotSampan => "# no shell equivalent: here it is a shell that executes the command".into(),
             Self::Ready => "# no shell equivalent: only sampan's parent waits for it".into(),
         }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::init::{self, Stdio};
 use crate::journal::Journal;
 use crate::{apply, sync};
-use plan::step::Plan;
+use plan::step::{InitStep, Plan};
 use plan::undo::Verb;
 use rustix::io::Errno;
 use spec::runtime::NamespaceKind;
@@ -205,7 +205,10 @@ fn failure(plan: &Plan, report: Report) -> Error {
     if report.step == Report::EXEC {
         return Error::Exec { command: plan.exec.args[0].clone(), errno };
     }
-    let number = usize::from(report.step);
+    let number = match report.step {
+        Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper)).unwrap_or_default(),
+        step => usize::from(step),
+    };
     let step = &plan.init[number];
     Error::Step {
         number: plan.prepare.len() + 1 + plan.attach.len() + number + 1,

@@ -9,8 +9,9 @@ use plan::mounts::{self, Source};
 
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target};
 
 /// A program and the fds that it names, which must stay open until the clone.
@@ -18,6 +19,15 @@ use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, String
 pub struct Compiled {
     pub program: Program,
     _fds: Vec<OwnedFd>,
+}
+
+/// What the reaper does, when the process was called as one: pass signals on and reap. Else nothing.
+pub fn reap_if_asked(mut words: impl Iterator<Item = OsString>) {
+    if words.next().is_some_and(|name| name.as_bytes() == child::REAPER.to_bytes())
+        && let Some(pid) = words.next().and_then(|pid| pid.to_str()?.parse().ok())
+    {
+        child::reap(pid)
+    }
 }
 
 /// The fds that the child gets as standard input, output and error when it has no terminal of its own.
@@ -56,7 +66,6 @@ fn exec(exec: &Exec) -> Result<child::Exec> {
         candidates: strings(&exec.candidates)?,
         argv: Strings::new(strings(&exec.args)?),
         env: Strings::new(strings(&exec.env)?),
-        reaper: exec.reaper,
     })
 }
 
@@ -172,8 +181,12 @@ impl Compiler<'_> {
             InitStep::Chdir { path, create } => {
                 Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }
             }
+            InitStep::Reaper => {
+                let (path, device, inode) = sys::process::own_program()?;
+                Op::Reaper { path, device, inode }
+            }
             InitStep::NotSampan => {
-                let (device, inode) = sys::process::own_program()?;
+                let (_, device, inode) = sys::process::own_program()?;
                 Op::NotThis { device, inode }
             }
             InitStep::Ready => Op::Ready,

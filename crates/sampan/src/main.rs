@@ -7,6 +7,7 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    engine::run::reap_if_asked();
     let call = match cli::parse(std::env::args_os().skip(1).collect()) {
         Ok(call) => call,
         Err(failure) => return ui::Ui::plain().failed(&failure),

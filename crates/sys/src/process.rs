@@ -3,6 +3,7 @@
 use crate::child::{self, Program};
 use crate::{Error, Result};
 use rustix::io::Errno;
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Proof that this process has one thread, which what runs after a clone relies on (clone(2): only the calling thread
@@ -162,13 +163,15 @@ pub fn start_time(pid: i32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Device and inode of the file that this process executes.
+/// The path, device and inode of the file that this process executes.
 ///
 /// # Errors
 /// There is no /proc.
-pub fn own_program() -> Result<(u64, u64)> {
-    let found = rustix::fs::stat("/proc/self/exe").map_err(Error::of(|| "stat(\"/proc/self/exe\")".into()))?;
-    Ok((found.st_dev, found.st_ino))
+pub fn own_program() -> Result<(CString, u64, u64)> {
+    const LINK: &str = "/proc/self/exe";
+    let path = rustix::fs::readlink(LINK, Vec::new()).map_err(Error::of(|| format!("readlink({LINK:?})")))?;
+    let found = rustix::fs::stat(LINK).map_err(Error::of(|| format!("stat({LINK:?})")))?;
+    Ok((path, found.st_dev, found.st_ino))
 }
 
 pub use libc::{

@@ -15,7 +15,7 @@ mod run;
 #[cfg(debug_assertions)]
 pub use fault::Fault;
 pub use op::{Attributes, Console, Destination, Exec, Mount, Op, Place, Slot, Source, Strings, Target};
-pub use run::run;
+pub use run::{REAPER, reap, run};
 
 use std::os::fd::RawFd;
 
@@ -60,6 +60,8 @@ impl Report {
     /// The child goes no further: a fault that a test asked for.
     #[cfg(debug_assertions)]
     pub const HALTED: u16 = 4;
+    /// `step` of a pid 1 that could not become the reaper.
+    pub const REAPER: u16 = u16::MAX - 1;
     /// `step` of a failed exec.
     pub const EXEC: u16 = u16::MAX;
 

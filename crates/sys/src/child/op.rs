@@ -195,6 +195,13 @@ pub enum Op {
         path: CString,
         create: Option<Place>,
     },
+    /// Hold a read-only mount of that file, which is this program's own: at the end pid 1 becomes [`super::reap`] by it,
+    /// and the command its child.
+    Reaper {
+        path: CString,
+        device: u64,
+        inode: u64,
+    },
     /// The command, and the interpreter that its `#!` names, must be no file of this device and inode.
     NotThis {
         device: u64,
@@ -210,8 +217,6 @@ pub struct Exec {
     pub candidates: Vec<CString>,
     pub argv: Strings,
     pub env: Strings,
-    /// Stay as pid 1, pass signals on and reap; the program runs as a child.
-    pub reaper: bool,
 }
 
 /// Strings with the null-terminated array of pointers that execve(2) wants, made while the heap may still be used.

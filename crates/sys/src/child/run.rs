@@ -80,7 +80,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
     SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
-    SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_seccomp SYS_umask SYS_execve SYS_fork
+    SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2 SYS_execveat SYS_seccomp SYS_umask SYS_execve SYS_fork
     SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
 
 fn text(path: &CStr) -> c_long {
@@ -98,6 +98,7 @@ struct State<'a> {
     slots: [RawFd; 2],
     /// A detached empty read-only tmpfs, made with the first directory that is masked.
     mask: RawFd,
+    reaper: Option<RawFd>,
     sync: RawFd,
     die_with_parent: bool,
 }
@@ -111,6 +112,7 @@ pub fn run(program: &Program) -> ! {
         exec: &program.exec,
         slots: [NO_FD; 2],
         mask: NO_FD,
+        reaper: None,
         sync: program.sync,
         die_with_parent: program.die_with_parent,
     };
@@ -130,6 +132,11 @@ pub fn run(program: &Program) -> ! {
     });
     if let Err(failure) = outcome {
         fail(program.sync, step, failure);
+    }
+    if let Some(reaper) = state.reaper
+        && let Err(failure) = leave_reaper(reaper)
+    {
+        fail(program.sync, Report::REAPER, failure);
     }
     let failure = execute(&program.exec);
     fail(program.sync, Report::EXEC, failure)
@@ -269,6 +276,18 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         Op::Seccomp { program, flags } => seccomp(program, *flags),
         Op::Umask(mask) => sys!(SYS_umask, *mask).map(drop),
         Op::Chdir { path, create } => chdir(path, create.as_ref(), state),
+        Op::Reaper { path, device, inode } => {
+            let tree = sys!(SYS_open_tree, libc::AT_FDCWD, text(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+                .map(|fd| Fd(fd as RawFd))?;
+            let found = stat(tree.0)?;
+            // Replaced by another version since this one was started.
+            if (found.st_dev, found.st_ino) != (*device, *inode) {
+                return Err((libc::SYS_open_tree, libc::ESTALE));
+            }
+            set_attributes(tree.0, Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() })?;
+            state.reaper = Some(tree.keep());
+            Ok(())
+        }
         Op::NotThis { device, inode } => {
             let is_this = |path: &&CString| leads_to(path, (*device, *inode));
             if state.exec.candidates.iter().any(|path| is_this(&path)) {
@@ -720,17 +739,6 @@ fn open_plainly(path: &CStr, flags: c_int) -> Outcome<Fd> {
 }
 
 fn execute(exec: &Exec) -> Failure {
-    if exec.reaper {
-        // Before the clone: to pid 1 a signal without a handler, the SIGCHLD of a program that ends at once too, is
-        // lost unless it is blocked (pid_namespaces(7)).
-        let all: u64 = !0;
-        let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
-        match sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
-            Err(failure) => return failure,
-            Ok(0) => take_foreground(),
-            Ok(child) => reap(child as c_int),
-        }
-    }
     let mut failure = (libc::SYS_execve, libc::ENOENT);
     for candidate in &exec.candidates {
         match sys!(SYS_execve, text(candidate), exec.argv.as_ptr(), exec.env.as_ptr()) {
@@ -757,11 +765,53 @@ fn take_foreground() {
     let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8);
 }
 
-/// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does.
-fn reap(child: c_int) -> ! {
+/// Fork, and execute the reaper; this returns in the child. The reaper is a program of its own, with an empty
+/// environment and from a mount that cannot be written to: a copy of sampan's process would show the container its
+/// memory, its caller's environment, and, to who may trace, its file (CVE-2019-5736).
+fn leave_reaper(program: RawFd) -> Outcome<()> {
+    // Before the clone: to pid 1 a signal without a handler, the SIGCHLD of a program that ends at once too, is lost
+    // unless it is blocked (pid_namespaces(7)). The mask survives the exec.
+    let all: u64 = !0;
+    sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8)?;
+    let mut gate: [c_int; 2] = [NO_FD; 2];
+    sys!(SYS_pipe2, gate.as_mut_ptr(), libc::O_CLOEXEC)?;
+    let child = sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0)?;
+    if child == 0 {
+        close(gate[1]);
+        // Its end of file says that pid 1 is sampan's process no more.
+        let mut byte = 0u8;
+        while let Err((_, libc::EINTR)) = sys!(SYS_read, gate[0], &raw mut byte, 1) {}
+        take_foreground();
+        return Ok(());
+    }
+    let mut digits = [0u8; 11];
+    decimal(child as u32, &mut digits);
+    let argv = [REAPER.as_ptr(), digits.as_ptr().cast(), std::ptr::null()];
+    let env: [*const c_char; 1] = [std::ptr::null()];
+    sys!(SYS_execveat, program, text(EMPTY), argv.as_ptr(), env.as_ptr(), AT_EMPTY_PATH).map(drop)
+}
+
+/// With a NUL after it.
+fn decimal(mut number: u32, out: &mut [u8; 11]) {
+    let mut length = 1;
+    let mut above = number / 10;
+    while above > 0 {
+        above /= 10;
+        length += 1;
+    }
+    for place in out[..length].iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// `argv[0]` of the reaper.
+pub const REAPER: &CStr = c"sampan-init";
+
+/// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does. To be
+/// called with all signals blocked.
+pub fn reap(child: c_int) -> ! {
     let _ = sys!(SYS_prctl, libc::PR_SET_NAME, c"init".as_ptr());
-    // The sync socket and everything else: the parent waits for its end of file.
-    let _ = sys!(SYS_close_range, 3, u32::MAX, 0);
     let all: u64 = !0;
     // Not sigtimedwait(2), which unblocks while it waits: to who looks, we would seem to ignore what we pass on.
     let Ok(signals) = sys!(SYS_signalfd4, -1, &raw const all, 8, libc::O_CLOEXEC) else { exit(127) };
