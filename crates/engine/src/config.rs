@@ -39,6 +39,8 @@ pub struct Facts {
     pub disks: Vec<(PathBuf, u32, u32)>,
     /// The profile that the request's file holds.
     pub seccomp: Option<String>,
+    /// Empty: none.
+    pub apparmor: String,
     pub console: ConsoleSize,
     /// Files of the container's own that cover the image's: (in the container, on the host).
     pub files: Vec<(String, String)>,
@@ -103,7 +105,7 @@ fn process(request: &Run, facts: &Facts, bounding: Vec<String>) -> Process {
         }),
         rlimits: request.process.ulimits.clone(),
         no_new_privileges: request.security.no_new_privileges,
-        apparmor_profile: String::new(),
+        apparmor_profile: facts.apparmor.clone(),
         selinux_label: String::new(),
         oom_score_adj: request.process.oom_score_adj,
     }
@@ -331,12 +333,12 @@ fn profile(
     host: &Host,
     bounding: &[String],
 ) -> Result<Option<spec::runtime::Seccomp>, Rejected> {
-    let Some(arch) = seccomp::Arch::from_machine(&host.machine) else { return Ok(None) };
+    let default = || Ok::<_, Rejected>(Some(seccomp::default_profile(bounding, seccomp::Arch::of(host)?)));
     match (&request.security.seccomp, &facts.seccomp) {
         (AskedSeccomp::Unconfined, _) => Ok(None),
         (AskedSeccomp::Default, _) if request.security.privileged => Ok(None),
-        (AskedSeccomp::File(_), Some(json)) => seccomp::parse(json, bounding, arch, host.kernel),
-        (AskedSeccomp::Default | AskedSeccomp::File(_), _) => Ok(Some(seccomp::default_profile(bounding, arch))),
+        (AskedSeccomp::File(_), Some(json)) => seccomp::parse(json, bounding, seccomp::Arch::of(host)?, host.kernel),
+        (AskedSeccomp::Default | AskedSeccomp::File(_), _) => default(),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod run;
 mod config;
 mod error;
 mod ground;
+mod lsm;
 mod names;
 mod net;
 mod paths;

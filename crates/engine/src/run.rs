@@ -4,6 +4,7 @@ use crate::config::{self, Facts};
 use crate::containers::{self, Durable, Record};
 use crate::error::{Error, Result};
 use crate::ground::{self, Ground};
+use crate::lsm;
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::Run;
@@ -70,6 +71,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
     let ground = ground::find(request, paths, &host, &id)?;
     let mut warnings = request.check()?;
+    warnings.append(&mut lsm::labels(request)?);
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     let user_namespace = !facts.uid_map.is_empty();
@@ -340,6 +342,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         devices: ground::devices(request)?,
         disks: ground::disks(request),
         seccomp: ground::seccomp(request)?,
+        apparmor: lsm::apparmor(&request.security)?,
         console,
         files: Vec::new(),
         fresh: ground.fresh.clone(),

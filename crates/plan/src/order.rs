@@ -244,6 +244,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     // Who and where it is, before anything that depends on it.
     identity(input, linux, process, new, &mut steps);
 
+    // While /proc is still the caller's.
+    if !process.apparmor_profile.is_empty() {
+        steps.push(InitStep::AppArmor { profile: process.apparmor_profile.clone() });
+    }
+
     // Mounts, the root first, so that every later path is resolved inside it.
     steps.push(InitStep::Propagation { flags: SLAVE | RECURSIVE });
     let at = root_at(input.data);
@@ -521,11 +526,7 @@ fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec
 }
 
 fn compile(profile: &spec::runtime::Seccomp, host: &Host) -> Result<seccomp::Program, Rejected> {
-    let arch = seccomp::Arch::from_machine(&host.machine).ok_or_else(|| {
-        Rejected::new("cannot filter system calls", format!("sampan has no table of them for {}", host.machine))
-            .hint("--security-opt seccomp=unconfined does without")
-    })?;
-    seccomp::compile(profile, arch)
+    seccomp::compile(profile, seccomp::Arch::of(host)?)
 }
 
 /// The paths that execvp(3) would try, in its order.

@@ -165,6 +165,10 @@ pub enum InitStep {
         inheritable: Vec<String>,
         ambient: Vec<String>,
     },
+    /// At the exec.
+    AppArmor {
+        profile: String,
+    },
     NoNewPrivileges,
     Seccomp {
         program: crate::seccomp::Program,
@@ -414,6 +418,7 @@ impl InitStep {
             Self::Bounding { .. } => "what no program in here can ever gain".into(),
             Self::User { .. } => "the user".into(),
             Self::Capabilities { .. } => "what root may do in here".into(),
+            Self::AppArmor { .. } => "the AppArmor profile of the command".into(),
             Self::NoNewPrivileges => "set-uid programs give nothing".into(),
             Self::Seccomp { .. } => "the system calls that may be used".into(),
             Self::Chdir { .. } => "where it starts".into(),
@@ -496,6 +501,7 @@ impl InitStep {
             Self::Capabilities { inheritable, ambient, .. } => {
                 format!("SETPRIV+=(--inh-caps={} --ambient-caps={})", setpriv_set(inheritable), setpriv_set(ambient))
             }
+            Self::AppArmor { profile } => format!("SETPRIV+=({})", quote(&format!("--apparmor-profile={profile}"))),
             Self::NoNewPrivileges => "SETPRIV+=(--no-new-privs)".into(),
             Self::Seccomp { .. } => {
                 "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into()

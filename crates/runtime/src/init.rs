@@ -174,6 +174,11 @@ impl Compiler<'_> {
                     ambient: bits(ambient),
                 }
             }
+            // It waits for the exec, so it can be asked for early.
+            InitStep::AppArmor { profile } => Op::WriteProc {
+                path: c"/proc/thread-self/attr/apparmor/exec".to_owned(),
+                data: format!("exec {profile}").into_bytes(),
+            },
             InitStep::NoNewPrivileges => Op::NoNewPrivileges,
             InitStep::Seccomp { program } => {
                 Op::Seccomp { program: program.instructions.iter().map(instruction).collect(), flags: program.flags }

@@ -219,3 +219,46 @@ fn store_is_closed_to_others() {
     // Reaps what the kill left.
     ground.sh(&[], "true").ok();
 }
+
+#[test]
+fn apparmor_is_in_force_or_refused() {
+    let Some(ground) = Ground::new() else { return };
+    let look = |profile: &str, flags: &[&str]| {
+        let option = format!("--security-opt=apparmor={profile}");
+        ground.sh(&[&[option.as_str()], flags].concat(), "cat /proc/self/attr/apparmor/current; cat /tmp/secret")
+    };
+    let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == "Y\n");
+    if !enabled {
+        look("docker-default", &[]).fails(125, "AppArmor is not enabled on this host");
+        assert_eq!(ground.sh(&["--security-opt=apparmor=unconfined"], "echo as it is").ok(), "as it is");
+        eprintln!("skipped: what AppArmor does, it is not enabled here");
+        return;
+    }
+    look("sampan-is-not-loaded", &[]).fails(125, "no such profile is loaded");
+    ground.file("tmp/secret", "secret\n");
+    let profile = format!("sampan-test-{}", std::process::id());
+    let text = format!("profile {profile} flags=(attach_disconnected) {{ file, capability, deny /tmp/secret r, }}");
+    let file = ground.dir.join("profile");
+    std::fs::write(&file, text).unwrap();
+    let parser = |flag: &str| Command::new("apparmor_parser").arg(flag).arg(&file).status().unwrap().success();
+    assert!(parser("-r"));
+    let confined = [&[][..], &["--init"], &["--security-opt=no-new-privileges"], &["-u", "app"]]
+        .map(|flags| (flags, look(&profile, flags)));
+    assert!(parser("-R"));
+    for (flags, ran) in confined {
+        assert_eq!(ran.out, format!("{profile} (enforce)\n"), "{flags:?}: {ran:?}");
+        ran.fails(1, "Permission denied");
+    }
+}
+
+#[test]
+fn labels_have_no_effect_and_that_is_said() {
+    let Some(ground) = Ground::new() else { return };
+    let label = ground.sh(&["--security-opt=label=type:svirt_t"], "echo up");
+    if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        return label.fails(125, "sets no SELinux labels");
+    }
+    assert!(label.err.contains("SELinux is off"), "{label:?}");
+    assert_eq!(label.ok(), "up");
+    assert_eq!(ground.sh(&["--security-opt=label=disable"], "true").err, "");
+}

@@ -1,5 +1,8 @@
 //! The machines that sampan runs on, and the system call interfaces that programs on them can use.
 
+use crate::Rejected;
+use crate::host::Host;
+
 /// The host's architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
@@ -8,13 +11,16 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// `None`: an architecture that sampan has no syscall tables for. `name` as in uname(2).
-    #[must_use]
-    pub fn from_machine(name: &str) -> Option<Self> {
-        match name {
-            "x86_64" => Some(Self::X86_64),
-            "aarch64" => Some(Self::Aarch64),
-            _ => None,
+    /// # Errors
+    /// An architecture that sampan has no syscall tables for.
+    pub fn of(host: &Host) -> Result<Self, Rejected> {
+        match host.machine.as_str() {
+            "x86_64" => Ok(Self::X86_64),
+            "aarch64" => Ok(Self::Aarch64),
+            other => {
+                Err(Rejected::new("cannot filter system calls", format!("sampan has no table of them for {other}"))
+                    .hint("--security-opt seccomp=unconfined does without"))
+            }
         }
     }
 

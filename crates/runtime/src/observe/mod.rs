@@ -1,6 +1,7 @@
 //! What this host is and can do: read-only.
 
 pub mod cgroup;
+pub mod lsm;
 pub mod network;
 
 use crate::error::Result;

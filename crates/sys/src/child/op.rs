@@ -131,6 +131,12 @@ pub enum Op {
         fd: RawFd,
         data: Vec<u8>,
     },
+    /// To a file of the /proc that sampan's caller has, not of one that came with the container (CVE-2019-16884,
+    /// CVE-2025-52881); so before the root is changed.
+    WriteProc {
+        path: CString,
+        data: Vec<u8>,
+    },
     /// setfsuid(2) and setfsgid(2): the rights with which overlayfs will read its layers. Other than 0 they take the
     /// file capabilities away for as long (capabilities(7)).
     FileSystemIds {

@@ -219,6 +219,10 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         }
         Op::Write { place, data } => write(place, data, state),
         Op::WriteFd { fd, data } => sys!(SYS_write, *fd, data.as_ptr(), data.len()).map(drop),
+        Op::WriteProc { path, data } => {
+            let fd = open_plainly(path, libc::O_WRONLY)?;
+            sys!(SYS_write, fd.0, data.as_ptr(), data.len()).map(drop)
+        }
         Op::FileSystemIds { uid, gid } => {
             sys!(SYS_setgroups, 0, 0)?;
             // They return the old ids and no error: a second call tells (setfsuid(2)).
