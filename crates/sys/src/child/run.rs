@@ -80,7 +80,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
     SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
-    SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2 SYS_execveat SYS_seccomp SYS_umask SYS_execve SYS_fork
+    SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2 SYS_execveat SYS_fstatfs SYS_seccomp SYS_umask SYS_execve SYS_fork
     SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
 
 fn text(path: &CStr) -> c_long {
@@ -524,10 +524,11 @@ fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut St
 
 fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &State<'_>) -> Outcome<()> {
     let (above, name) = parent(place, state)?;
-    sys!(SYS_mknodat, above.0, text(name), mode, device)?;
-    if mode & libc::S_IFMT != libc::S_IFCHR || device != 0 {
-        sys!(SYS_fchmodat, above.0, text(name), mode & 0o7777)?;
-    }
+    // Not chmod(2) after it: that goes by the name once more, and in a volume who shares it may have put a link there.
+    let umask = sys!(SYS_umask, 0)?;
+    let made = sys!(SYS_mknodat, above.0, text(name), mode, device);
+    sys!(SYS_umask, umask)?;
+    made?;
     if (uid, gid) != (0, 0) {
         sys!(SYS_fchownat, above.0, text(name), uid, gid, libc::AT_SYMLINK_NOFOLLOW)?;
     }
@@ -536,6 +537,13 @@ fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &S
 
 fn write(place: &Place, data: &[u8], state: &State<'_>) -> Outcome<()> {
     let fd = open(place, libc::O_WRONLY, state)?;
+    // All that is written so is of /proc: never a file that another mount has put there (CVE-2025-52881).
+    // SAFETY: all-zero bytes are a valid `struct statfs`.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    sys!(SYS_fstatfs, fd.0, &raw mut found)?;
+    if found.f_type != libc::PROC_SUPER_MAGIC {
+        return Err((libc::SYS_fstatfs, libc::EXDEV));
+    }
     // One write: the files of /proc/sys take a value whole or not at all (proc(5)).
     sys!(SYS_write, fd.0, data.as_ptr(), data.len()).map(drop)
 }
