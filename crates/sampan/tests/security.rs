@@ -7,6 +7,7 @@ mod ground;
 use ground::{Ground, Ran, SAMPAN, ran};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs sampan from a shell line that sets something up first; `$@` is sampan and its arguments.
@@ -261,4 +262,79 @@ fn labels_have_no_effect_and_that_is_said() {
     assert!(label.err.contains("SELinux is off"), "{label:?}");
     assert_eq!(label.ok(), "up");
     assert_eq!(ground.sh(&["--security-opt=label=disable"], "true").err, "");
+}
+
+/// A directory of the host beside the root file system, with a file in it; what a container may not change.
+struct Outside {
+    path: std::path::PathBuf,
+    before: String,
+}
+
+impl Outside {
+    fn new(ground: &Ground) -> Self {
+        let path = ground.dir.join("outside");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("file"), "outside\n").unwrap();
+        let before = Self::look(&path);
+        Self { path, before }
+    }
+
+    /// Everything but the time of the last access; mounts would show another device.
+    fn look(path: &Path) -> String {
+        let find =
+            Command::new("find").arg(path).args(["-printf", "%p %y %m %U %G %D %i %s %T@ %C@\n"]).output().unwrap();
+        String::from_utf8(find.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn is_untouched(&self, what: &str) {
+        assert_eq!(Self::look(&self.path), self.before, "{what}");
+    }
+
+    /// The ways to it from inside, were links followed on the host.
+    fn links(&self) -> [std::path::PathBuf; 2] {
+        let dots = format!("../../../../../../../../../..{}", self.path.display());
+        [self.path.clone(), dots.into()]
+    }
+}
+
+#[test]
+fn hostile_links_of_the_image() {
+    let Some(ground) = Ground::new() else { return };
+    let outside = Outside::new(&ground);
+    let root = ground.rootfs();
+    std::fs::remove_dir_all(root.join("tmp")).unwrap();
+    let [absolute, dots] = outside.links();
+    for (to, how) in [(&absolute, ":O"), (&absolute, ""), (&dots, "")] {
+        let file = to.join("file");
+        // Each by itself: where one is refused, the others are not reached.
+        for (at, to, works) in [
+            ("etc/hosts", &file, true),
+            ("etc/resolv.conf", &to.join("not/there"), true),
+            ("etc/hostname", &to.join("new"), true),
+            ("etc", to, false),
+            ("dev", to, false),
+            ("dev/pts", to, true),
+            ("dev/shm", to, true),
+            ("dev/null", &file, true),
+            ("dev/console", &file, true),
+            ("sys/fs/cgroup", to, true),
+            ("tmp", to, false),
+        ] {
+            let link = root.join(at);
+            let spare = ground.dir.join("spare");
+            let had = std::fs::rename(&link, &spare).is_ok();
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(to, &link).unwrap();
+            let mut run = ground.command(&["run", "--rm", "--network=none", "-t", "-w", "/tmp/made/here"]);
+            run.args(["--tmpfs=/tmp/fs", "--hostname=h", "--rootfs", &format!("{}{how}", root.display())]);
+            let ran = ran(run.args(["sh", "-c", "echo inside >/etc/hosts"]).output().unwrap());
+            outside.is_untouched(&format!("{at} -> {to:?}: {ran:?}"));
+            assert!(ran.code == 0 || !works && ran.code == 125, "{at} -> {to:?}: {ran:?}");
+            std::fs::remove_file(&link).unwrap();
+            if had {
+                std::fs::rename(&spare, &link).unwrap();
+            }
+        }
+    }
 }

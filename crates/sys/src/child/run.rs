@@ -78,10 +78,11 @@ macro_rules! names {
 
 names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount SYS_umount2 SYS_fsopen SYS_fsconfig
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
-    SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
-    SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
-    SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2 SYS_execveat SYS_fstatfs SYS_seccomp SYS_umask SYS_execve SYS_fork
-    SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
+    SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat
+    SYS_dup2 SYS_dup3 SYS_ioctl SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname
+    SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
+    SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
+    SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -403,6 +404,14 @@ fn place_fd(place: &Place, is_directory: bool, state: &State<'_>) -> Outcome<Fd>
         other => return other,
     }
     let (above, name) = parent(place, state)?;
+    make(&above, name, is_directory)?;
+    match open(place, libc::O_PATH, state) {
+        Err((_, libc::ENOENT)) => follow(place, &above, name, is_directory, state),
+        other => other,
+    }
+}
+
+fn make(above: &Fd, name: &CStr, is_directory: bool) -> Outcome<()> {
     let made = if is_directory {
         sys!(SYS_mkdirat, above.0, text(name), 0o755)
     } else {
@@ -411,9 +420,53 @@ fn place_fd(place: &Place, is_directory: bool, state: &State<'_>) -> Outcome<Fd>
             .inspect(|fd| close(*fd as RawFd))
     };
     match made {
-        Ok(_) | Err((_, libc::EEXIST)) => open(place, libc::O_PATH, state),
+        Ok(_) | Err((_, libc::EEXIST)) => Ok(()),
         Err(failure) => Err(failure),
     }
+}
+
+/// What a dangling link means, made inside the root: an image's /etc/resolv.conf is often one into /run, where nothing
+/// is yet.
+fn follow(place: &Place, above: &Fd, name: &CStr, is_directory: bool, state: &State<'_>) -> Outcome<Fd> {
+    const MAX: usize = libc::PATH_MAX as usize;
+    let mut link = [0u8; MAX];
+    let length = sys!(SYS_readlinkat, above.0, text(name), link.as_mut_ptr(), MAX)? as usize;
+    let link = &link[..length];
+    // As a path from the root, with what a relative link starts from in front.
+    let base = match place.prefixes.iter().rev().nth(1) {
+        Some(base) if link.first() != Some(&b'/') => base.as_bytes(),
+        _ => &[],
+    };
+    let mut path = [0u8; MAX];
+    let end = base.len() + 1 + length;
+    if end >= MAX {
+        return Err((libc::SYS_readlinkat, libc::ENAMETOOLONG));
+    }
+    path[..base.len()].copy_from_slice(base);
+    path[base.len()] = b'/';
+    path[base.len() + 1..end].copy_from_slice(link);
+
+    let root = state.slots[place.slot as usize];
+    let mut at = resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?;
+    let mut start = 0;
+    while start < end {
+        let stop = path[start..end].iter().position(|byte| *byte == b'/').map_or(end, |length| start + length);
+        let byte = std::mem::replace(&mut path[stop], 0);
+        if let (Ok(so_far), Ok(name)) = (CStr::from_bytes_until_nul(&path), CStr::from_bytes_until_nul(&path[start..]))
+            && !name.is_empty()
+        {
+            at = match resolve(root, so_far, libc::O_PATH, place.no_symlinks) {
+                Err((_, libc::ENOENT)) => {
+                    make(&at, name, is_directory || stop < end)?;
+                    resolve(root, so_far, libc::O_PATH, place.no_symlinks)?
+                }
+                other => other?,
+            };
+        }
+        path[stop] = byte;
+        start = stop + 1;
+    }
+    Ok(at)
 }
 
 fn is_directory(fd: RawFd) -> Outcome<bool> {
