@@ -24,6 +24,8 @@ pub struct Record {
     pub created: u64,
     /// Of its first process, in the host's pid namespace; 0 when it does not run.
     pub pid: i32,
+    /// When that process started, in clock ticks since boot: the number alone may be another's by now.
+    pub pid_start: u64,
     /// Absent until it has ended.
     pub exit_code: Option<u8>,
     pub out_of_memory: bool,
@@ -123,7 +125,15 @@ fn load(path: &Path) -> Option<Record> {
 pub fn list(paths: &Paths) -> Vec<Listed> {
     let records = |directory: &Path, file: &dyn Fn(&Path) -> Option<std::path::PathBuf>| -> Vec<Record> {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.filter_map(|entry| load(&file(&entry.path())?)).collect()
+        let of_its_name =
+            |path: &Path, record: &Record| path.file_stem().is_some_and(|stem| stem == record.id.as_str());
+        entries
+            .filter_map(|entry| {
+                let path = entry.path();
+                // What it names is removed by that name.
+                load(&file(&path)?).filter(|record| of_its_name(&path, record))
+            })
+            .collect()
     };
     let json = |path: &Path| (path.extension()? == "json").then(|| path.to_owned());
     let mut all: Vec<Listed> =
@@ -178,7 +188,7 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
                 .hint("stop it first, or use --force"));
         }
         // Its own sampan sees the end of the process and undoes the rest.
-        runtime::undo::kill_process(record.pid)?;
+        runtime::undo::kill_process(record.pid, record.pid_start)?;
         wait_until_undone(paths, word, &record.id)?;
     }
     // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
@@ -294,8 +304,9 @@ fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
 /// When there is none, or it does not run.
 pub fn pid(paths: &Paths, name: &ContainerId) -> Result<i32> {
     let found = find(paths, name.as_str())?;
-    if found.running && found.record.pid > 0 {
-        return Ok(found.record.pid);
+    let Record { pid, pid_start, .. } = found.record;
+    if found.running && pid > 0 && runtime::observe::start_time(pid) == pid_start {
+        return Ok(pid);
     }
     Err(Error::rejected(format!("cannot join container {name}"), "it is not running"))
 }

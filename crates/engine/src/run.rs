@@ -291,6 +291,7 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         command: prepared.plan.exec.args.clone(),
         created: prepared.created,
         pid,
+        pid_start: runtime::observe::start_time(pid),
         ports: prepared.net.ports.clone(),
         layers: prepared.layers.clone(),
         ..Record::default()

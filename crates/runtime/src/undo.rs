@@ -31,7 +31,7 @@ fn undo(verb: &Verb) -> Vec<Error> {
 
 fn undo_one(verb: &Verb) -> Result<()> {
     match verb {
-        Verb::Kill { pid, start } => kill(*pid, *start),
+        Verb::Kill { pid, start } => kill_process(*pid, *start),
         Verb::Unmount { path } => match rustix::mount::unmount(path.as_str(), UnmountFlags::DETACH) {
             Ok(()) | Err(Errno::NOENT | Errno::INVAL) => Ok(()),
             Err(errno) => Err(sys::Error::new(format!("umount2({path:?}, MNT_DETACH)"), errno).into()),
@@ -46,16 +46,12 @@ fn undo_one(verb: &Verb) -> Result<()> {
     }
 }
 
-/// SIGKILL for a process that is known to be a container's.
+/// SIGKILL for the process that had this number and started then, in clock ticks since boot, and wait until it is gone:
+/// what follows removes what it stands on.
 ///
 /// # Errors
 /// The kernel's.
-pub fn kill_process(pid: i32) -> Result<()> {
-    sys::process::start_time(pid).map_or(Ok(()), |start| kill(pid, start))
-}
-
-/// SIGKILL, and wait until it is gone: what follows removes what it stands on.
-fn kill(pid: i32, start: u64) -> Result<()> {
+pub fn kill_process(pid: i32, start: u64) -> Result<()> {
     let Some(number) = Pid::from_raw(pid) else { return Ok(()) };
     let pidfd = match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,

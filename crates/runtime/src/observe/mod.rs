@@ -112,6 +112,12 @@ pub fn euid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// When a process started, in clock ticks since boot; 0 when it is gone.
+#[must_use]
+pub fn start_time(pid: i32) -> u64 {
+    sys::process::start_time(pid).unwrap_or_default()
+}
+
 /// As uname(2) has it.
 #[must_use]
 pub fn hostname() -> String {
