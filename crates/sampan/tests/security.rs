@@ -6,9 +6,10 @@ mod ground;
 
 use ground::{Ground, Ran, SAMPAN, ran};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs sampan from a shell line that sets something up first; `$@` is sampan and its arguments.
 fn after(ground: &Ground, setup: &str, flags: &[&str], command: &[&str]) -> Ran {
@@ -74,6 +75,30 @@ fn no_descriptor_leaks() {
             after(&ground, "exec 7</etc/passwd 9</ 33<>/dev/null", flags, &["sh", "-c", "ls /proc/$$/fd; true"]);
         assert_eq!(inside.ok(), "0\n1\n2");
     }
+}
+
+#[test]
+fn no_descriptor_leaks_to_what_sampan_calls() {
+    let Some(ground) = Ground::new() else { return };
+    if !Path::new("/dev/net/tun").exists() {
+        eprintln!("skipped: needs /dev/net/tun");
+        return;
+    }
+    let (bin, seen) = (ground.dir.join("bin"), ground.dir.join("seen"));
+    std::fs::create_dir(&bin).unwrap();
+    let pasta = format!("#!/bin/bash\nfor fd in /proc/$$/fd/*; do readlink $fd; done >{}\nexit 1\n", seen.display());
+    std::fs::write(bin.join("pasta"), pasta).unwrap();
+    std::fs::set_permissions(bin.join("pasta"), PermissionsExt::from_mode(0o755)).unwrap();
+    after(&ground, &format!("PATH={}:$PATH", bin.display()), &["--network=pasta"], &["true"]).fails(125, "pasta");
+    // Of sampan's: its sockets, pidfds, cgroups, namespaces, journal, layers. What the caller has open is the caller's.
+    let seen = std::fs::read_to_string(seen).unwrap();
+    let of_sampan = |line: &&str| {
+        let kinds = ["socket:", "anon_inode:", "pidfd", "net:", "mnt:", "pid:", "user:", "/sys/", "/proc/"];
+        kinds.iter().any(|kind| line.contains(kind))
+            || ["data", "state", "rootfs"].iter().any(|dir| Path::new(line).starts_with(ground.dir.join(dir)))
+    };
+    assert!(!seen.is_empty());
+    assert_eq!(seen.lines().filter(of_sampan).collect::<Vec<_>>(), <[&str; 0]>::default());
 }
 
 #[test]
@@ -320,13 +345,14 @@ fn hostile_links_of_the_image() {
             ("dev/console", &file, true),
             ("sys/fs/cgroup", to, true),
             ("tmp", to, false),
+            ("w", to, false),
         ] {
             let link = root.join(at);
             let spare = ground.dir.join("spare");
             let had = std::fs::rename(&link, &spare).is_ok();
             std::fs::create_dir_all(link.parent().unwrap()).unwrap();
             symlink(to, &link).unwrap();
-            let mut run = ground.command(&["run", "--rm", "--network=none", "-t", "-w", "/tmp/made/here"]);
+            let mut run = ground.command(&["run", "--rm", "--network=none", "-t", "-w", "/w/made/here"]);
             run.args(["--tmpfs=/tmp/fs", "--hostname=h", "--rootfs", &format!("{}{how}", root.display())]);
             let ran = ran(run.args(["sh", "-c", "echo inside >/etc/hosts"]).output().unwrap());
             outside.is_untouched(&format!("{at} -> {to:?}: {ran:?}"));
@@ -336,5 +362,98 @@ fn hostile_links_of_the_image() {
                 std::fs::rename(&spare, &link).unwrap();
             }
         }
+    }
+}
+
+#[test]
+fn links_raced_into_a_shared_volume() {
+    let Some(ground) = Ground::new() else { return };
+    let outside = Outside::new(&ground);
+    let volume = ground.dir.join("volume");
+    std::fs::create_dir_all(volume.join("a")).unwrap();
+    let [absolute, dots] = outside.links();
+    symlink(absolute, volume.join("absolute")).unwrap();
+    symlink(dots, volume.join("dots")).unwrap();
+    let shared = format!("{}:/volume", volume.display());
+    let inner = format!("{}:/volume/a/made/b", ground.dir.join("rootfs/bin").display());
+    let flags =
+        ["-v", &shared, "-v", &inner, "--tmpfs=/volume/a/t", "--device=/dev/full:/volume/a/d/full", "-w/volume/a/w"];
+    let done = AtomicBool::new(false);
+    let results: Vec<Ran> = std::thread::scope(|scope| {
+        // As a process of another container would, as fast as it can.
+        scope.spawn(|| {
+            let exchange = |with: &str| {
+                use rustix::fs::{CWD, RenameFlags};
+                rustix::fs::renameat_with(CWD, volume.join("a"), CWD, volume.join(with), RenameFlags::EXCHANGE)
+                    .unwrap();
+            };
+            while !done.load(Ordering::Relaxed) {
+                ["absolute", "absolute", "dots", "dots"].into_iter().for_each(exchange);
+            }
+        });
+        let run = |_| ground.run(&flags, &["true"]);
+        let results = (0..20).map(run).collect();
+        done.store(true, Ordering::Relaxed);
+        results
+    });
+    outside.is_untouched("raced");
+    // Not all were refused for some other reason.
+    assert!(results.iter().any(|ran| ran.code == 0 || ran.err.contains("ENOENT")), "{results:?}");
+}
+
+#[test]
+fn users_are_looked_up_inside() {
+    let Some(ground) = Ground::new() else { return };
+    let outside = Outside::new(&ground);
+    std::fs::write(outside.path.join("passwd"), "outsider:x:0:0::/:/bin/sh\n").unwrap();
+    let passwd = ground.rootfs().join("etc/passwd");
+    for to in outside.links() {
+        std::fs::remove_file(&passwd).unwrap();
+        symlink(to.join("passwd"), &passwd).unwrap();
+        ground.run(&["-u", "outsider"], &["true"]).fails(125, "outsider");
+    }
+    // Neither is waited for, nor read to its end.
+    for make in ["mkfifo", "mknod"] {
+        std::fs::remove_file(&passwd).unwrap();
+        let device: &[&str] = if make == "mknod" { &["c", "1", "5"] } else { &[] };
+        assert!(Command::new(make).arg(&passwd).args(device).status().unwrap().success());
+        ground.run(&["-u", "outsider"], &["true"]).fails(125, "outsider");
+    }
+}
+
+#[test]
+fn a_reused_pid_is_let_live() {
+    let Some(ground) = Ground::new() else { return };
+    let mut victim = Command::new("sleep").arg("60").spawn().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", victim.id())).unwrap();
+    let start: u64 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+    let journals = ground.dir.join("state/containers");
+    std::fs::create_dir_all(&journals).unwrap();
+    let reap = |start: u64| {
+        let journal = journals.join("0000.journal");
+        std::fs::write(&journal, format!("sampan-journal 1\nkill {} {start}\n", victim.id())).unwrap();
+        assert_eq!(ran(ground.command(&["ps", "-q"]).output().unwrap()).ok(), "");
+        assert!(!journal.exists());
+    };
+    reap(start - 1);
+    let lived = std::fs::read_to_string(format!("/proc/{}/stat", victim.id())).unwrap().contains(") S ");
+    // So that the test can tell: with its own start time it is killed.
+    reap(start);
+    victim.wait().unwrap();
+    assert!(lived);
+}
+
+#[test]
+fn a_record_names_nothing_but_its_own_container() {
+    let Some(ground) = Ground::new() else { return };
+    let outside = Outside::new(&ground);
+    let container = ground.dir.join("data/containers").join("a".repeat(64));
+    std::fs::create_dir_all(&container).unwrap();
+    for id in ["../../outside".to_owned(), outside.path.display().to_string(), "b".repeat(64)] {
+        let record = format!("{{\"id\":\"{id}\",\"name\":\"box\",\"pid\":1}}");
+        std::fs::write(container.join("record.json"), record).unwrap();
+        let ran = ran(ground.command(&["rm", "box"]).output().unwrap());
+        outside.is_untouched(&format!("{id}: {ran:?}"));
+        ran.fails(1, "no container has this name");
     }
 }
