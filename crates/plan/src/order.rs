@@ -272,7 +272,10 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             continue;
         }
         let mount = mounts::parse(spec)?;
-        own_dev |= mount.destination == "/dev" && matches!(mount.source, Source::Filesystem { .. });
+        // A volume there, which comes after, is somebody's: nothing is made in it.
+        if mount.destination == "/dev" {
+            own_dev = matches!(mount.source, Source::Filesystem { .. });
+        }
         steps.push(InitStep::Mount(mount));
     }
     if own_dev {
