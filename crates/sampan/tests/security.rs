@@ -120,6 +120,13 @@ fn masked_path_with_a_false_null() {
                   [ ! -e /proc/$f ] || stat -c %t:%T /proc/$f; done";
     let seen = ground.sh(&[], script).ok();
     assert!(seen.lines().count() > 1 && seen.lines().all(|line| line == "1:3"), "{seen}");
+    // Where /dev is not all sampan's own.
+    ground.run(&["--device=/dev/zero:/dev/null"], &["true"]).fails(125, "ENODEV");
+    let volume = ground.dir.join("dev");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(volume.join("null"), "shown\n").unwrap();
+    ground.run(&["-v", &format!("{}:/dev", volume.display())], &["true"]).fails(125, "ENODEV");
+    assert_eq!(std::fs::read_dir(volume).unwrap().count(), 1, "nothing is made in a volume");
 }
 
 #[test]
@@ -137,6 +144,11 @@ fn proc_of_the_image_is_not_trusted() {
     ground.file("proc/sys/net/ipv4/ip_default_ttl", "the image's\n");
     let flags = ["--sysctl", "net.ipv4.ip_default_ttl=77"];
     assert_eq!(ground.sh(&flags, "stat -f -c %T /proc; cat /proc/sys/net/ipv4/ip_default_ttl").ok(), "proc\n77");
+    // A volume there is for the privileged only; a setting is not written into it.
+    let volume = format!("{}:/proc/sys", ground.rootfs().join("proc/sys").display());
+    ground.run(&["--privileged", "-v", &volume, flags[0], flags[1]], &["true"]).fails(125, "EXDEV");
+    let file = std::fs::read_to_string(ground.rootfs().join("proc/sys/net/ipv4/ip_default_ttl")).unwrap();
+    assert_eq!(file, "the image's\n");
 }
 
 #[test]
@@ -229,15 +241,17 @@ fn store_is_closed_to_others() {
     let Some(ground) = Ground::new() else { return };
     let cidfile = ground.dir.join("cid");
     let flags = ["--cidfile", cidfile.to_str().unwrap()];
-    let mut run = ground.runner(&flags, &["sh", "-c", "cp /bin/busybox /own; chmod 4755 /own; echo up; exec sleep 60"]);
+    let mut run =
+        ground.runner(&flags, &["sh", "-c", "cp /bin/busybox /; chmod 4755 /busybox; echo up; exec sleep 60"]);
     let mut child = run.stdout(Stdio::piped()).spawn().unwrap();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     let id = std::fs::read_to_string(&cidfile).unwrap();
-    let find = Command::new("find").arg(ground.dir.join("data")).args(["-name", "own"]).output().unwrap();
+    let find = Command::new("find").arg(ground.dir.join("data")).args(["-name", "busybox"]).output().unwrap();
     let path = String::from_utf8(find.stdout).unwrap();
     assert!(path.contains(&id), "{path}");
     let mut other = Command::new("setpriv");
-    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", path.trim(), "id"]);
+    // By a shell: setpriv(1) itself keeps root's capabilities until it has executed something.
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", "exec \"$0\" echo run", path.trim()]);
     let other = ran(other.output().unwrap());
     child.kill().unwrap();
     child.wait().unwrap();
