@@ -76,7 +76,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
 
     let config = config::config(request, &facts, &host)?;
-    let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
+    let cgroup = cgroup(request, &config, &host, &id)?;
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
@@ -374,19 +374,13 @@ fn maps(request: &Run, host: &Host, joined: &[(NamespaceKind, String)]) -> Resul
     }
 }
 
-fn cgroup(
-    request: &Run,
-    config: &spec::runtime::Config,
-    host: &Host,
-    id: &str,
-    user_namespace: bool,
-) -> Result<plan::cgroup::Plan> {
+fn cgroup(request: &Run, config: &spec::runtime::Config, host: &Host, id: &str) -> Result<plan::cgroup::Plan> {
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let parent = request.limits.cgroup_parent.as_deref();
     let path = plan::cgroup::CgroupPath::of_container(parent, id, host.rootless())?;
     let layout =
         runtime::observe::cgroup::observe(&path, resources.block_io.is_some()).map_err(runtime::Error::from)?;
-    Ok(plan::cgroup::plan(&layout, &path, &resources, host.rootless() || user_namespace)?)
+    Ok(plan::cgroup::plan(&layout, &path, &resources, host.rootless())?)
 }
 
 /// 256 random bits in hex, as docker's.
