@@ -52,7 +52,7 @@ fn cgroup_on(resources: &Resources, change: impl FnOnce(&mut Layout)) -> Fixture
     let path = path();
     let mut layout = observe(&path, resources.block_io.is_some()).unwrap();
     change(&mut layout);
-    let plan = plan::cgroup::plan(&layout, &path, resources, false).unwrap();
+    let plan = plan::cgroup::plan(&layout, resources, false).unwrap();
     let fixture = Fixture { layout, plan };
     let mut dirs = Dirs::new();
     for step in &fixture.plan.prepare {
@@ -146,7 +146,7 @@ fn can(controllers: &[&str]) -> bool {
 
 /// No swap, where that can be said: what is limited then goes nowhere else.
 fn memory(limit: i64) -> Resources {
-    let swap = look().limits_swap().then_some(limit);
+    let swap = look().features.swap.then_some(limit);
     let memory = Memory { limit: Some(limit), swap, ..Memory::default() };
     Resources { memory: Some(memory), ..Resources::default() }
 }
@@ -193,7 +193,7 @@ fn limits_are_in_force() {
     let it = cgroup(&resources);
     assert_eq!(it.read("memory", "memory.limit_in_bytes", "memory.max"), "67108864");
     assert_eq!(it.read("memory", "memory.soft_limit_in_bytes", "memory.low"), "33554432");
-    if it.layout.limits_swap() {
+    if it.layout.features.swap {
         let expected = if it.plan.cgroup.v1("memory").is_some() { "67108864" } else { "0" };
         assert_eq!(it.read("memory", "memory.memsw.limit_in_bytes", "memory.swap.max"), expected);
     }
@@ -215,7 +215,7 @@ fn limits_are_in_force() {
 
 #[test]
 fn memory_limit_kills_and_is_told() {
-    if !can(&["memory"]) || !look().limits_swap() {
+    if !can(&["memory"]) || !look().features.swap {
         println!("skipped: swap is not accounted");
         return;
     }
@@ -457,7 +457,7 @@ fn a_taken_path_is_rejected() {
     let mut child = it.spawn("sleep 1000");
     wait_until("a process", || !it.processes().is_empty());
     let layout = observe(&it.layout.path, false).unwrap();
-    let error = plan::cgroup::plan(&layout, &layout.path, &Resources::default(), false).unwrap_err();
+    let error = plan::cgroup::plan(&layout, &Resources::default(), false).unwrap_err();
     assert!(error.why.starts_with("it holds processes"), "{error}");
     apply::kill(&it.plan.cgroup).unwrap();
     child.wait().unwrap();
@@ -474,7 +474,7 @@ fn the_shared_directory_is_raced_for() {
     let one = || {
         let path = CgroupPath::of_container(Some(&parent), &unique("race"), false).unwrap();
         let layout = observe(&path, false).unwrap();
-        let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
+        let plan = plan::cgroup::plan(&layout, &resources, false).unwrap();
         let mut dirs = Dirs::new();
         plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());
         let errors: Vec<_> = plan.prepare.iter().rev().flat_map(HostStep::undo).flat_map(undo).collect();
@@ -497,7 +497,7 @@ fn shell_form() {
     resources.cpu = Some(Cpu { cpus: cpus.into(), ..Cpu::default() });
     let path = path();
     let layout = observe(&path, false).unwrap();
-    let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
+    let plan = plan::cgroup::plan(&layout, &resources, false).unwrap();
     let it = Fixture { layout, plan };
     let script: Vec<String> = it.plan.prepare.iter().map(HostStep::shell).collect();
     let out = Command::new("sh").arg("-euc").arg(script.join("\n")).output().unwrap();
@@ -516,9 +516,9 @@ fn unprivileged() {
     let path = CgroupPath::of_container(None, &unique("user"), true).unwrap();
     let layout = observe(&path, false).unwrap();
     let rules = Resources { devices: default_rules(), ..Resources::default() };
-    let plan = plan::cgroup::plan(&layout, &path, &rules, true).unwrap();
+    let plan = plan::cgroup::plan(&layout, &rules, true).unwrap();
     println!("notes: {:?}", plan.notes);
-    let limited = plan::cgroup::plan(&layout, &path, &memory(64 << 20), true);
+    let limited = plan::cgroup::plan(&layout, &memory(64 << 20), true);
     if plan.cgroup.v2("memory").is_some() {
         let it = Fixture { layout, plan: limited.unwrap() };
         let mut dirs = Dirs::new();
@@ -565,7 +565,7 @@ fn cost() {
         let mut times = vec![Instant::now()];
         let layout = observe(&path, false).unwrap();
         times.push(Instant::now());
-        let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
+        let plan = plan::cgroup::plan(&layout, &resources, false).unwrap();
         times.push(Instant::now());
         let mut dirs = Dirs::new();
         plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());

@@ -117,13 +117,13 @@ fn value(what: &'static str, file: impl Into<String>, value: impl ToString, chec
     Value { what, file: file.into(), value: value.to_string(), check }
 }
 
-/// `layout` was observed for this `path`. `rootless`: not the root of the host, so no device rules: only root may set
+/// For the container that `layout` was observed for. `rootless`: not the root of the host, so no device rules: only root may set
 /// them, and the nodes that such a user's container reaches are those that he himself may open. A container that root
 /// gave a user namespace keeps its rules: it may be shown nodes of the host that anybody may open.
 ///
 /// # Errors
 /// A limit out of its range, or one whose controller is absent, not delegated, or lacks the feature.
-pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
+pub fn plan(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
     let request = request::check(resources)?;
     check_host(&request, layout)?;
     let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
@@ -132,7 +132,7 @@ pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless:
     let rules = device::parse(&resources.devices)?;
     let devices = if rootless || rules.is_empty() { None } else { Some(rules) };
     draft.watching();
-    draft.finish(path, devices)
+    draft.finish(devices)
 }
 
 /// CPUs, nodes and disks that are there.
@@ -161,6 +161,17 @@ fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
     Ok(())
 }
 
+fn check_swap(request: &Request, layout: &Layout) -> Result<(), Rejected> {
+    match request.memory_swap {
+        Some(limit) if !layout.features.swap => Err(Rejected::new(
+            format!("cannot limit memory and swap to {}", request::size(limit)),
+            "this kernel does not account swap",
+        )
+        .hint("boot with swapaccount=1, or leave --memory-swap out")),
+        _ => Ok(()),
+    }
+}
+
 struct Draft<'a> {
     layout: &'a Layout,
     /// Index into `layout.v1`.
@@ -180,7 +191,8 @@ impl Draft<'_> {
         let layout = self.layout;
         // By what v1 and v2 call it; a value says by itself whether anything was asked of it.
         self.controller("memory", "memory", request.memory_asked(), |v1| {
-            if v1 { v1::memory(request, layout) } else { v2::memory(request) }
+            check_swap(request, layout)?;
+            if v1 { Ok(v1::memory(request)) } else { v2::memory(request) }
         })?;
         self.controller("cpu", "cpu", request.cpu_asked(), |v1| {
             if v1 { v1::cpu(request, layout) } else { Ok(v2::cpu(request)) }
@@ -308,7 +320,8 @@ impl Draft<'_> {
         self.layout.v2.as_ref().is_some_and(|tree| tree.target.writable)
     }
 
-    fn finish(mut self, path: &CgroupPath, devices: Option<Vec<device::Rule>>) -> Result<Plan, Rejected> {
+    fn finish(mut self, devices: Option<Vec<device::Rule>>) -> Result<Plan, Rejected> {
+        let path = &self.layout.path;
         let mut plan = Plan { notes: std::mem::take(&mut self.notes), ..Plan::default() };
         let v1_devices = self.v1_devices(devices.is_some())?;
         let mut v1: Vec<(&Hierarchy, Values)> =
