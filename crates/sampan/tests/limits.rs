@@ -122,6 +122,40 @@ fn out_of_memory_is_told() {
     assert!(!calm.err.contains("memory"), "{calm:?}");
 }
 
+fn anywhere(name: &str) -> bool {
+    let below =
+        |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().any(|entry| entry.path().join(name).exists());
+    Path::new(ROOT).join(name).exists() || below(Path::new(ROOT))
+}
+
+/// The first sampan makes it, the second finds it there, and the first to end can't remove it.
+#[test]
+fn the_last_to_leave_removes_the_parent() {
+    let Some(ground) = Ground::new() else { return };
+    let parent = format!("limits-{}", std::process::id());
+    let flag = format!("--cgroup-parent=/{parent}/inner");
+    let first = Waiting::new(&ground, &[&flag]);
+    let second = Waiting::new(&ground, &[&flag]);
+    first.end();
+    assert!(anywhere(&parent));
+    second.end();
+    assert!(!anywhere(&parent));
+}
+
+#[test]
+fn a_parent_that_was_there_stays() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(memory) = controller("memory", "memory") else { return };
+    let parent = memory.mount.join(format!("limits-theirs-{}", std::process::id()));
+    fs::create_dir(&parent).unwrap();
+    let flag = format!("--cgroup-parent=/{}/inner", parent.file_name().unwrap().display());
+    let ended = ground.sh(&[&flag], "true");
+    let (stays, inner) = (parent.exists(), parent.join("inner").exists());
+    fs::remove_dir(&parent).unwrap();
+    ended.ok();
+    assert!(stays && !inner);
+}
+
 /// A character device that anybody may open, once its node lets him, and that no container is given.
 fn harmless_device() -> Option<String> {
     let misc = fs::read_to_string("/proc/misc").unwrap();

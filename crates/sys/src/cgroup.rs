@@ -4,7 +4,7 @@
 //! Must not: know a controller.
 
 use crate::{Error, Result};
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{CStr, CString};
@@ -68,6 +68,25 @@ impl Dir {
             .map_err(Error::of(|| format!("rmdir(\"{}/{}\")", self.path, name.to_string_lossy())))
     }
 
+    /// An empty extended attribute of the directory itself, which goes with it.
+    ///
+    /// # Errors
+    /// openat(2), fsetxattr(2): `EPERM`, `EOPNOTSUPP` as xattr(7) has it for the name's class.
+    pub fn set_attribute(&self, name: &str) -> Result<()> {
+        let set = |fd: OwnedFd| rustix::fs::fsetxattr(fd, name, &[], XattrFlags::empty());
+        self.readable().and_then(set).map_err(Error::of(|| format!("fsetxattr({:?}, {name:?})", self.path)))
+    }
+
+    #[must_use]
+    pub fn has_attribute(&self, name: &str) -> bool {
+        self.readable().and_then(|fd| rustix::fs::fgetxattr(fd, name, &mut [0; 0])).is_ok()
+    }
+
+    /// What most calls want instead of an `O_PATH` fd.
+    fn readable(&self) -> std::result::Result<OwnedFd, Errno> {
+        rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         rustix::fs::accessat(&self.fd, name, Access::EXISTS, AtFlags::empty()).is_ok()
@@ -126,8 +145,7 @@ impl Dir {
     /// openat(2), getdents64(2).
     pub fn children(&self) -> Result<Vec<CString>> {
         let failed = |errno| Error::new(format!("getdents64({:?})", self.path), errno);
-        let fd = rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(failed)?;
+        let fd = self.readable().map_err(failed)?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;

@@ -146,7 +146,11 @@ fn try_make(create: &Create) -> Result<Dir> {
         if matches!(create.version, Version::V1 { cpuset: true }) {
             inherit(&dir, &below)?;
         }
-        if !new && depth + 1 == create.components.len() {
+        let own = depth + 1 == create.components.len();
+        if new && !own {
+            mark(&below);
+        }
+        if !new && own {
             let processes = below.processes()?;
             if !processes.is_empty() {
                 return Err(Error::Busy { path: below.path().to_owned(), processes });
@@ -155,6 +159,19 @@ fn try_make(create: &Create) -> Result<Dir> {
         dir = below;
     }
     Ok(dir)
+}
+
+/// The attributes of a shared directory that say that sampan made it, for whom else it may be: the last container in
+/// it removes it, whichever made it. `user.` is for who may not set `trusted.` (xattr(7)).
+const MADE: [&str; 2] = ["trusted.sampan", "user.sampan"];
+
+/// Where neither can be set (an ordinary user before Linux 5.7) an empty directory may be left.
+fn mark(dir: &Dir) {
+    let _ = MADE.iter().any(|name| dir.set_attribute(name).is_ok());
+}
+
+fn is_marked(path: &str) -> bool {
+    Dir::open(path).is_ok_and(|dir| MADE.iter().any(|name| dir.has_attribute(name)))
 }
 
 fn c_name(name: &str) -> sys::Result<CString> {
@@ -230,7 +247,7 @@ pub fn undo(undo: &Undo) -> Vec<Error> {
     let deadline = Instant::now() + PATIENCE;
     let mut errors = Vec::new();
     let mut path = dir.as_str();
-    while path.len() > keep.len() {
+    while path.len() > keep.len() || is_marked(path) {
         let Some((above, name)) = path.rsplit_once('/') else {
             break;
         };
