@@ -141,8 +141,9 @@ fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
         if let Some(asked) = asked.as_ref().filter(|asked| !have.holds(asked)) {
             return Err(Rejected::new(
                 format!("cannot bind the container to {what} {asked}"),
-                format!("requested {what} are not available, only {have}"),
-            ));
+                format!("this host can give it only {have}"),
+            )
+            .hint(format!("choose from {have}")));
         }
     }
     let Some(disks) = &layout.disks else { return Ok(()) };
@@ -159,6 +160,20 @@ fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
         });
     }
     Ok(())
+}
+
+/// A weight of its own can be given to no disk but one that bfq serves; another takes it with EOPNOTSUPP.
+fn check_bfq(request: &Request, layout: &Layout) -> Result<(), Rejected> {
+    let disks = layout.disks.iter().flatten();
+    let weighted = |disk: &&Disk| request.device_weights.contains_key(&(disk.major, disk.minor));
+    match disks.filter(weighted).find(|disk| !disk.bfq()) {
+        None => Ok(()),
+        Some(Disk { major, minor, name, .. }) => Err(Rejected::new(
+            format!("cannot set the I/O weight of the device {major}:{minor}"),
+            "its I/O scheduler is not bfq",
+        )
+        .hint(format!("echo bfq > /sys/block/{name}/queue/scheduler"))),
+    }
 }
 
 fn check_swap(request: &Request, layout: &Layout) -> Result<(), Rejected> {

@@ -1,7 +1,7 @@
 //! The same request on three layouts, as text.
 
 use super::*;
-use spec::runtime::{BlockIo, Cpu, Memory, Pids, ThrottleDevice};
+use spec::runtime::{BlockIo, Cpu, Memory, Pids, ThrottleDevice, WeightDevice};
 
 fn path() -> CgroupPath {
     CgroupPath::of_container(None, "abc", false).unwrap()
@@ -284,7 +284,10 @@ fn cpu(cpu: Cpu) -> Resources {
 #[test]
 fn limits_out_of_range() {
     let reject = |resources: Resources| rejected(&v1(), &resources);
-    assert_eq!(reject(memory(4 << 20)), "cannot limit memory to 4m: a container needs at least 6m ()");
+    assert_eq!(
+        reject(memory(4 << 20)),
+        "cannot limit memory to 4m: a container needs at least 6m (ask for 6m or more)"
+    );
     let swap = |limit, swap| Resources {
         memory: Some(Memory { limit, swap: Some(swap), ..Memory::default() }),
         ..Resources::default()
@@ -300,7 +303,7 @@ fn limits_out_of_range() {
     );
     assert_eq!(
         reject(cpu(Cpu { cpus: "0-4".into(), ..Cpu::default() })),
-        "cannot bind the container to CPUs 0-4: requested CPUs are not available, only 0-3 ()"
+        "cannot bind the container to CPUs 0-4: this host can give it only 0-3 (choose from 0-3)"
     );
     assert_eq!(
         reject(cpu(Cpu { cpus: "1-".into(), ..Cpu::default() })),
@@ -319,6 +322,17 @@ fn limits_out_of_range() {
          (name the disk: /dev/sda (8:0))"
     );
     assert_eq!(reject(throttle(9)), "cannot limit I/O of the device 8:9: there is no such block device ()");
+    let weight = WeightDevice { major: 8, minor: 0, weight: 200 };
+    let weight = BlockIo { weight_device: vec![weight], ..BlockIo::default() };
+    let weight = Resources { block_io: Some(weight), ..Resources::default() };
+    assert_eq!(
+        reject(weight.clone()),
+        "cannot set the I/O weight of the device 8:0: its I/O scheduler is not bfq \
+         (echo bfq > /sys/block/sda/queue/scheduler)"
+    );
+    let mut served = v1();
+    served.disks.as_mut().unwrap()[0].schedulers = "none mq-deadline [bfq]".into();
+    assert!(planned(&served, &weight).contains("echo '8:0 200' > C/blkio/sampan/abc/blkio.bfq.weight_device"));
     let cpus = |text: &str| v1().check_cpus(text.parse().unwrap()).map_err(|error| error.to_string());
     assert_eq!(cpus("4"), Ok(()));
     assert_eq!(cpus("4.5").unwrap_err(), "cannot limit the container to 4.5 CPUs: there are only 4");

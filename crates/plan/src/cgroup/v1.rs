@@ -49,6 +49,9 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
     let mut values = Values::new();
     if request.weight.is_some() || !request.device_weights.is_empty() {
         let (all, each) = weight_files(layout)?;
+        if layout.features.blkio_bfq {
+            super::check_bfq(request, layout)?;
+        }
         values.extend(request.weight.map(|it| value("I/O weight", all, it, Check::Text)));
         for ((major, minor), weight) in &request.device_weights {
             values.push(line("I/O weight", each, format!("{major}:{minor} {weight}")));
