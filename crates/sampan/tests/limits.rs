@@ -4,11 +4,13 @@
 
 mod ground;
 
-use ground::{Ground, ran, until};
+use ground::{Ground, SAMPAN, ran, until};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -120,6 +122,215 @@ fn out_of_memory_is_told() {
     ground.sh(&limit[..2], script).fails(3, "out of memory");
     let calm = ground.sh(&limit[..2], "exit 3");
     assert!(!calm.err.contains("memory"), "{calm:?}");
+}
+
+/// CPUs and memory nodes that this process may use.
+fn allowed(what: &str) -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().find_map(|line| line.strip_prefix(what)).unwrap().trim_start_matches(':').trim().to_owned()
+}
+
+/// The first number of a list like `0-3,5`.
+fn first(list: &str) -> &str {
+    list.split([',', '-']).next().unwrap()
+}
+
+#[test]
+fn cpu_and_pids_limits_are_in_force() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(cpu) = controller("cpu", "cpu") else { return };
+    let it = Waiting::new(&ground, &["--cpu-shares=512", "--cpu-quota=50000", "--cpu-period=200000"]);
+    if cpu.v1 {
+        let files = ["cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us"];
+        assert_eq!(files.map(|file| it.read(&cpu, file, "")), ["512", "50000", "200000"]);
+    } else {
+        assert_eq!(["cpu.weight", "cpu.max"].map(|file| it.read(&cpu, "", file)), ["59", "50000 200000"]);
+    }
+    it.end();
+
+    let Some(pids) = controller("pids", "pids") else { return };
+    let it = Waiting::new(&ground, &["--cpus=0.25", "--pids-limit=20"]);
+    let quota = if cpu.v1 { "25000" } else { "25000 100000" };
+    assert_eq!(it.read(&cpu, "cpu.cfs_quota_us", "cpu.max"), quota);
+    assert_eq!(it.read(&pids, "pids.max", "pids.max"), "20");
+    it.end();
+
+    let Some(cpuset) = controller("cpuset", "cpuset") else { return };
+    let (cpus, mems) = (allowed("Cpus_allowed_list"), allowed("Mems_allowed_list"));
+    let (cpu, mem) = (first(&cpus), first(&mems));
+    let it = Waiting::new(&ground, &["--cpuset-cpus", cpu, "--cpuset-mems", mem]);
+    assert_eq!(["cpuset.cpus", "cpuset.mems"].map(|file| it.read(&cpuset, file, file)), [cpu, mem]);
+    it.end();
+    let seen = ground.sh(&["--cpuset-cpus", cpu], "grep Cpus_allowed_list /proc/self/status").ok();
+    assert_eq!(seen.split_whitespace().last(), Some(cpu));
+}
+
+#[test]
+fn pids_limit_stops_forks() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(_) = controller("pids", "pids") else { return };
+    let script = "for i in 1 2 3 4 5 6 7 8; do sleep 100 & done";
+    let stopped = ground.sh(&["--pids-limit=5"], script);
+    assert!(stopped.code != 0 && stopped.err.contains("fork"), "{stopped:?}");
+    ground.sh(&["--pids-limit=50"], script).ok();
+}
+
+/// What a loop used of the time that passed: a tenth is allowed, less than a half is taken for it.
+#[test]
+fn cpus_throttle() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(cpu) = controller("cpu", "cpu") else { return };
+    let stat = if cpu.v1 { "/sys/fs/cgroup/cpu/cpu.stat" } else { "/sys/fs/cgroup/cpu.stat" };
+    // proc_pid_stat(5): 14 and 15 are ticks in user and kernel mode. proc_uptime(5): seconds, in hundredths.
+    let script = format!(
+        "read start rest < /proc/uptime; (while :; do :; done) & sleep 1; set -- $(cat /proc/$!/stat); \
+         read end rest < /proc/uptime; echo $((${{14}} + ${{15}})) $start $end $(grep nr_throttled {stat})"
+    );
+    let told = ground.sh(&["--cpus=0.1"], &script).ok();
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let number = |at: usize| words[at].parse::<f64>().unwrap();
+    let (used, passed) = (number(0) / 100.0, number(2) - number(1));
+    assert!(used < passed / 2.0 && number(4) > 0.0, "used {used} s of {passed} s: {told}");
+}
+
+/// The whole disk under this directory: its number and its node.
+fn disk(dir: &Path) -> Option<(String, String)> {
+    let dev = fs::metadata(dir).unwrap().dev();
+    let number = format!("{}:{}", dev >> 8 & 0xfff, dev & 0xff | dev >> 12 & 0xf_ff00);
+    let Ok(at) = fs::canonicalize(format!("/sys/dev/block/{number}")) else {
+        eprintln!("skipped: {} is on {number}, which is no block device", dir.display());
+        return None;
+    };
+    let at = if at.join("partition").exists() { at.parent()? } else { &at };
+    let node = format!("/dev/{}", at.file_name()?.display());
+    let number = fs::read_to_string(at.join("dev")).ok()?.trim().to_owned();
+    if !Path::new(&node).exists() {
+        eprintln!("skipped: there is no {node}");
+        return None;
+    }
+    Some((number, node))
+}
+
+#[test]
+fn disk_limits_are_in_force() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(io) = controller("blkio", "io") else { return };
+    let Some((number, node)) = disk(&ground.dir) else { return };
+    let rates = [("read-bps", "8mb"), ("write-bps", "1mb"), ("read-iops", "300"), ("write-iops", "200")];
+    let flags = rates.map(|(what, rate)| format!("--device-{what}={node}:{rate}"));
+    let it = Waiting::new(&ground, &flags.each_ref().map(String::as_str));
+    if io.v1 {
+        let read = |what| it.read(&io, &format!("blkio.throttle.{what}_device"), "");
+        let expected = ["8388608", "1048576", "300", "200"].map(|rate| format!("{number} {rate}"));
+        assert_eq!(["read_bps", "write_bps", "read_iops", "write_iops"].map(read), expected);
+    } else {
+        assert_eq!(it.read(&io, "", "io.max"), format!("{number} rbps=8388608 wbps=1048576 riops=300 wiops=200"));
+    }
+    it.end();
+
+    // Past the page cache: on v1 what is written back later is nobody's.
+    let volume = format!("{}:/mnt", ground.dir.display());
+    let write = "dd if=/dev/zero of=/mnt/file bs=64k count=32 oflag=direct";
+    let start = Instant::now();
+    let written = ground.sh(&["-v", &volume, &flags[1]], write);
+    if written.code == 0 {
+        assert!(start.elapsed() > Duration::from_secs(1), "2 MiB, 1 MiB a second: {:?}", start.elapsed());
+    } else {
+        eprintln!("skipped: no direct write here: {}", written.err);
+    }
+}
+
+#[test]
+fn io_weight_is_in_force() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(io) = controller("blkio", "io") else { return };
+    let ended = ground.sh(&["--blkio-weight=200"], "true");
+    if ended.code != 0 {
+        ended.fails(125, "error: cannot set the I/O weight");
+        return eprintln!("skipped: {}", ended.err);
+    }
+    let it = Waiting::new(&ground, &["--blkio-weight=200"]);
+    if io.v1 {
+        assert_eq!(it.read(&io, "blkio.bfq.weight", ""), "200");
+    } else {
+        let dir = io.mount.join("sampan").join(&it.id);
+        let bfq = fs::read_to_string(dir.join("io.bfq.weight")).unwrap_or_default();
+        let cost = fs::read_to_string(dir.join("io.weight")).unwrap_or_default();
+        assert!(bfq.starts_with("default 200\n") || cost.starts_with("default 1920\n"), "{bfq:?} {cost:?}");
+    }
+    it.end();
+}
+
+/// With the message of a refusal: what, why, and a hint where one is known. Nothing was begun.
+#[test]
+fn refused() {
+    const REFUSED: [(&str, &[&str]); 8] = [
+        (
+            "--memory=1m",
+            &["error: cannot limit memory to 1m", "  a container needs at least 6m", "hint: ask for 6m or more"],
+        ),
+        (
+            "--memory=8m --memory-swap=7m",
+            &[
+                "error: cannot limit memory and swap to 7m",
+                "  --memory-swap counts memory and swap",
+                "hint: ask for 8m",
+            ],
+        ),
+        (
+            "--memory=8m --memory-reservation=9m",
+            &["error: cannot reserve 9m of memory", "  --memory is 8m", "hint: reserve less than the limit"],
+        ),
+        ("--cpus=999999", &["error: cannot limit the container to 999999 CPUs", "  there are only ", "hint: ask for "]),
+        (
+            "--cpuset-cpus=60000",
+            &[
+                "error: cannot bind the container to CPUs 60000",
+                "  this host can give it only 0",
+                "hint: choose from 0",
+            ],
+        ),
+        (
+            "--cpuset-mems=60000",
+            &["error: cannot bind the container to memory nodes 60000", "  this host can", "hint: choose from "],
+        ),
+        (
+            "--device-read-bps=/dev/null:1mb",
+            &["error: cannot limit the device /dev/null", "  it is no block device of this host", "hint: lsblk"],
+        ),
+        ("--cpu-shares=1", &["error: invalid value \"1\" for --cpu-shares", "  \"1\" is not from 2 to 262144"]),
+    ];
+    let Some(ground) = Ground::new() else { return };
+    for (flags, lines) in REFUSED {
+        let flags: Vec<&str> = flags.split(' ').collect();
+        let ended = ground.run(&flags, &["true"]);
+        assert_eq!((ended.code, ended.out.as_str()), (125, ""), "{flags:?}");
+        assert_eq!(ended.err.lines().count(), lines.len(), "{}", ended.err);
+        for (line, start) in ended.err.lines().zip(lines) {
+            assert!(line.starts_with(start), "{start:?} does not begin {line:?}");
+        }
+        let kept = |dir: &str| fs::read_dir(ground.dir.join(dir)).map_or(0, Iterator::count);
+        assert_eq!(["data/containers", "data/names", "state/containers"].map(kept), [0; 3], "{flags:?}");
+    }
+}
+
+/// A mount namespace without the hierarchy is a host without the controller.
+#[test]
+fn a_missing_controller_is_named() {
+    let Some(ground) = Ground::new() else { return };
+    let hierarchy = Path::new(ROOT).join("pids");
+    if !hierarchy.join("tasks").exists() {
+        return eprintln!("skipped: the pids controller is not a mount of its own here");
+    }
+    let run = ground.runner(&["--pids-limit=5"], &["true"]);
+    let mut without = Command::new("unshare");
+    without
+        .args(["--mount", "sh", "-c", "umount \"$0\" && exec \"$@\""])
+        .arg(hierarchy)
+        .arg(SAMPAN)
+        .args(run.get_args());
+    ran(without.output().unwrap())
+        .fails(125, "error: cannot limit processes to 5\n  this host has no cgroup controller `pids`\n");
 }
 
 fn anywhere(name: &str) -> bool {

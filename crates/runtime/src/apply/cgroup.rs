@@ -149,8 +149,7 @@ fn try_make(create: &Create) -> Result<Dir> {
         let own = depth + 1 == create.components.len();
         if new && !own {
             mark(&below);
-        }
-        if !new && own {
+        } else if own && !new {
             let processes = below.processes()?;
             if !processes.is_empty() {
                 return Err(Error::Busy { path: below.path().to_owned(), processes });
