@@ -100,8 +100,12 @@ impl Fixture {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
     }
 
+    /// Those of cgroups below it, too. The last directory is the one to kill and to freeze by.
     fn processes(&self) -> Vec<i32> {
-        apply::processes(&self.plan.cgroup).unwrap()
+        let dirs = self.dirs();
+        let find = [dirs.last().unwrap(), "-name", "cgroup.procs", "-exec", "cat", "{}", "+"];
+        let out = Command::new("find").args(find).output().unwrap();
+        String::from_utf8_lossy(&out.stdout).lines().map(|pid| pid.parse().unwrap()).collect()
     }
 }
 
@@ -210,7 +214,6 @@ fn limits_are_in_force() {
         let status = it.run("grep Cpus_allowed_list /proc/self/status");
         assert_eq!(String::from_utf8_lossy(&status.stdout).split_whitespace().last(), Some("0"));
     }
-    assert_eq!(apply::memory(&it.plan.cgroup).unwrap().limit, Some(64 << 20));
 }
 
 #[test]
@@ -227,8 +230,6 @@ fn memory_limit_kills_and_is_told() {
     let hog = it.run("head -c 300M /dev/zero | tail > /dev/null");
     assert_eq!(hog.status.code(), Some(137), "{hog:?}");
     assert!(apply::oom_kills(&it.plan.cgroup).unwrap() >= 1);
-    let memory = apply::memory(&it.plan.cgroup).unwrap();
-    assert!(memory.peak.is_none_or(|peak| peak > 30 << 20 && peak <= 32 << 20), "{memory:?}");
 }
 
 #[test]
@@ -413,7 +414,10 @@ fn undo_kills_and_removes_all() {
 fn undo_of_a_frozen_container() {
     without_and_with_v2(|it| {
         let mut child = busy_tree(&it);
-        apply::freeze(&it.plan.cgroup, true).unwrap();
+        let dir = it.dirs().pop().unwrap();
+        let (file, word) =
+            if it.plan.cgroup.v2.is_some() { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
+        std::fs::write(format!("{dir}/{file}"), word).unwrap();
         assert_eq!(it.undo(), [""; 0]);
         child.wait().unwrap();
     });
@@ -431,24 +435,6 @@ fn undo_of_a_fork_bomb() {
 }
 
 #[test]
-fn freezing_stops() {
-    without_and_with_v2(|it| {
-        let dir = tempdir();
-        let mut child = it.spawn(&format!("while :; do echo x >> {}/log; sleep 0.01; done", dir.0));
-        let size = || std::fs::metadata(format!("{}/log", dir.0)).map_or(0, |meta| meta.len());
-        wait_until("output", || size() > 0);
-        apply::freeze(&it.plan.cgroup, true).unwrap();
-        let before = size();
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(size(), before);
-        apply::freeze(&it.plan.cgroup, false).unwrap();
-        wait_until("more output", || size() > before);
-        apply::kill(&it.plan.cgroup).unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(9));
-    });
-}
-
-#[test]
 fn a_taken_path_is_rejected() {
     if !can(&[]) {
         return;
@@ -459,7 +445,7 @@ fn a_taken_path_is_rejected() {
     let layout = observe(&it.layout.path, false).unwrap();
     let error = plan::cgroup::plan(&layout, &Resources::default(), false).unwrap_err();
     assert!(error.why.starts_with("it holds processes"), "{error}");
-    apply::kill(&it.plan.cgroup).unwrap();
+    assert_eq!(it.undo(), [""; 0]);
     child.wait().unwrap();
 }
 
@@ -469,7 +455,7 @@ fn the_shared_directory_is_raced_for() {
     if !can(&["memory"]) {
         return;
     }
-    let parent = format!("/{}", plan::cgroup::SHARED);
+    let parent = "/sampan".to_owned();
     let resources = memory(64 << 20);
     let one = || {
         let path = CgroupPath::of_container(Some(&parent), &unique("race"), false).unwrap();

@@ -166,11 +166,11 @@ impl Dir {
         Ok(text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect())
     }
 
-    /// SIGKILL to each process of this cgroup alone; how many there were. A fork may have escaped: call again.
+    /// SIGKILL to each process of this cgroup alone. A fork may have escaped: call again.
     ///
     /// # Errors
     /// As [`Self::read`]; pidfd_send_signal(2).
-    pub fn kill_once(&self) -> Result<usize> {
+    pub fn kill_once(&self) -> Result<()> {
         let before = self.processes()?;
         let open = |pid: i32| Some((pid, rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
         let handles: Vec<(i32, OwnedFd)> = before.iter().filter_map(|pid| open(*pid)).collect();
@@ -182,7 +182,7 @@ impl Dir {
                 Err(errno) => return Err(Error::new(format!("pidfd_send_signal({pid}, SIGKILL)"), errno)),
             }
         }
-        Ok(before.len())
+        Ok(())
     }
 
     fn file(&self, file: &str, mode: OFlags) -> Result<OwnedFd> {

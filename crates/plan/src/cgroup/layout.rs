@@ -41,7 +41,6 @@ impl Hierarchy {
 /// The mounted v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unified {
-    pub mount: String,
     pub target: Target,
     /// The existing directories from [`Target::anchor`] to the deepest one above the container's own.
     pub levels: Vec<Level>,

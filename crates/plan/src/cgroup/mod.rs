@@ -17,15 +17,17 @@ mod step;
 mod v1;
 mod v2;
 
-pub use device::{Exception, Exceptions, Insn, default_rules};
+pub use device::{Insn, default_rules};
 pub use layout::{Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
-pub use limit::{Check, Limit};
+pub use limit::Limit;
 pub use mount::{Mount, container_mounts};
-pub use path::{CgroupPath, SHARED};
+pub use path::CgroupPath;
 pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
 
 use crate::Rejected;
 use layout::Reach;
+use limit::Check;
+use path::SHARED;
 use request::Request;
 use spec::runtime::Resources;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +45,7 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Where a container's cgroup is: all that is needed to watch, freeze and kill it later, from another process.
+/// Where a container's cgroup is: what is needed to show it inside, and to watch it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cgroup {
     pub v2: Option<String>,
@@ -65,41 +67,6 @@ impl Cgroup {
     #[must_use]
     pub fn v2(&self, controller: &str) -> Option<&str> {
         self.v2.as_deref().filter(|_| self.v2_controllers.iter().any(|name| name == controller))
-    }
-
-    /// A directory that holds all its processes: the best one to kill and freeze by.
-    #[must_use]
-    pub fn all(&self) -> Option<&str> {
-        let any = || self.v1.first().map(|(_, dir)| dir.as_str());
-        self.v2.as_deref().or_else(|| self.v1("freezer")).or_else(any)
-    }
-
-    /// For the container's state: pairs of controllers, `-` for none, and directory; v2 first as `2` or `2,memory`.
-    #[must_use]
-    pub fn words(&self) -> Vec<String> {
-        let v2 = self.v2.iter().flat_map(|dir| {
-            let mut names = vec!["2".to_owned()];
-            names.extend(self.v2_controllers.iter().cloned());
-            [names.join(","), dir.clone()]
-        });
-        v2.chain(self.v1.iter().flat_map(|(names, dir)| [names.join(","), dir.clone()])).collect()
-    }
-
-    #[must_use]
-    pub fn from_words<S: AsRef<str>>(words: &[S]) -> Option<Self> {
-        let mut cgroup = Self::default();
-        for pair in words.chunks(2) {
-            let [names, dir] = pair else { return None };
-            let (dir, mut names) = (dir.as_ref().to_owned(), names.as_ref().split(',').map(str::to_owned));
-            match names.next()?.as_str() {
-                "2" => {
-                    cgroup.v2 = Some(dir);
-                    cgroup.v2_controllers = names.collect();
-                }
-                first => cgroup.v1.push((std::iter::once(first.to_owned()).chain(names).collect(), dir)),
-            }
-        }
-        Some(cgroup)
     }
 }
 

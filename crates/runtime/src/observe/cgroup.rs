@@ -219,7 +219,7 @@ fn unified(place: &Place, path: &CgroupPath) -> Unified {
     let (mut target, levels) =
         seen.unwrap_or_else(|| (Target { anchor: name.clone(), ..Target::default() }, Vec::new()));
     target.writable &= may_enter(place, &anchor, path);
-    Unified { mount: place.mount.clone(), target, levels }
+    Unified { target, levels }
 }
 
 /// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
