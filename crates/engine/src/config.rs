@@ -37,6 +37,8 @@ pub struct Facts {
     pub devices: Vec<Device>,
     /// Major and minor of the block devices that limits name, by path.
     pub disks: Vec<(PathBuf, u32, u32)>,
+    /// A limit of swap can be in force.
+    pub swap: bool,
     /// The profile that the request's file holds.
     pub seccomp: Option<String>,
     /// Empty: none.
@@ -346,7 +348,7 @@ fn resources(request: &Run, facts: &Facts) -> Result<Resources, Rejected> {
     let limits = &request.limits;
     Ok(Resources {
         devices: device_rules(request, facts),
-        memory: memory(limits),
+        memory: memory(limits, facts),
         cpu: cpu(limits),
         pids: limits.pids.map(|limit| Pids { limit: bound(limit, u64::cast_signed) }),
         block_io: block_io(limits, facts)?,
@@ -365,13 +367,16 @@ fn bytes(size: spec::unit::Size) -> i64 {
     size.bytes().try_into().unwrap_or(i64::MAX)
 }
 
-fn memory(limits: &Limits) -> Option<Memory> {
+fn memory(limits: &Limits, facts: &Facts) -> Option<Memory> {
     let limit = limits.memory.map(bytes);
     let memory = Memory {
         limit,
         reservation: limits.memory_reservation.map(bytes),
         // docker: with a memory limit alone, as much again may be swapped.
-        swap: limits.memory_swap.map(|swap| bound(swap, bytes)),
+        swap: match limits.memory_swap {
+            Some(swap) => Some(bound(swap, bytes)),
+            None => limit.filter(|_| facts.swap).map(|limit| limit.saturating_mul(2)),
+        },
         swappiness: limits.memory_swappiness.map(u64::from),
         disable_oom_killer: limits.oom_kill_disable.then_some(true),
     };
@@ -481,7 +486,7 @@ pub fn joins<E>(
         (NamespaceKind::Pid, names.pid.clone(), "pid"),
         (NamespaceKind::Ipc, names.ipc.clone(), "ipc"),
         (NamespaceKind::Uts, names.uts.clone(), "uts"),
-        (NamespaceKind::Cgroup, names.cgroup.clone().unwrap_or_default(), "cgroup"),
+        (NamespaceKind::Cgroup, names.cgroup.clone(), "cgroup"),
         (NamespaceKind::Network, network, "net"),
     ];
     let (mut joined, mut shared) = (Vec::new(), Vec::new());

@@ -7,7 +7,8 @@ use crate::ground::{self, Ground};
 use crate::lsm;
 use crate::net::{self, Net};
 use crate::paths::Paths;
-use crate::request::Run;
+use crate::request::{Limits, Run};
+use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::{Input, Plan};
 use runtime::container::Started;
@@ -74,6 +75,8 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     warnings.append(&mut lsm::labels(request)?);
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
+    let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
+    facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
     let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
     warnings.append(&mut net.warnings);
@@ -83,7 +86,8 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
 
     let config = config::config(request, &facts, &host)?;
-    let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
+    let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
+    let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
@@ -342,6 +346,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         gid_map,
         devices: ground::devices(request)?,
         disks: ground::disks(request),
+        swap: false,
         seccomp: ground::seccomp(request)?,
         apparmor: lsm::apparmor(&request.security)?,
         console,
@@ -383,19 +388,18 @@ fn maps(request: &Run, host: &Host, joined: &[(NamespaceKind, String)]) -> Resul
     }
 }
 
-fn cgroup(
-    request: &Run,
-    config: &spec::runtime::Config,
-    host: &Host,
-    id: &str,
-    user_namespace: bool,
-) -> Result<plan::cgroup::Plan> {
-    let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
-    let parent = request.limits.cgroup_parent.as_deref();
-    let path = plan::cgroup::CgroupPath::of_container(parent, id, host.rootless())?;
-    let layout =
-        runtime::observe::cgroup::observe(&path, resources.block_io.is_some()).map_err(runtime::Error::from)?;
-    Ok(plan::cgroup::plan(&layout, &path, &resources, host.rootless() || user_namespace)?)
+/// The cgroups of this host, which have all that the limits take for granted. `disks`: some are named.
+fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Vec<String>) -> Result<Layout> {
+    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, host.rootless())?;
+    let block_io = disks || limits.blkio_weight.is_some();
+    let layout = runtime::observe::cgroup::observe(&path, block_io).map_err(runtime::Error::from)?;
+    if let Some(cpus) = limits.cpus {
+        layout.check_cpus(cpus)?;
+    }
+    if limits.memory.is_some() && limits.memory_swap.is_none() && !layout.features.swap {
+        warnings.push("memory is limited, swap is not: this kernel does not account it".into());
+    }
+    Ok(layout)
 }
 
 /// 256 random bits in hex, as docker's.

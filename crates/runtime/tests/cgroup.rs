@@ -52,7 +52,7 @@ fn cgroup_on(resources: &Resources, change: impl FnOnce(&mut Layout)) -> Fixture
     let path = path();
     let mut layout = observe(&path, resources.block_io.is_some()).unwrap();
     change(&mut layout);
-    let plan = plan::cgroup::plan(&layout, &path, resources, false).unwrap();
+    let plan = plan::cgroup::plan(&layout, resources, false).unwrap();
     let fixture = Fixture { layout, plan };
     let mut dirs = Dirs::new();
     for step in &fixture.plan.prepare {
@@ -100,8 +100,12 @@ impl Fixture {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
     }
 
+    /// Those of cgroups below it, too. The last directory is the one to kill and to freeze by.
     fn processes(&self) -> Vec<i32> {
-        apply::processes(&self.plan.cgroup).unwrap()
+        let dirs = self.dirs();
+        let find = [dirs.last().unwrap(), "-name", "cgroup.procs", "-exec", "cat", "{}", "+"];
+        let out = Command::new("find").args(find).output().unwrap();
+        String::from_utf8_lossy(&out.stdout).lines().map(|pid| pid.parse().unwrap()).collect()
     }
 }
 
@@ -146,7 +150,7 @@ fn can(controllers: &[&str]) -> bool {
 
 /// No swap, where that can be said: what is limited then goes nowhere else.
 fn memory(limit: i64) -> Resources {
-    let swap = look().limits_swap().then_some(limit);
+    let swap = look().features.swap.then_some(limit);
     let memory = Memory { limit: Some(limit), swap, ..Memory::default() };
     Resources { memory: Some(memory), ..Resources::default() }
 }
@@ -193,7 +197,7 @@ fn limits_are_in_force() {
     let it = cgroup(&resources);
     assert_eq!(it.read("memory", "memory.limit_in_bytes", "memory.max"), "67108864");
     assert_eq!(it.read("memory", "memory.soft_limit_in_bytes", "memory.low"), "33554432");
-    if it.layout.limits_swap() {
+    if it.layout.features.swap {
         let expected = if it.plan.cgroup.v1("memory").is_some() { "67108864" } else { "0" };
         assert_eq!(it.read("memory", "memory.memsw.limit_in_bytes", "memory.swap.max"), expected);
     }
@@ -210,12 +214,11 @@ fn limits_are_in_force() {
         let status = it.run("grep Cpus_allowed_list /proc/self/status");
         assert_eq!(String::from_utf8_lossy(&status.stdout).split_whitespace().last(), Some("0"));
     }
-    assert_eq!(apply::memory(&it.plan.cgroup).unwrap().limit, Some(64 << 20));
 }
 
 #[test]
 fn memory_limit_kills_and_is_told() {
-    if !can(&["memory"]) || !look().limits_swap() {
+    if !can(&["memory"]) || !look().features.swap {
         println!("skipped: swap is not accounted");
         return;
     }
@@ -227,8 +230,6 @@ fn memory_limit_kills_and_is_told() {
     let hog = it.run("head -c 300M /dev/zero | tail > /dev/null");
     assert_eq!(hog.status.code(), Some(137), "{hog:?}");
     assert!(apply::oom_kills(&it.plan.cgroup).unwrap() >= 1);
-    let memory = apply::memory(&it.plan.cgroup).unwrap();
-    assert!(memory.peak.is_none_or(|peak| peak > 30 << 20 && peak <= 32 << 20), "{memory:?}");
 }
 
 #[test]
@@ -413,7 +414,10 @@ fn undo_kills_and_removes_all() {
 fn undo_of_a_frozen_container() {
     without_and_with_v2(|it| {
         let mut child = busy_tree(&it);
-        apply::freeze(&it.plan.cgroup, true).unwrap();
+        let dir = it.dirs().pop().unwrap();
+        let (file, word) =
+            if it.plan.cgroup.v2.is_some() { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
+        std::fs::write(format!("{dir}/{file}"), word).unwrap();
         assert_eq!(it.undo(), [""; 0]);
         child.wait().unwrap();
     });
@@ -431,24 +435,6 @@ fn undo_of_a_fork_bomb() {
 }
 
 #[test]
-fn freezing_stops() {
-    without_and_with_v2(|it| {
-        let dir = tempdir();
-        let mut child = it.spawn(&format!("while :; do echo x >> {}/log; sleep 0.01; done", dir.0));
-        let size = || std::fs::metadata(format!("{}/log", dir.0)).map_or(0, |meta| meta.len());
-        wait_until("output", || size() > 0);
-        apply::freeze(&it.plan.cgroup, true).unwrap();
-        let before = size();
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(size(), before);
-        apply::freeze(&it.plan.cgroup, false).unwrap();
-        wait_until("more output", || size() > before);
-        apply::kill(&it.plan.cgroup).unwrap();
-        assert_eq!(child.wait().unwrap().signal(), Some(9));
-    });
-}
-
-#[test]
 fn a_taken_path_is_rejected() {
     if !can(&[]) {
         return;
@@ -457,9 +443,9 @@ fn a_taken_path_is_rejected() {
     let mut child = it.spawn("sleep 1000");
     wait_until("a process", || !it.processes().is_empty());
     let layout = observe(&it.layout.path, false).unwrap();
-    let error = plan::cgroup::plan(&layout, &layout.path, &Resources::default(), false).unwrap_err();
+    let error = plan::cgroup::plan(&layout, &Resources::default(), false).unwrap_err();
     assert!(error.why.starts_with("it holds processes"), "{error}");
-    apply::kill(&it.plan.cgroup).unwrap();
+    assert_eq!(it.undo(), [""; 0]);
     child.wait().unwrap();
 }
 
@@ -469,12 +455,12 @@ fn the_shared_directory_is_raced_for() {
     if !can(&["memory"]) {
         return;
     }
-    let parent = format!("/{}", plan::cgroup::SHARED);
+    let parent = "/sampan".to_owned();
     let resources = memory(64 << 20);
     let one = || {
         let path = CgroupPath::of_container(Some(&parent), &unique("race"), false).unwrap();
         let layout = observe(&path, false).unwrap();
-        let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
+        let plan = plan::cgroup::plan(&layout, &resources, false).unwrap();
         let mut dirs = Dirs::new();
         plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());
         let errors: Vec<_> = plan.prepare.iter().rev().flat_map(HostStep::undo).flat_map(undo).collect();
@@ -497,7 +483,7 @@ fn shell_form() {
     resources.cpu = Some(Cpu { cpus: cpus.into(), ..Cpu::default() });
     let path = path();
     let layout = observe(&path, false).unwrap();
-    let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
+    let plan = plan::cgroup::plan(&layout, &resources, false).unwrap();
     let it = Fixture { layout, plan };
     let script: Vec<String> = it.plan.prepare.iter().map(HostStep::shell).collect();
     let out = Command::new("sh").arg("-euc").arg(script.join("\n")).output().unwrap();
@@ -516,9 +502,9 @@ fn unprivileged() {
     let path = CgroupPath::of_container(None, &unique("user"), true).unwrap();
     let layout = observe(&path, false).unwrap();
     let rules = Resources { devices: default_rules(), ..Resources::default() };
-    let plan = plan::cgroup::plan(&layout, &path, &rules, true).unwrap();
+    let plan = plan::cgroup::plan(&layout, &rules, true).unwrap();
     println!("notes: {:?}", plan.notes);
-    let limited = plan::cgroup::plan(&layout, &path, &memory(64 << 20), true);
+    let limited = plan::cgroup::plan(&layout, &memory(64 << 20), true);
     if plan.cgroup.v2("memory").is_some() {
         let it = Fixture { layout, plan: limited.unwrap() };
         let mut dirs = Dirs::new();
@@ -565,7 +551,7 @@ fn cost() {
         let mut times = vec![Instant::now()];
         let layout = observe(&path, false).unwrap();
         times.push(Instant::now());
-        let plan = plan::cgroup::plan(&layout, &path, &resources, false).unwrap();
+        let plan = plan::cgroup::plan(&layout, &resources, false).unwrap();
         times.push(Instant::now());
         let mut dirs = Dirs::new();
         plan.prepare.iter().for_each(|step| apply::apply(step, &mut dirs).unwrap());

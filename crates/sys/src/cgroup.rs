@@ -4,7 +4,7 @@
 //! Must not: know a controller.
 
 use crate::{Error, Result};
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{CStr, CString};
@@ -68,6 +68,25 @@ impl Dir {
             .map_err(Error::of(|| format!("rmdir(\"{}/{}\")", self.path, name.to_string_lossy())))
     }
 
+    /// An empty extended attribute of the directory itself, which goes with it.
+    ///
+    /// # Errors
+    /// openat(2), fsetxattr(2): `EPERM`, `EOPNOTSUPP` as xattr(7) has it for the name's class.
+    pub fn set_attribute(&self, name: &str) -> Result<()> {
+        let set = |fd: OwnedFd| rustix::fs::fsetxattr(fd, name, &[], XattrFlags::empty());
+        self.readable().and_then(set).map_err(Error::of(|| format!("fsetxattr({:?}, {name:?})", self.path)))
+    }
+
+    #[must_use]
+    pub fn has_attribute(&self, name: &str) -> bool {
+        self.readable().and_then(|fd| rustix::fs::fgetxattr(fd, name, &mut [0; 0])).is_ok()
+    }
+
+    /// What most calls want instead of an `O_PATH` fd.
+    fn readable(&self) -> std::result::Result<OwnedFd, Errno> {
+        rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         rustix::fs::accessat(&self.fd, name, Access::EXISTS, AtFlags::empty()).is_ok()
@@ -126,8 +145,7 @@ impl Dir {
     /// openat(2), getdents64(2).
     pub fn children(&self) -> Result<Vec<CString>> {
         let failed = |errno| Error::new(format!("getdents64({:?})", self.path), errno);
-        let fd = rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(failed)?;
+        let fd = self.readable().map_err(failed)?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -148,11 +166,11 @@ impl Dir {
         Ok(text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect())
     }
 
-    /// SIGKILL to each process of this cgroup alone; how many there were. A fork may have escaped: call again.
+    /// SIGKILL to each process of this cgroup alone. A fork may have escaped: call again.
     ///
     /// # Errors
     /// As [`Self::read`]; pidfd_send_signal(2).
-    pub fn kill_once(&self) -> Result<usize> {
+    pub fn kill_once(&self) -> Result<()> {
         let before = self.processes()?;
         let open = |pid: i32| Some((pid, rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
         let handles: Vec<(i32, OwnedFd)> = before.iter().filter_map(|pid| open(*pid)).collect();
@@ -164,7 +182,7 @@ impl Dir {
                 Err(errno) => return Err(Error::new(format!("pidfd_send_signal({pid}, SIGKILL)"), errno)),
             }
         }
-        Ok(before.len())
+        Ok(())
     }
 
     fn file(&self, file: &str, mode: OFlags) -> Result<OwnedFd> {

@@ -6,14 +6,16 @@ use spec::runtime::IdMapping;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What is absent is for the plan to choose from the host: docker has a cgroup namespace of its own only on cgroup
-/// v2, and an ordinary user always needs a user namespace.
+/// All are new where nothing is said, also the cgroup namespace on v1, where docker and podman share the host's: that was
+/// for containers that looked for the path of /proc/self/cgroup below a bound hierarchy, and tells them the names of
+/// the host's cgroups. Each sees its own cgroup as the root of every hierarchy instead, as on v2. An absent user
+/// namespace is for the plan: an ordinary user always needs one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespaces {
     pub pid: Join,
     pub ipc: Join,
     pub uts: Join,
-    pub cgroup: Option<Join>,
+    pub cgroup: Join,
     pub user: Option<User>,
     /// Explicit id maps (`--uidmap`, `--gidmap`); if only one kind is given, the other is the same.
     pub uid_map: Vec<IdMapping>,

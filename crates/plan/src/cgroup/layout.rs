@@ -5,6 +5,7 @@
 
 use super::CgroupPath;
 use crate::Rejected;
+use spec::unit::Cpus;
 use std::collections::BTreeSet;
 
 /// Pure v2 has no [`Hierarchy`], pure v1 no [`Unified`], a hybrid has both and each controller in one of them.
@@ -40,7 +41,6 @@ impl Hierarchy {
 /// The mounted v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unified {
-    pub mount: String,
     pub target: Target,
     /// The existing directories from [`Target::anchor`] to the deepest one above the container's own.
     pub levels: Vec<Level>,
@@ -76,8 +76,8 @@ pub struct Target {
 /// What can't be told from the list of controllers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
-    /// v1 memory.memsw.*: swap is accounted.
-    pub memsw: bool,
+    /// v1 memory.memsw.*, v2 memory.swap.*: swap is accounted, so it can be limited.
+    pub swap: bool,
     /// v1 cpu.cfs_quota_us (CONFIG_CFS_BANDWIDTH).
     pub cfs_quota: bool,
     /// v1 cpu.cfs_burst_us (Linux 5.14).
@@ -126,31 +126,15 @@ impl Layout {
         self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
     }
 
-    /// `--memory-swap` can be kept here; where it can't, docker's default of twice the memory is left out.
-    #[must_use]
-    pub fn limits_swap(&self) -> bool {
-        match self.v1("memory") {
-            Some(_) => self.features.memsw,
-            None => self.v2.as_ref().is_some_and(|tree| tree.reach("memory") != Reach::Absent),
-        }
-    }
-
-    /// The quota and period of `--cpus`, which is given in billionths of a CPU (docker's NanoCpus).
-    ///
     /// # Errors
-    /// Less than a hundredth of a CPU, or more than this host has: docker's range.
-    pub fn cpus(&self, nano: u64) -> Result<(i64, u64), Rejected> {
-        const PERIOD: u64 = 100_000;
+    /// More CPUs than a container can be given here, which docker refuses too: the limit would be none.
+    pub fn check_cpus(&self, cpus: Cpus) -> Result<(), Rejected> {
         let have = self.cpus.len();
-        if nano < 10_000_000 || nano > have as u64 * 1_000_000_000 {
-            #[allow(clippy::cast_precision_loss, reason = "a message")]
-            let asked = nano as f64 / 1e9;
-            return Err(Rejected::new(
-                format!("cannot limit the container to {asked} CPUs"),
-                format!("the range is from 0.01 to {have}.00, as there are only {have} CPUs available"),
-            ));
+        if cpus.nano() <= have as u64 * 1_000_000_000 {
+            return Ok(());
         }
-        Ok(((nano / (1_000_000_000 / PERIOD)).cast_signed(), PERIOD))
+        let what = format!("cannot limit the container to {cpus} CPUs");
+        Err(Rejected::new(what, format!("there are only {have}")).hint(format!("ask for {have} or less")))
     }
 }
 
@@ -196,13 +180,11 @@ impl IdSet {
         Some(Self(ids))
     }
 
-    #[must_use]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.0.len()
     }
 
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

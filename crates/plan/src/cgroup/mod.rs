@@ -17,15 +17,17 @@ mod step;
 mod v1;
 mod v2;
 
-pub use device::{Exception, Exceptions, Insn, default_rules};
+pub use device::{Insn, default_rules};
 pub use layout::{Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
-pub use limit::{Check, Limit};
+pub use limit::Limit;
 pub use mount::{Mount, container_mounts};
-pub use path::{CgroupPath, SHARED};
+pub use path::CgroupPath;
 pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
 
 use crate::Rejected;
 use layout::Reach;
+use limit::Check;
+use path::SHARED;
 use request::Request;
 use spec::runtime::Resources;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +45,7 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Where a container's cgroup is: all that is needed to watch, freeze and kill it later, from another process.
+/// Where a container's cgroup is: what is needed to show it inside, and to watch it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cgroup {
     pub v2: Option<String>,
@@ -66,41 +68,6 @@ impl Cgroup {
     pub fn v2(&self, controller: &str) -> Option<&str> {
         self.v2.as_deref().filter(|_| self.v2_controllers.iter().any(|name| name == controller))
     }
-
-    /// A directory that holds all its processes: the best one to kill and freeze by.
-    #[must_use]
-    pub fn all(&self) -> Option<&str> {
-        let any = || self.v1.first().map(|(_, dir)| dir.as_str());
-        self.v2.as_deref().or_else(|| self.v1("freezer")).or_else(any)
-    }
-
-    /// For the container's state: pairs of controllers, `-` for none, and directory; v2 first as `2` or `2,memory`.
-    #[must_use]
-    pub fn words(&self) -> Vec<String> {
-        let v2 = self.v2.iter().flat_map(|dir| {
-            let mut names = vec!["2".to_owned()];
-            names.extend(self.v2_controllers.iter().cloned());
-            [names.join(","), dir.clone()]
-        });
-        v2.chain(self.v1.iter().flat_map(|(names, dir)| [names.join(","), dir.clone()])).collect()
-    }
-
-    #[must_use]
-    pub fn from_words<S: AsRef<str>>(words: &[S]) -> Option<Self> {
-        let mut cgroup = Self::default();
-        for pair in words.chunks(2) {
-            let [names, dir] = pair else { return None };
-            let (dir, mut names) = (dir.as_ref().to_owned(), names.as_ref().split(',').map(str::to_owned));
-            match names.next()?.as_str() {
-                "2" => {
-                    cgroup.v2 = Some(dir);
-                    cgroup.v2_controllers = names.collect();
-                }
-                first => cgroup.v1.push((std::iter::once(first.to_owned()).chain(names).collect(), dir)),
-            }
-        }
-        Some(cgroup)
-    }
 }
 
 /// A [`Limit`] that has no directory yet.
@@ -117,12 +84,13 @@ fn value(what: &'static str, file: impl Into<String>, value: impl ToString, chec
     Value { what, file: file.into(), value: value.to_string(), check }
 }
 
-/// `layout` was observed for this `path`. `rootless`: not the root of the host, so no device rules: in a user namespace
-/// the kernel lets no device node be made, and opens none made there.
+/// For the container that `layout` was observed for. `rootless`: not the root of the host, so no device rules: only root may set
+/// them, and the nodes that such a user's container reaches are those that he himself may open. A container that root
+/// gave a user namespace keeps its rules: it may be shown nodes of the host that anybody may open.
 ///
 /// # Errors
 /// A limit out of its range, or one whose controller is absent, not delegated, or lacks the feature.
-pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
+pub fn plan(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
     let request = request::check(resources)?;
     check_host(&request, layout)?;
     let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
@@ -131,7 +99,7 @@ pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless:
     let rules = device::parse(&resources.devices)?;
     let devices = if rootless || rules.is_empty() { None } else { Some(rules) };
     draft.watching();
-    draft.finish(path, devices)
+    draft.finish(devices)
 }
 
 /// CPUs, nodes and disks that are there.
@@ -140,8 +108,9 @@ fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
         if let Some(asked) = asked.as_ref().filter(|asked| !have.holds(asked)) {
             return Err(Rejected::new(
                 format!("cannot bind the container to {what} {asked}"),
-                format!("requested {what} are not available, only {have}"),
-            ));
+                format!("this host can give it only {have}"),
+            )
+            .hint(format!("choose from {have}")));
         }
     }
     let Some(disks) = &layout.disks else { return Ok(()) };
@@ -158,6 +127,31 @@ fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
         });
     }
     Ok(())
+}
+
+/// A weight of its own can be given to no disk but one that bfq serves; another takes it with EOPNOTSUPP.
+fn check_bfq(request: &Request, layout: &Layout) -> Result<(), Rejected> {
+    let disks = layout.disks.iter().flatten();
+    let weighted = |disk: &&Disk| request.device_weights.contains_key(&(disk.major, disk.minor));
+    match disks.filter(weighted).find(|disk| !disk.bfq()) {
+        None => Ok(()),
+        Some(Disk { major, minor, name, .. }) => Err(Rejected::new(
+            format!("cannot set the I/O weight of the device {major}:{minor}"),
+            "its I/O scheduler is not bfq",
+        )
+        .hint(format!("echo bfq > /sys/block/{name}/queue/scheduler"))),
+    }
+}
+
+fn check_swap(request: &Request, layout: &Layout) -> Result<(), Rejected> {
+    match request.memory_swap {
+        Some(limit) if !layout.features.swap => Err(Rejected::new(
+            format!("cannot limit memory and swap to {}", request::size(limit)),
+            "this kernel does not account swap",
+        )
+        .hint("boot with swapaccount=1, or leave --memory-swap out")),
+        _ => Ok(()),
+    }
 }
 
 struct Draft<'a> {
@@ -179,7 +173,8 @@ impl Draft<'_> {
         let layout = self.layout;
         // By what v1 and v2 call it; a value says by itself whether anything was asked of it.
         self.controller("memory", "memory", request.memory_asked(), |v1| {
-            if v1 { v1::memory(request, layout) } else { v2::memory(request) }
+            check_swap(request, layout)?;
+            if v1 { Ok(v1::memory(request)) } else { v2::memory(request) }
         })?;
         self.controller("cpu", "cpu", request.cpu_asked(), |v1| {
             if v1 { v1::cpu(request, layout) } else { Ok(v2::cpu(request)) }
@@ -307,7 +302,8 @@ impl Draft<'_> {
         self.layout.v2.as_ref().is_some_and(|tree| tree.target.writable)
     }
 
-    fn finish(mut self, path: &CgroupPath, devices: Option<Vec<device::Rule>>) -> Result<Plan, Rejected> {
+    fn finish(mut self, devices: Option<Vec<device::Rule>>) -> Result<Plan, Rejected> {
+        let path = &self.layout.path;
         let mut plan = Plan { notes: std::mem::take(&mut self.notes), ..Plan::default() };
         let v1_devices = self.v1_devices(devices.is_some())?;
         let mut v1: Vec<(&Hierarchy, Values)> =

@@ -14,7 +14,7 @@ pub struct CgroupPath {
 }
 
 /// The directory that sampan's containers share; the last of them removes it.
-pub const SHARED: &str = "sampan";
+pub(super) const SHARED: &str = "sampan";
 
 impl CgroupPath {
     /// runtime-spec, config-linux.md: absolute is below the hierarchy's mount point; relative is below this process's

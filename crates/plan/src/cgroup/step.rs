@@ -22,7 +22,8 @@ pub struct Create {
     pub anchor: String,
     /// Under the anchor; the last is the container's own, the others are shared.
     pub components: Vec<String>,
-    /// How many leading components stay when the container goes. The others are removed once they are empty.
+    /// How many leading components stay when the container goes, but for those that another container's sampan made,
+    /// which it marked as its own. The others are removed once they are empty.
     pub keep: usize,
     pub version: Version,
 }
@@ -207,8 +208,8 @@ impl InitStep {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
-    /// Kill everything in the cgroup `dir`; remove it, those below it, and those between it and `keep` that are empty
-    /// then.
+    /// Kill everything in the cgroup `dir`; remove it, those below it, and those above it that are empty then and are
+    /// below `keep` or were made by sampan.
     Remove { dir: String, keep: String },
 }
 

@@ -1,7 +1,7 @@
 //! The same request on three layouts, as text.
 
 use super::*;
-use spec::runtime::{BlockIo, Cpu, Memory, Pids, ThrottleDevice};
+use spec::runtime::{BlockIo, Cpu, Memory, Pids, ThrottleDevice, WeightDevice};
 
 fn path() -> CgroupPath {
     CgroupPath::of_container(None, "abc", false).unwrap()
@@ -26,7 +26,7 @@ fn bare() -> Layout {
         cpus: all.clone(),
         mems: IdSet::parse("0").unwrap(),
         features: Features {
-            memsw: true,
+            swap: true,
             cfs_quota: true,
             cfs_burst: true,
             throttle: true,
@@ -51,7 +51,7 @@ fn v1() -> Layout {
 
 fn tree(controllers: &str, mount: &str) -> Unified {
     let level = Level { controllers: names(controllers), delegated: true, ..Level::default() };
-    Unified { mount: mount.into(), target: target(mount, 0), levels: vec![level] }
+    Unified { target: target(mount, 0), levels: vec![level] }
 }
 
 fn hybrid() -> Layout {
@@ -99,11 +99,11 @@ fn text(plan: &Plan) -> String {
 }
 
 fn planned(layout: &Layout, resources: &Resources) -> String {
-    text(&plan(layout, &path(), resources, false).unwrap())
+    text(&plan(layout, resources, false).unwrap())
 }
 
 fn rejected(layout: &Layout, resources: &Resources) -> String {
-    let error = plan(layout, &path(), resources, false).unwrap_err();
+    let error = plan(layout, resources, false).unwrap_err();
     format!("{error} ({})", error.hint.as_deref().unwrap_or_default())
 }
 
@@ -223,7 +223,7 @@ fn without_limits() {
         ..Resources::default()
     };
     assert_eq!(planned(&hybrid(), &unlimited), planned(&hybrid(), &nothing));
-    let none = plan(&bare(), &path(), &nothing, true).unwrap();
+    let none = plan(&bare(), &nothing, true).unwrap();
     assert!(none.prepare.is_empty() && none.cgroup == Cgroup::default());
     assert_eq!(none.notes.len(), 2, "{:?}", none.notes);
 }
@@ -231,7 +231,7 @@ fn without_limits() {
 #[test]
 fn every_directory_is_undone() {
     for layout in [v1(), hybrid(), v2()] {
-        let plan = plan(&layout, &path(), &everything(), false).unwrap();
+        let plan = plan(&layout, &everything(), false).unwrap();
         for step in &plan.prepare {
             let verbs = step.undo();
             assert_eq!(verbs.len(), usize::from(matches!(step, HostStep::Create(_))));
@@ -241,7 +241,6 @@ fn every_directory_is_undone() {
                 assert_eq!(crate::undo::Verb::parse(line.trim_end()), Some(verb));
             }
         }
-        assert_eq!(Cgroup::from_words(&plan.cgroup.words()), Some(plan.cgroup));
     }
 }
 
@@ -259,11 +258,11 @@ fn what_the_journal_may_not_ask() {
 fn parents_that_were_there_stay() {
     let keep = |parent: &str, present| {
         let path = CgroupPath::of_container(Some(parent), "abc", false).unwrap();
-        let mut layout = v2();
+        let mut layout = Layout { path, ..v2() };
         let tree = layout.v2.as_mut().unwrap();
         tree.target.present = present;
         tree.levels.resize(present + 1, tree.levels[0].clone());
-        let plan = plan(&layout, &path, &Resources::default(), false).unwrap();
+        let plan = plan(&layout, &Resources::default(), false).unwrap();
         let Some(HostStep::Create(create)) = plan.prepare.first() else { panic!("{plan:?}") };
         create.level(create.keep)
     };
@@ -284,7 +283,10 @@ fn cpu(cpu: Cpu) -> Resources {
 #[test]
 fn limits_out_of_range() {
     let reject = |resources: Resources| rejected(&v1(), &resources);
-    assert_eq!(reject(memory(4 << 20)), "cannot limit memory to 4m: a container needs at least 6m ()");
+    assert_eq!(
+        reject(memory(4 << 20)),
+        "cannot limit memory to 4m: a container needs at least 6m (ask for 6m or more)"
+    );
     let swap = |limit, swap| Resources {
         memory: Some(Memory { limit, swap: Some(swap), ..Memory::default() }),
         ..Resources::default()
@@ -300,7 +302,7 @@ fn limits_out_of_range() {
     );
     assert_eq!(
         reject(cpu(Cpu { cpus: "0-4".into(), ..Cpu::default() })),
-        "cannot bind the container to CPUs 0-4: requested CPUs are not available, only 0-3 ()"
+        "cannot bind the container to CPUs 0-4: this host can give it only 0-3 (choose from 0-3)"
     );
     assert_eq!(
         reject(cpu(Cpu { cpus: "1-".into(), ..Cpu::default() })),
@@ -319,22 +321,29 @@ fn limits_out_of_range() {
          (name the disk: /dev/sda (8:0))"
     );
     assert_eq!(reject(throttle(9)), "cannot limit I/O of the device 8:9: there is no such block device ()");
-    let nano = |nano| v1().cpus(nano).map_err(|error| error.to_string());
-    assert_eq!(nano(250_000_000), Ok((25_000, 100_000)));
+    let weight = WeightDevice { major: 8, minor: 0, weight: 200 };
+    let weight = BlockIo { weight_device: vec![weight], ..BlockIo::default() };
+    let weight = Resources { block_io: Some(weight), ..Resources::default() };
     assert_eq!(
-        nano(4_500_000_000).unwrap_err(),
-        "cannot limit the container to 4.5 CPUs: the range is from 0.01 to 4.00, as there are only 4 CPUs available"
+        reject(weight.clone()),
+        "cannot set the I/O weight of the device 8:0: its I/O scheduler is not bfq \
+         (echo bfq > /sys/block/sda/queue/scheduler)"
     );
+    let mut served = v1();
+    served.disks.as_mut().unwrap()[0].schedulers = "none mq-deadline [bfq]".into();
+    assert!(planned(&served, &weight).contains("echo '8:0 200' > C/blkio/sampan/abc/blkio.bfq.weight_device"));
+    let cpus = |text: &str| v1().check_cpus(text.parse().unwrap()).map_err(|error| error.to_string());
+    assert_eq!(cpus("4"), Ok(()));
+    assert_eq!(cpus("4.5").unwrap_err(), "cannot limit the container to 4.5 CPUs: there are only 4");
 }
 
 #[test]
 fn what_the_host_lacks() {
     let mut layout = v1();
-    layout.features.memsw = false;
-    assert!(!layout.limits_swap());
+    layout.features.swap = false;
     assert_eq!(
         rejected(&layout, &everything()),
-        "cannot limit memory and swap to 150m: this kernel does not account swap (no memory.memsw.limit_in_bytes) \
+        "cannot limit memory and swap to 150m: this kernel does not account swap \
          (boot with swapaccount=1, or leave --memory-swap out)"
     );
     layout.v1.retain(|it| !it.serves("memory"));
@@ -361,7 +370,7 @@ fn what_the_host_lacks() {
     );
     for file in ["cgroup.procs", "memory.max/../x", "memory", ".max"] {
         let unified = Resources { unified: [(file.into(), "1".into())].into(), ..Resources::default() };
-        assert!(plan(&v2(), &path(), &unified, false).is_err(), "{file}");
+        assert!(plan(&v2(), &unified, false).is_err(), "{file}");
     }
 }
 
@@ -373,8 +382,8 @@ fn delegated_in_part() {
     let dir = "/sys/fs/cgroup/user";
     tree.target = target(dir, 0);
     tree.levels[0].controllers = names("memory pids");
-    let path = CgroupPath::of_container(None, "abc", true).unwrap();
-    let plan = |layout: &Layout, resources: &Resources| super::plan(layout, &path, resources, true);
+    layout.path = CgroupPath::of_container(None, "abc", true).unwrap();
+    let plan = |layout: &Layout, resources: &Resources| super::plan(layout, resources, true);
     let text = text(&plan(&layout, &memory(8 << 20)).unwrap());
     assert_eq!(
         text,
@@ -405,7 +414,7 @@ fn delegated_in_part() {
 
 #[test]
 fn what_the_container_sees() {
-    let cgroup = |layout| plan(&layout, &path(), &Resources::default(), false).unwrap().cgroup;
+    let cgroup = |layout| plan(&layout, &Resources::default(), false).unwrap().cgroup;
     let root = "/sys/fs/cgroup".to_owned();
     assert_eq!(container_mounts(&cgroup(v2()), true), [Mount::Cgroup2 { destination: root.clone() }]);
     assert_eq!(

@@ -5,23 +5,16 @@
 
 use super::layout::Layout;
 use super::limit::Check;
-use super::request::{Request, size};
+use super::request::Request;
 use super::{Values, value};
 use crate::Rejected;
 
-pub(super) fn memory(request: &Request, layout: &Layout) -> Result<Values, Rejected> {
+pub(super) fn memory(request: &Request) -> Values {
     let mut values = Values::new();
     values.extend(request.memory.map(|limit| value("memory", "memory.limit_in_bytes", limit, Check::Bytes)));
-    if let Some(limit) = request.memory_swap {
-        if !layout.features.memsw {
-            return Err(Rejected::new(
-                format!("cannot limit memory and swap to {}", size(limit)),
-                "this kernel does not account swap (no memory.memsw.limit_in_bytes)",
-            )
-            .hint("boot with swapaccount=1, or leave --memory-swap out"));
-        }
-        values.push(value("memory and swap", "memory.memsw.limit_in_bytes", limit, Check::Bytes));
-    }
+    values.extend(
+        request.memory_swap.map(|it| value("memory and swap", "memory.memsw.limit_in_bytes", it, Check::Bytes)),
+    );
     values.extend(
         request.reservation.map(|it| value("memory under pressure", "memory.soft_limit_in_bytes", it, Check::Bytes)),
     );
@@ -30,7 +23,7 @@ pub(super) fn memory(request: &Request, layout: &Layout) -> Result<Values, Rejec
         let check = Check::Line("oom_kill_disable 1".into());
         values.push(value("the OOM killer", "memory.oom_control", 1, check));
     }
-    Ok(values)
+    values
 }
 
 pub(super) fn cpu(request: &Request, layout: &Layout) -> Result<Values, Rejected> {
@@ -56,6 +49,9 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
     let mut values = Values::new();
     if request.weight.is_some() || !request.device_weights.is_empty() {
         let (all, each) = weight_files(layout)?;
+        if layout.features.blkio_bfq {
+            super::check_bfq(request, layout)?;
+        }
         values.extend(request.weight.map(|it| value("I/O weight", all, it, Check::Text)));
         for ((major, minor), weight) in &request.device_weights {
             values.push(line("I/O weight", each, format!("{major}:{minor} {weight}")));

@@ -57,6 +57,9 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
     let mut values = Values::new();
     if request.weight.is_some() || !request.device_weights.is_empty() {
         let (file, convert) = weight_file(layout)?;
+        if file == BFQ {
+            super::check_bfq(request, layout)?;
+        }
         if let Some(weight) = request.weight {
             values.push(value("I/O weight", file, format!("default {}", convert(weight)), Check::Any));
         }
@@ -84,6 +87,8 @@ fn io_max(throttle: &Throttle) -> String {
     .collect()
 }
 
+const BFQ: &str = "io.bfq.weight";
+
 /// A file, and how a weight is written to it.
 type WeightFile = (&'static str, fn(u16) -> u64);
 
@@ -93,11 +98,11 @@ fn weight_file(layout: &Layout) -> Result<WeightFile, Rejected> {
     // 10 to 1000 becomes 1 to 10000, as the runtime-spec's users do it.
     let stretched = |weight| 1 + (u64::from(weight) - 10) * 9999 / 990;
     if disks.iter().any(Disk::bfq) {
-        Ok(("io.bfq.weight", as_it_is))
+        Ok((BFQ, as_it_is))
     } else if layout.features.io_cost {
         Ok(("io.weight", stretched))
     } else if disks.iter().any(|disk| disk.schedulers.contains("bfq")) {
-        Ok(("io.bfq.weight", as_it_is))
+        Ok((BFQ, as_it_is))
     } else {
         Err(Rejected::new("cannot set the I/O weight", "this kernel has neither the bfq I/O scheduler nor io.cost"))
     }

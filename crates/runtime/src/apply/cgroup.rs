@@ -146,7 +146,10 @@ fn try_make(create: &Create) -> Result<Dir> {
         if matches!(create.version, Version::V1 { cpuset: true }) {
             inherit(&dir, &below)?;
         }
-        if !new && depth + 1 == create.components.len() {
+        let own = depth + 1 == create.components.len();
+        if new && !own {
+            mark(&below);
+        } else if own && !new {
             let processes = below.processes()?;
             if !processes.is_empty() {
                 return Err(Error::Busy { path: below.path().to_owned(), processes });
@@ -155,6 +158,19 @@ fn try_make(create: &Create) -> Result<Dir> {
         dir = below;
     }
     Ok(dir)
+}
+
+/// The attributes of a shared directory that say that sampan made it, for whom else it may be: the last container in
+/// it removes it, whichever made it. `user.` is for who may not set `trusted.` (xattr(7)).
+const MADE: [&str; 2] = ["trusted.sampan", "user.sampan"];
+
+/// Where neither can be set (an ordinary user before Linux 5.7) an empty directory may be left.
+fn mark(dir: &Dir) {
+    let _ = MADE.iter().any(|name| dir.set_attribute(name).is_ok());
+}
+
+fn is_marked(path: &str) -> bool {
+    Dir::open(path).is_ok_and(|dir| MADE.iter().any(|name| dir.has_attribute(name)))
 }
 
 fn c_name(name: &str) -> sys::Result<CString> {
@@ -230,7 +246,7 @@ pub fn undo(undo: &Undo) -> Vec<Error> {
     let deadline = Instant::now() + PATIENCE;
     let mut errors = Vec::new();
     let mut path = dir.as_str();
-    while path.len() > keep.len() {
+    while path.len() > keep.len() || is_marked(path) {
         let Some((above, name)) = path.rsplit_once('/') else {
             break;
         };
@@ -291,7 +307,7 @@ fn kill_once(top: &Dir) -> sys::Result<()> {
     if freezer {
         ignore_gone(top.write("freezer.state", "FROZEN"))?;
     }
-    let killed = for_each(top, &mut |dir| dir.kill_once().map(|_| ()));
+    let killed = for_each(top, &mut Dir::kill_once);
     if freezer {
         // Only a thawed process can die.
         ignore_gone(top.write("freezer.state", "THAWED"))?;
@@ -312,66 +328,6 @@ fn for_each(dir: &Dir, act: &mut impl FnMut(&Dir) -> sys::Result<()>) -> sys::Re
             Err(error) if gone(&error) => {}
             Err(error) => return Err(error),
         }
-    }
-    Ok(())
-}
-
-/// Kills all processes of the container, and does not wait for their end.
-///
-/// # Errors
-/// A call that failed. No cgroup, or one that is gone, is no error.
-pub fn kill(cgroup: &Cgroup) -> Result<()> {
-    with_all(cgroup, kill_once)
-}
-
-/// The container's processes, those of cgroups below it too, by their numbers in our pid namespace.
-///
-/// # Errors
-/// A call that failed.
-pub fn processes(cgroup: &Cgroup) -> Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    with_all(cgroup, |top| {
-        for_each(top, &mut |dir| {
-            pids.extend(dir.processes()?);
-            Ok(())
-        })
-    })?;
-    Ok(pids)
-}
-
-fn with_all(cgroup: &Cgroup, act: impl FnOnce(&Dir) -> sys::Result<()>) -> Result<()> {
-    let Some(path) = cgroup.all() else { return Ok(()) };
-    match Dir::open(path) {
-        Ok(dir) => Ok(act(&dir)?),
-        Err(error) if gone(&error) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Stops or continues all processes of the container; returns when they are.
-///
-/// # Errors
-/// A call that failed; `EOPNOTSUPP` without a v2 tree and without a v1 freezer; `EBUSY` if some don't stop within ten
-/// seconds: they are continued then.
-pub fn freeze(cgroup: &Cgroup, frozen: bool) -> Result<()> {
-    let (path, file, words, state) = if let Some(path) = &cgroup.v2 {
-        (path.as_str(), "cgroup.freeze", ["0", "1"], "cgroup.events")
-    } else if let Some(path) = cgroup.v1("freezer") {
-        (path, "freezer.state", ["THAWED", "FROZEN"], "freezer.state")
-    } else {
-        return Err(sys::Error::new("freeze(no cgroup)", Errno::OPNOTSUPP).into());
-    };
-    let dir = Dir::open(path)?;
-    let word = words[usize::from(frozen)];
-    dir.write(file, word)?;
-    let asked = if file == state { word.to_owned() } else { format!("frozen {word}") };
-    let deadline = Instant::now() + PATIENCE;
-    while !dir.read(state)?.lines().any(|line| line == asked) {
-        if Instant::now() > deadline {
-            dir.write(file, words[0])?;
-            return Err(sys::Error::new(format!("freeze({path:?})"), Errno::BUSY).into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
@@ -399,34 +355,4 @@ pub fn oom_kills(cgroup: &Cgroup) -> Result<u64> {
 fn field(text: &str, name: &str) -> u64 {
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(value).unwrap_or(0)
-}
-
-/// Bytes; `None` where the kernel doesn't say (no memory controller; the peak on v2 before Linux 5.19).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    pub current: Option<u64>,
-    pub peak: Option<u64>,
-    /// `None` too if there is none.
-    pub limit: Option<u64>,
-}
-
-/// # Errors
-/// A call that failed.
-pub fn memory(cgroup: &Cgroup) -> Result<Memory> {
-    let (path, files) = if let Some(path) = cgroup.v2("memory") {
-        (path, ["memory.current", "memory.peak", "memory.max"])
-    } else if let Some(path) = cgroup.v1("memory") {
-        (path, ["memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.limit_in_bytes"])
-    } else {
-        return Ok(Memory::default());
-    };
-    let dir = Dir::open(path)?;
-    let read = |file| match dir.read(file) {
-        Ok(text) => Ok(text.trim().parse().ok()),
-        Err(error) if error.errno == Errno::NOENT => Ok(None),
-        Err(error) => Err(error),
-    };
-    // v1 says "none" with the greatest number of pages.
-    let limit: Option<u64> = read(files[2])?.filter(|limit| *limit < 1 << 62);
-    Ok(Memory { current: read(files[0])?, peak: read(files[1])?, limit })
 }

@@ -6,6 +6,7 @@ use plan::cgroup::{CgroupPath, Disk, Features, Hierarchy, IdSet, Layout, Level, 
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io::Read as _;
+use std::path::Path;
 use sys::Result;
 use sys::cgroup::Dir;
 
@@ -30,8 +31,12 @@ pub fn observe(path: &CgroupPath, block_io: bool) -> Result<Layout> {
             continue;
         };
         if membership.controllers.is_empty() {
+            let tree = unified(&place, path);
             layout.features.io_cost = place.root.has("io.cost.model");
-            layout.v2 = Some(unified(&place, path));
+            if tree.levels.first().is_some_and(|level| level.controllers.contains("memory")) {
+                layout.features.swap = accounts_swap(&place.root);
+            }
+            layout.v2 = Some(tree);
         } else {
             note_features(&place.root, &membership.controllers, &mut layout.features);
             let target = target(&place, path);
@@ -214,7 +219,7 @@ fn unified(place: &Place, path: &CgroupPath) -> Unified {
     let (mut target, levels) =
         seen.unwrap_or_else(|| (Target { anchor: name.clone(), ..Target::default() }, Vec::new()));
     target.writable &= may_enter(place, &anchor, path);
-    Unified { mount: place.mount.clone(), target, levels }
+    Unified { target, levels }
 }
 
 /// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
@@ -240,7 +245,7 @@ fn level(dir: &Dir) -> Level {
 fn note_features(root: &Dir, controllers: &[String], features: &mut Features) {
     for controller in controllers {
         match controller.as_str() {
-            "memory" => features.memsw = root.has("memory.memsw.limit_in_bytes"),
+            "memory" => features.swap = root.has("memory.memsw.limit_in_bytes"),
             "cpu" => {
                 features.cfs_quota = root.has("cpu.cfs_quota_us");
                 features.cfs_burst = root.has("cpu.cfs_burst_us");
@@ -254,6 +259,13 @@ fn note_features(root: &Dir, controllers: &[String], features: &mut Features) {
             _ => {}
         }
     }
+}
+
+/// On v2 the real root has no memory files; any cgroup that has them tells for all.
+fn accounts_swap(root: &Dir) -> bool {
+    let told = |dir: &Dir| dir.has("memory.max").then(|| dir.has("memory.swap.max"));
+    let below = || root.children().ok()?.iter().find_map(|name| told(&root.below(name).ok()?));
+    told(root).or_else(below).unwrap_or_else(|| Path::new("/proc/swaps").exists())
 }
 
 /// CPUs or memory nodes in force above the container: `files` are v1's and v2's.

@@ -221,8 +221,8 @@ pub struct Namespaces {
     #[arg(long, value_name = "MODE", default_value = "private", hide_default_value = true)]
     pub uts: Join,
     /// cgroups
-    #[arg(long, value_name = "MODE")]
-    pub cgroupns: Option<Join>,
+    #[arg(long, value_name = "MODE", default_value = "private", hide_default_value = true)]
+    pub cgroupns: Join,
     /// Users; also auto and keep-id[:uid=N,gid=N]
     #[arg(long, value_name = "MODE")]
     pub userns: Option<namespace::User>,

@@ -176,7 +176,7 @@ fn limits_of(flags: flags::Limits, device_rules: Vec<engine::request::DeviceRule
         memory_reservation: flags.memory_reservation.filter(given),
         memory_swappiness: flags.memory_swappiness.and_then(|(percent,)| percent),
         oom_kill_disable: flags.oom_kill_disable,
-        cpus: flags.cpus,
+        cpus: flags.cpus.filter(|cpus| cpus.nano() > 0),
         cpu_shares: flags.cpu_shares.filter(|shares| *shares > 0),
         cpu_quota: flags.cpu_quota.filter(|quota| *quota != Bound::At(0)),
         cpu_period: flags.cpu_period.filter(|period| *period > 0),

@@ -96,7 +96,7 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--pid host" namespaces.pid = "Host"
         "--ipc container:web" namespaces.ipc = "Container(ContainerId(\"web\"))"
         "--uts ns:/proc/1/ns/uts" namespaces.uts = "Path(\"/proc/1/ns/uts\")"
-        "--cgroupns private" namespaces.cgroup = "Some(Private)"
+        "--cgroupns host" namespaces.cgroup = "Host"
         "--userns keep-id" namespaces.user = "Some(KeepId { uid: None, gid: None })"
         "--uidmap 0:5:1" namespaces.uid_map = "[IdMapping { container_id: 0, host_id: 5, size: 1 }]"
         "--gidmap 0:5" namespaces.gid_map = "[IdMapping { container_id: 0, host_id: 5, size: 1 }]"
