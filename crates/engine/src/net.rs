@@ -12,7 +12,7 @@ use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request};
 use plan::order::NetworkSteps;
 use runtime::apply::network::Lock;
 use runtime::observe::network::Held;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How the container is connected, and what must stay until it is.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
     let (observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
     let connection = plan::network::connect(&asked, &observed)?;
     Ok(Net {
-        ports: asked.published.iter().map(describe).collect(),
+        ports: describe(&asked.published, connection.lease.address6.is_some()),
         own: Own {
             address4: Some(connection.lease.address4),
             address6: connection.lease.address6,
@@ -114,7 +114,7 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
     // Pasta is content with one address family of two, and its words for the rest are not ours. It binds them itself.
     let (taken, _) = runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
     plan::network::check_ports(&published, &taken)?;
-    let ports = published.iter().map(describe).collect();
+    let ports = describe(&published, true);
     let step = Pasta {
         path: path.to_string_lossy().into_owned(),
         pid_file: paths.journals().join(format!("{id}.pasta")).to_string_lossy().into_owned(),
@@ -126,9 +126,15 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
     Ok(Net { steps, ports, ..Net::default() })
 }
 
-fn describe(port: &Published) -> String {
-    let host = port.host_ip.map_or("0.0.0.0".to_owned(), |ip| ip.to_string());
-    format!("{host}:{}->{}/{}", port.host_port, port.container_port, port.protocol.name())
+/// A port at all addresses is one of each family, where the container has both.
+fn describe(published: &[Published], ipv6: bool) -> Vec<String> {
+    const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let of_port = |port: &Published| {
+        let hosts = port.host_ip.map_or_else(|| ANY[..1 + usize::from(ipv6)].to_vec(), |ip| vec![ip]);
+        let (from, to, protocol) = (port.host_port, port.container_port, port.protocol.name());
+        hosts.into_iter().map(move |ip| format!("{}->{to}/{protocol}", SocketAddr::new(ip, from)))
+    };
+    published.iter().flat_map(of_port).collect()
 }
 
 /// Each `-p` as single ports, and with `-P` what the image and `--expose` name.
