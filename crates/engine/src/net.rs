@@ -8,7 +8,7 @@ use crate::request::network::{AddHost, Mode, Publish};
 use crate::request::{Run, network};
 use plan::host::Host;
 use plan::network::files::{self, Dns, ExtraHost, HostIp, Own};
-use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request};
+use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request, Taken, Why};
 use plan::order::NetworkSteps;
 use runtime::apply::network::Lock;
 use runtime::observe::network::Held;
@@ -68,7 +68,8 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
         mtu: None,
         published: published(request, exposed)?,
     };
-    let (observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+    let (mut observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+    name_holders(paths, observed.holder.as_mut(), &mut observed.ports);
     let connection = plan::network::connect(&asked, &observed)?;
     Ok(Net {
         ports: describe(&asked.published, connection.lease.address6.is_some()),
@@ -112,7 +113,9 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
             .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
     // Pasta is content with one address family of two, and its words for the rest are not ours. It binds them itself.
-    let (taken, _) = runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
+    let (mut taken, _) =
+        runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
+    name_holders(paths, None, &mut taken);
     plan::network::check_ports(&published, &taken)?;
     let ports = describe(&published, true);
     let step = Pasta {
@@ -124,6 +127,19 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
     };
     let steps = NetworkSteps { attach: vec![AttachStep::Pasta(step)], ..loopback() };
     Ok(Net { steps, ports, ..Net::default() })
+}
+
+/// Who has an address or a port is known to the user by name, to the network by id.
+fn name_holders(paths: &Paths, holder: Option<&mut String>, taken: &mut [Taken]) {
+    let of_ports = taken.iter_mut().filter_map(|taken| match &mut taken.why {
+        Why::Container(id) => Some(id),
+        _ => None,
+    });
+    for id in holder.into_iter().chain(of_ports) {
+        if let Ok(found) = containers::find(paths, id) {
+            *id = found.record.name;
+        }
+    }
 }
 
 /// A port at all addresses is one of each family, where the container has both.
