@@ -501,6 +501,31 @@ fn a_container_may_have_no_network_or_anothers() {
     web.end();
 }
 
+/// A client that never falls silent, such as a game's or a tunnel's: to the kernel all of it is one flow.
+#[test]
+fn a_client_that_goes_on_sending_reaches_the_next_container() {
+    let Some(world) = World::new() else { return };
+    let to = SocketAddr::new(UPLINK4.into(), 8080);
+    let client = world.outside.inside(|| client(to));
+    let reaches = |expected: Option<u16>| {
+        let expected = expected.map(|port| format!("{OUTSIDE4} {port}"));
+        let patience = if expected.is_some() { PATIENCE } else { MOMENT };
+        assert_eq!(ask_udp(&client, to, patience).ok(), expected);
+    };
+    reaches(None);
+    let first = world.serve(&["-p", "8080:80/udp", "--ip", "10.137.7.8"], "80 81");
+    reaches(Some(80));
+    first.end();
+    reaches(None);
+    let second = world.serve(&["-p", "8080:81/udp"], "80 81");
+    reaches(Some(81));
+    // Not published, but at the address of one that was.
+    second.end();
+    let third = world.serve(&["--ip", "10.137.7.8"], "80 81");
+    reaches(None);
+    third.end();
+}
+
 #[test]
 fn nothing_is_left_of_a_network() {
     let Some(world) = World::new() else { return };
