@@ -501,6 +501,23 @@ fn a_container_may_have_no_network_or_anothers() {
     web.end();
 }
 
+#[test]
+fn a_firewall_that_drops_is_named_and_the_hint_helps() {
+    let Some(world) = World::new() else { return };
+    let _server = world.serve_outside();
+    let out = || world.run(&["--ip", "10.137.7.8"], &format!("nc -w 1 {OUTSIDE4} 80; true"));
+    world.host.sh("nft 'chain ip filter FORWARD { policy drop; }'");
+    let ran = out();
+    assert_eq!(ran.out, "", "{ran:?}");
+    assert!(ran.err.starts_with("warning: the firewall of this host drops "), "{ran:?}");
+    assert!(ran.err.contains(": chain ip filter FORWARD has the policy drop"), "{ran:?}");
+    let hint = ran.err.lines().find_map(|line| line.trim().strip_prefix("hint: ")).unwrap();
+    world.host.sh(hint);
+    let ran = out();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("192.0.2.1 80", ""));
+    assert!(world.host.sh("nft list chain ip filter FORWARD").contains("oifname \"sampan0\" accept"));
+}
+
 /// A client that never falls silent, such as a game's or a tunnel's: to the kernel all of it is one flow.
 #[test]
 fn a_client_that_goes_on_sending_reaches_the_next_container() {
