@@ -505,15 +505,15 @@ fn a_container_may_have_no_network_or_anothers() {
 fn a_firewall_that_drops_is_named_and_the_hint_helps() {
     let Some(world) = World::new() else { return };
     let _server = world.serve_outside();
-    let out = || world.run(&["--ip", "10.137.7.8"], &format!("nc -w 1 {OUTSIDE4} 80; true"));
+    let out = |seconds| world.run(&[], &format!("nc -w {seconds} {OUTSIDE4} 80; true"));
     world.host.sh("nft 'chain ip filter FORWARD { policy drop; }'");
-    let ran = out();
+    let ran = out(1);
     assert_eq!(ran.out, "", "{ran:?}");
     assert!(ran.err.starts_with("warning: the firewall of this host drops "), "{ran:?}");
     assert!(ran.err.contains(": chain ip filter FORWARD has the policy drop"), "{ran:?}");
     let hint = ran.err.lines().find_map(|line| line.trim().strip_prefix("hint: ")).unwrap();
     world.host.sh(hint);
-    let ran = out();
+    let ran = out(9);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("192.0.2.1 80", ""));
     assert!(world.host.sh("nft list chain ip filter FORWARD").contains("oifname \"sampan0\" accept"));
 }
