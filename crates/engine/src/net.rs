@@ -8,11 +8,11 @@ use crate::request::network::{AddHost, Mode, Publish};
 use crate::request::{Run, network};
 use plan::host::Host;
 use plan::network::files::{self, Dns, ExtraHost, HostIp, Own};
-use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request};
+use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request, Taken, Why};
 use plan::order::NetworkSteps;
 use runtime::apply::network::Lock;
 use runtime::observe::network::Held;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// How the container is connected, and what must stay until it is.
 #[derive(Debug, Default)]
@@ -68,10 +68,11 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
         mtu: None,
         published: published(request, exposed)?,
     };
-    let (observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+    let (mut observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+    name_holders(paths, observed.holder.as_mut(), &mut observed.ports);
     let connection = plan::network::connect(&asked, &observed)?;
     Ok(Net {
-        ports: asked.published.iter().map(describe).collect(),
+        ports: describe(&asked.published, connection.lease.address6.is_some()),
         own: Own {
             address4: Some(connection.lease.address4),
             address6: connection.lease.address6,
@@ -112,9 +113,11 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
             .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
     // Pasta is content with one address family of two, and its words for the rest are not ours. It binds them itself.
-    let (taken, _) = runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
+    let (mut taken, _) =
+        runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
+    name_holders(paths, None, &mut taken);
     plan::network::check_ports(&published, &taken)?;
-    let ports = published.iter().map(describe).collect();
+    let ports = describe(&published, true);
     let step = Pasta {
         path: path.to_string_lossy().into_owned(),
         pid_file: paths.journals().join(format!("{id}.pasta")).to_string_lossy().into_owned(),
@@ -126,9 +129,28 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
     Ok(Net { steps, ports, ..Net::default() })
 }
 
-fn describe(port: &Published) -> String {
-    let host = port.host_ip.map_or("0.0.0.0".to_owned(), |ip| ip.to_string());
-    format!("{host}:{}->{}/{}", port.host_port, port.container_port, port.protocol.name())
+/// Who has an address or a port is known to the user by name, to the network by id.
+fn name_holders(paths: &Paths, holder: Option<&mut String>, taken: &mut [Taken]) {
+    let of_ports = taken.iter_mut().filter_map(|taken| match &mut taken.why {
+        Why::Container(id) => Some(id),
+        _ => None,
+    });
+    for id in holder.into_iter().chain(of_ports) {
+        if let Ok(found) = containers::find(paths, id) {
+            *id = found.record.name;
+        }
+    }
+}
+
+/// A port at all addresses is one of each family, where the container has both.
+fn describe(published: &[Published], ipv6: bool) -> Vec<String> {
+    const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let of_port = |port: &Published| {
+        let hosts = port.host_ip.map_or_else(|| ANY[..1 + usize::from(ipv6)].to_vec(), |ip| vec![ip]);
+        let (from, to, protocol) = (port.host_port, port.container_port, port.protocol.name());
+        hosts.into_iter().map(move |ip| format!("{}->{to}/{protocol}", SocketAddr::new(ip, from)))
+    };
+    published.iter().flat_map(of_port).collect()
 }
 
 /// Each `-p` as single ports, and with `-P` what the image and `--expose` name.

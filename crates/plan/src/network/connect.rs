@@ -250,12 +250,12 @@ fn init_steps(shared: &Shared, lease: &Lease) -> Vec<InitStep> {
 }
 
 fn warnings(shared: &Shared) -> Vec<String> {
+    let bridge = &shared.bridge;
     let warn = |chain: &String| {
         format!(
-            "the firewall of this host drops what the container sends and receives: chain {chain} has the policy drop\n\
-             hint: let it accept both directions, for example `iptables -I FORWARD -i {0} -j ACCEPT` and \
-             `iptables -I FORWARD -o {0} -j ACCEPT`",
-            shared.bridge
+            "the firewall of this host drops what the container sends and receives, unless a rule accepts it: chain \
+             {chain} has the policy drop, and no rule of its table names {bridge}\n\
+             hint: nft insert rule {chain} iifname {bridge} accept; nft insert rule {chain} oifname {bridge} accept"
         )
     };
     shared.dropped_by.iter().map(warn).collect()

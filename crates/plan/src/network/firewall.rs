@@ -209,7 +209,12 @@ pub const CHAINS: &[Chain] = &[
     Chain {
         name: "prerouting",
         hook: Some(Hook::Prerouting),
-        rules: &[rule(&[Match::ToHost], Action::Goto("published"))],
+        rules: &[
+            // A neighbour's packet for 127.0.0.1: the kernel drops it as a martian when it is routed, which is after
+            // this, so it must not be given another destination here (CVE-2020-8558). The host's own pass through output.
+            rule(&[Match::ToLoopback4], Action::Accept),
+            rule(&[Match::ToHost], Action::Goto("published")),
+        ],
     },
     Chain { name: "output", hook: Some(Hook::Output), rules: &[rule(&[Match::ToHost], Action::Goto("published"))] },
     Chain { name: "forward", hook: Some(Hook::Forward), rules: &[rule(&[Match::ToBridge], Action::Goto("enter"))] },

@@ -17,7 +17,8 @@ leave_network() { # state directory, network, address, container
 				::) nft delete element inet sampan any6 "{ $a . $c }" || : ;;
 				*:*) nft delete element inet sampan at6 "{ $a . $b . $c }" || : ;;
 				*) nft delete element inet sampan at4 "{ $a . $b . $c }" || : ;;
-				esac ;;
+				esac
+				[ "$a" != udp ] || conntrack -D -p udp --orig-port-dst "$c" >/dev/null 2>&1 || : ;;
 			esac
 		done <"$lease"
 		rm -f "$lease"

@@ -14,7 +14,8 @@ pub struct Shared {
     pub subnet6: Option<Net6>,
     /// Bytes; of the link that the default route leaves by, so that no packet must be cut.
     pub mtu: u32,
-    /// Chains of other tables that drop what is forwarded unless a rule accepts it: "ip filter FORWARD".
+    /// Chains of other tables that drop what is forwarded unless a rule accepts it, and have none that names the bridge:
+    /// "ip filter FORWARD".
     pub dropped_by: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use super::lease::Lease;
 use super::pasta::Pasta;
 use super::shared::Shared;
 use super::subnet::{Mac, mac_text};
-use super::{Published, firewall};
+use super::{Protocol, Published, firewall};
 use crate::shell::quote;
 use crate::undo::Verb;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -118,7 +118,9 @@ impl HostStep {
             Self::Publish { lease, .. } => {
                 let elements = firewall::elements(&lease.published, lease.address4, lease.address6);
                 let text: String = elements.iter().map(firewall::Element::text).collect();
-                format!("nft -f - <<'EOF'\n{text}EOF")
+                let udp = lease.published.iter().filter(|port| port.protocol == Protocol::Udp);
+                let forget: String = udp.map(|port| forget_flows(port.host_port)).collect();
+                format!("nft -f - <<'EOF'\n{text}EOF{forget}")
             }
         }
     }
@@ -136,6 +138,11 @@ impl HostStep {
             Self::Forwarding { .. } | Self::Bridge { .. } | Self::Firewall { .. } | Self::Publish { .. } => Vec::new(),
         }
     }
+}
+
+/// UDP has no end: clients that go on sending would not reach the container.
+fn forget_flows(port: u16) -> String {
+    format!("\nconntrack -D -p udp --orig-port-dst {port} >/dev/null 2>&1 || :")
 }
 
 fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {

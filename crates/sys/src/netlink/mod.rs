@@ -8,6 +8,7 @@
 
 pub mod address;
 mod answer;
+mod conntrack;
 mod in_child;
 pub mod link;
 pub(crate) mod message;

@@ -21,6 +21,7 @@ const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const GET_RULE: u16 = SUBSYSTEM | 7;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const NEW_ELEMENT: u16 = SUBSYSTEM | 12;
 const GET_ELEMENT: u16 = SUBSYSTEM | 13;
@@ -315,20 +316,45 @@ impl Socket {
         self.send(&batch, |_, payload| chains.extend(read_base_chain(payload)))?;
         Ok(chains)
     }
+
+    /// The tables, with their family, of which a rule compares something with this link's name.
+    ///
+    /// # Errors
+    /// What nftables says.
+    pub fn tables_naming(&self, link: &str) -> Result<Vec<(&'static str, String)>> {
+        let mut batch = Batch::new();
+        batch.dump(GET_RULE, &[NFPROTO_UNSPEC, 0, 0, 0]);
+        let name = [link.as_bytes(), &[0]].concat();
+        let mut tables = Vec::new();
+        self.send(&batch, |_, payload| {
+            if payload.windows(name.len()).any(|bytes| bytes == name) {
+                tables.extend(read_table(payload));
+            }
+        })?;
+        Ok(tables)
+    }
 }
 
 fn chain_use(payload: &[u8]) -> Option<u32> {
     Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 6).map(|(_, value)| big_endian(value))
 }
 
+fn read_family(payload: &[u8]) -> Option<&'static str> {
+    match *payload.first()? {
+        NFPROTO_INET => Some("inet"),
+        2 => Some("ip"),
+        10 => Some("ip6"),
+        _ => None,
+    }
+}
+
+fn read_table(payload: &[u8]) -> Option<(&'static str, String)> {
+    let (_, table) = Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 1)?;
+    Some((read_family(payload)?, text(table)))
+}
+
 fn read_base_chain(payload: &[u8]) -> Option<BaseChain> {
-    let family = match *payload.first()? {
-        NFPROTO_INET => "inet",
-        2 => "ip",
-        10 => "ip6",
-        _ => return None,
-    };
-    let (mut chain, mut hooked) = (BaseChain { family, ..BaseChain::default() }, false);
+    let (mut chain, mut hooked) = (BaseChain { family: read_family(payload)?, ..BaseChain::default() }, false);
     for (kind, value) in Attributes::new(payload.get(4..)?) {
         match kind {
             1 => chain.table = text(value),

@@ -4,11 +4,11 @@ use super::state;
 use plan::network::firewall::{
     self as table, Action, BRIDGES, CHAINS, Chain, Element, LOOPS, Map, Match, SUBNETS4, SUBNETS6, TABLE,
 };
-use plan::network::{Lease, Net4, Net6};
+use plan::network::{Lease, Net4, Net6, Protocol, Published};
 use std::net::IpAddr;
 use std::path::Path;
 use sys::Result;
-use sys::netlink::Socket;
+use sys::netlink::{self, Socket};
 use sys::nft::{self, Base, Bytes, ChainType, Expression as E, Family, Hook, Register, Transaction, Type, Verdict};
 
 /// The table is as plan has it, and knows the bridge; else it is made anew, whole, in one transaction, with all that
@@ -67,11 +67,30 @@ fn drop_table(transaction: &mut Transaction) {
 pub(super) fn publish(socket: &Socket, lease: &Lease) -> Result<()> {
     let mut transaction = Transaction::new();
     each_map(lease, |map, elements| transaction.add_elements(TABLE, map, elements));
-    transaction.commit(socket)
+    transaction.commit(socket)?;
+    forget_flows(socket, lease)
+}
+
+/// The kernel treats all of a flow as it treated its first packet, and UDP has no end: a client that goes on sending
+/// from the same port would never reach a container that came later, and still reach the address of one that left.
+fn forget_flows(socket: &Socket, lease: &Lease) -> Result<()> {
+    let udp = |port: &&Published| port.protocol == Protocol::Udp;
+    let ports: Vec<u16> = lease.published.iter().filter(udp).map(|port| port.host_port).collect();
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let own = Socket::open(netlink::Protocol::Route)?.addresses()?;
+    let is_own = |ip: IpAddr| ip.is_loopback() || own.iter().any(|address| address.ip == ip);
+    socket.forget_flows(Protocol::Udp.number(), |to| ports.contains(&to.port()) && is_own(to.ip()))
+}
+
+pub(super) fn withdraw(socket: &Socket, lease: &Lease) -> Result<()> {
+    withdraw_elements(socket, lease)?;
+    forget_flows(socket, lease)
 }
 
 /// Elements that are not there (the container was killed before they were made) are as good as deleted.
-pub(super) fn withdraw(socket: &Socket, lease: &Lease) -> Result<()> {
+fn withdraw_elements(socket: &Socket, lease: &Lease) -> Result<()> {
     let mut transaction = Transaction::new();
     each_map(lease, |map, elements| transaction.delete_elements(TABLE, map, elements));
     let refused = transaction.commit(socket);

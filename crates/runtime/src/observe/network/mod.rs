@@ -28,13 +28,13 @@ pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> 
     host.bridged_filter = !request.published.is_empty()
         && state::sysctl(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))?.as_deref() == Some("1");
     match state::shared(state_dir, &request.network) {
-        Some(shared) => existing(state_dir, request, shared, &mut host),
+        Some(shared) => existing(state_dir, request, shared, &mut host)?,
         None => fresh(&request.network, &mut host)?,
     }
     Ok((host, held))
 }
 
-fn existing(state_dir: &Path, request: &Request, shared: Shared, host: &mut HostNetwork) {
+fn existing(state_dir: &Path, request: &Request, mut shared: Shared, host: &mut HostNetwork) -> Result<()> {
     let lease = |ip: Ipv4Addr| state::holder(state_dir, &request.network, ip);
     match request.ip {
         Some(ip) => host.holder = lease(ip).map(|lease| lease.container),
@@ -43,7 +43,12 @@ fn existing(state_dir: &Path, request: &Request, shared: Shared, host: &mut Host
             host.free = candidates(shared.subnet4, &request.container).find(|&ip| is_free(&leases, &shared, ip));
         }
     }
+    if !shared.dropped_by.is_empty() {
+        // Since the warning somebody may have followed its hint.
+        shared.dropped_by = dropped_by(&shared.bridge)?;
+    }
     host.shared = Some(shared);
+    Ok(())
 }
 
 fn is_free(leases: &Path, shared: &Shared, ip: Ipv4Addr) -> bool {
@@ -73,7 +78,7 @@ fn fresh(network: &str, host: &mut HostNetwork) -> Result<()> {
         .map(|(_, ip, prefix)| Network { ip, prefix })
         .collect();
     host.ipv6 = ipv6();
-    host.dropped_by = dropped_by()?;
+    host.dropped_by = dropped_by(&bridge)?;
     host.seed = seed();
     Ok(())
 }
@@ -84,15 +89,17 @@ fn ipv6() -> bool {
     matches!(disabled, Ok(Some(value)) if value == "0")
 }
 
-/// Base chains of other tables that drop what is forwarded and not accepted by a rule. A rule of ours cannot overrule
-/// them: every table is asked, and a drop is final. Chains of the old iptables are not seen here.
-fn dropped_by() -> Result<Vec<String>> {
-    let chains = Socket::open(Protocol::Netfilter)?.base_chains()?;
-    let drops = chains.into_iter().filter(|chain| chain.drops && chain.hook == Hook::Forward as u32);
-    Ok(drops
-        .filter(|chain| chain.table != plan::network::firewall::TABLE)
-        .map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name))
-        .collect())
+/// Base chains of other tables that drop what is forwarded, where no rule of the table names the bridge. A rule of ours
+/// cannot overrule them: every table is asked, and a drop is final. Chains of the old iptables are not seen here.
+fn dropped_by(bridge: &str) -> Result<Vec<String>> {
+    let socket = Socket::open(Protocol::Netfilter)?;
+    let mut drops = socket.base_chains()?;
+    drops.retain(|chain| chain.drops && chain.hook == Hook::Forward as u32);
+    if !drops.is_empty() {
+        let known = socket.tables_naming(bridge)?;
+        drops.retain(|chain| !known.iter().any(|(family, table)| *family == chain.family && *table == chain.table));
+    }
+    Ok(drops.iter().map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name)).collect())
 }
 
 /// machine-id(5); where there is none, what names this machine best.
