@@ -95,7 +95,7 @@ fn close(fd: RawFd) {
 
 struct State {
     slots: [RawFd; 2],
-    /// A detached empty read-only tmpfs, made with the first directory that is masked.
+    /// The empty read-only tmpfs that covers the first directory that is masked.
     mask: RawFd,
     sync: RawFd,
     die_with_parent: bool,
@@ -511,7 +511,9 @@ fn mask(place: &Place, state: &mut State) -> Outcome<()> {
         if state.mask == NO_FD {
             let config: [(CString, Option<CString>); 0] = [];
             state.mask = filesystem(c"tmpfs", &config, MOUNT_ATTR_RDONLY as u32)?.keep();
+            return attach(state.mask, at.0);
         }
+        // Of one that is attached: before Linux 6.15 a detached mount cannot be cloned.
         let copy = clone_tree(state.mask, false)?;
         return attach(copy.0, at.0);
     }
