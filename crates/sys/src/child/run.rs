@@ -97,7 +97,7 @@ fn close(fd: RawFd) {
 struct State<'a> {
     exec: &'a Exec,
     slots: [RawFd; 2],
-    /// A detached empty read-only tmpfs, made with the first directory that is masked.
+    /// The empty read-only tmpfs that covers the first directory that is masked.
     mask: RawFd,
     reaper: Option<RawFd>,
     sync: RawFd,
@@ -610,7 +610,9 @@ fn mask(place: &Place, state: &mut State<'_>) -> Outcome<()> {
         if state.mask == NO_FD {
             let config: [(CString, Option<CString>); 0] = [];
             state.mask = filesystem(c"tmpfs", &config, MOUNT_ATTR_RDONLY as u32)?.keep();
+            return attach(state.mask, at.0);
         }
+        // Of one that is attached: before Linux 6.15 a detached mount cannot be cloned.
         let copy = clone_tree(state.mask, false)?;
         return attach(copy.0, at.0);
     }
