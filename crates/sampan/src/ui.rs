@@ -89,9 +89,9 @@ fn styled<'a>(word: &'a str, style: &str, colour: bool) -> Cow<'a, str> {
     if colour && !word.is_empty() { format!("{style}{word}\x1b[0m").into() } else { word.into() }
 }
 
-/// Escapes what a terminal would obey; newlines stay.
+/// Escapes what a terminal would obey; newlines and tabs stay.
 fn clean(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| c.is_control() && c != '\n';
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !text.contains(obeyed) {
         return text.into();
     }
