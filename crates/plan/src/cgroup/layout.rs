@@ -41,6 +41,8 @@ impl Hierarchy {
 /// The mounted v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unified {
+    /// cgroup.controllers of the mount's root: what there is, delegated or not.
+    pub offered: BTreeSet<String>,
     pub target: Target,
     /// The existing directories from [`Target::anchor`] to the deepest one above the container's own.
     pub levels: Vec<Level>,
@@ -140,8 +142,11 @@ impl Layout {
 
 impl Unified {
     pub(super) fn reach(&self, controller: &str) -> Reach {
-        if !self.levels.first().is_some_and(|level| level.controllers.contains(controller)) {
+        if !self.offered.contains(controller) {
             return Reach::Absent;
+        }
+        if !self.levels.first().is_some_and(|level| level.controllers.contains(controller)) {
+            return Reach::NotDelegated;
         }
         // The first level that has yet to hand it down; those above it already do.
         let Some(first) = self.levels.iter().position(|level| !level.enabled.contains(controller)) else {

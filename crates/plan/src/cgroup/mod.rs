@@ -229,6 +229,10 @@ impl Draft<'_> {
 
     fn place_v2(&self, name: &str) -> Result<usize, (String, Option<String>)> {
         let absent = || {
+            if self.layout.v1.is_empty() && self.layout.v2.is_none() {
+                let hint = "mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+                return ("no cgroup hierarchy is mounted that shows sampan's own cgroup".into(), Some(hint.to_owned()));
+            }
             let hint = (name == "memory").then(|| "boot with cgroup_enable=memory".to_owned());
             (format!("this host has no cgroup controller `{name}`"), hint)
         };
@@ -238,7 +242,11 @@ impl Draft<'_> {
             Reach::Absent => Err(absent()),
             Reach::NotDelegated => Err((
                 format!("the cgroup controller `{name}` is not delegated to this user below {}", tree.target.anchor),
-                Some("delegate it (`Delegate=cpu cpuset io memory pids` in user@.service), or run as root".into()),
+                Some(
+                    "run it with `systemd-run --user --scope -p Delegate=yes` (which gives what `Delegate=` in \
+                     user@.service lists: cpu cpuset io memory pids), or as root"
+                        .into(),
+                ),
             )),
             Reach::Occupied(level) => Err((
                 format!(

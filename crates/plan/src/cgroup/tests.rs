@@ -51,7 +51,7 @@ fn v1() -> Layout {
 
 fn tree(controllers: &str, mount: &str) -> Unified {
     let level = Level { controllers: names(controllers), delegated: true, ..Level::default() };
-    Unified { target: target(mount, 0), levels: vec![level] }
+    Unified { offered: names(controllers), target: target(mount, 0), levels: vec![level] }
 }
 
 fn hybrid() -> Layout {
@@ -392,6 +392,9 @@ fn delegated_in_part() {
          echo 8388608 > C/user/sampan/abc/memory.max\nclone into C/user/sampan/abc"
     );
     let shares = cpu(Cpu { shares: Some(2), ..Cpu::default() });
+    let error = plan(&layout, &shares).unwrap_err();
+    assert_eq!(error.why, "the cgroup controller `cpu` is not delegated to this user below /sys/fs/cgroup/user");
+    layout.v2.as_mut().unwrap().offered = names("memory pids");
     let error = plan(&layout, &shares).unwrap_err();
     assert_eq!(error.to_string(), "cannot set CPU shares to 2: this host has no cgroup controller `cpu`");
 

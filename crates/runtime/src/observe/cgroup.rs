@@ -123,6 +123,8 @@ impl Place {
             Some(_) if membership.controllers.is_empty() => return None,
             Some(options) if !membership.controllers.iter().all(|name| options.contains(name)) => return None,
             None if !membership.controllers.is_empty() => return None,
+            // Mounted outside of our cgroup namespace, which no process of it can leave on v2 (cgroup_namespaces(7)).
+            None if mount.root.starts_with("/..") => return None,
             _ => {}
         }
         let root = Dir::open(&mount.point).ok().filter(|root| root.has("cgroup.procs"))?;
@@ -219,7 +221,8 @@ fn unified(place: &Place, path: &CgroupPath) -> Unified {
     let (mut target, levels) =
         seen.unwrap_or_else(|| (Target { anchor: name.clone(), ..Target::default() }, Vec::new()));
     target.writable &= may_enter(place, &anchor, path);
-    Unified { target, levels }
+    let offered = list(&place.root, "cgroup.controllers");
+    Unified { offered, target, levels }
 }
 
 /// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
@@ -231,11 +234,14 @@ fn may_enter(place: &Place, anchor: &[String], path: &CgroupPath) -> bool {
     place.look(&own[..common], |dir| Some(dir.may_write("cgroup.procs"))).unwrap_or(false)
 }
 
+fn list(dir: &Dir, file: &str) -> BTreeSet<String> {
+    dir.read(file).map_or_else(|_| BTreeSet::new(), |list| names(&list))
+}
+
 fn level(dir: &Dir) -> Level {
-    let list = |file| dir.read(file).map_or_else(|_| BTreeSet::new(), |list| names(&list));
     Level {
-        controllers: list("cgroup.controllers"),
-        enabled: list("cgroup.subtree_control"),
+        controllers: list(dir, "cgroup.controllers"),
+        enabled: list(dir, "cgroup.subtree_control"),
         delegated: dir.may_write("cgroup.subtree_control"),
         // Only the real root lacks cgroup.type. A process of another pid namespace is listed as 0.
         occupied: dir.has("cgroup.type") && dir.read("cgroup.procs").is_ok_and(|list| !list.is_empty()),
