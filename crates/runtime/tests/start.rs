@@ -40,7 +40,7 @@ fn config(args: &[&str]) -> Config {
         ],
         linux: Some(Linux {
             namespaces: kinds.map(|kind| Namespace { kind, path: None }).into(),
-            masked_paths: vec!["/proc/keys".into(), "/proc/acpi".into(), "/proc/absent".into()],
+            masked_paths: vec!["/proc/keys".into(), "/proc/fs".into(), "/proc/tty".into(), "/proc/absent".into()],
             readonly_paths: vec!["/proc/sys".into()],
             ..Linux::default()
         }),
@@ -73,8 +73,8 @@ fn runs_and_leaves_nothing() {
     let ground = Ground::new("run");
     let data = ground.path.join("c").to_str().unwrap().to_owned();
     let out = ground.path.join("out");
-    let script =
-        "hostname; echo $$; cat /proc/keys; ls /proc/acpi; pwd; echo x >/new; echo x >/proc/sys/kernel/domainname";
+    let script = "hostname; echo $$; cat /proc/keys; echo /proc/fs/* /proc/tty/*; pwd; echo x >/new; \
+                  echo x >/proc/sys/kernel/domainname";
     let config = config(&["busybox", "sh", "-c", script]);
     let host = runtime::observe::host().unwrap();
     let plan = plan::plan(Input {
@@ -114,7 +114,7 @@ fn runs_and_leaves_nothing() {
     });
     let output = std::fs::read_to_string(&out).unwrap();
     assert_eq!(child, sys::process::Exit::Code(0), "{output}");
-    assert!(output.starts_with("box\n1\n/\n"), "{output}");
+    assert!(output.starts_with("box\n1\n/proc/fs/* /proc/tty/*\n/\n"), "{output}");
     assert!(output.contains("/proc/sys/kernel/domainname: Read-only file system"), "{output}");
     assert!(!ground.path.join("c").exists() && !ground.path.join("journal").exists());
     assert!(!ground.path.join("rootfs/new").exists());
