@@ -225,7 +225,8 @@ pub fn files(request: &Run, facts: &Facts, net: &Net, warnings: &mut Vec<String>
     let dns = Dns { servers: asked.dns.clone(), search: asked.dns_search.clone(), options: asked.dns_options.clone() };
     let (host, upstream) = runtime::observe::network::resolvers();
     let own_network = !matches!(asked.mode, Some(Mode::Host | Mode::Container(_) | Mode::Path(_)));
-    let isolated = matches!(asked.mode, Some(Mode::None));
+    // Asked for, or for want of pasta: who can ask no resolver misses none.
+    let isolated = net.steps.prepare.is_empty() && net.steps.attach.is_empty();
     let resolv = if own_network {
         let resolv = files::resolv_conf(&host, upstream.as_deref(), &dns);
         warnings.extend(resolv.warning.filter(|_| !isolated));
