@@ -149,6 +149,10 @@ impl Compiler<'_> {
             InitStep::Domainname(name) => Op::Domainname(name.clone().into_bytes()),
             InitStep::Network(step) => match apply::network::compile(step)? {
                 InitOp::Netlink(requests) => Op::Netlink(requests),
+                InitOp::Abroad(socket, requests) => {
+                    self.fds.push(socket.into());
+                    Op::Netlink(requests)
+                }
                 InitOp::Write { path, bytes } => Op::Write { place: root(path)?, data: bytes.to_vec() },
             },
             InitStep::Keyring => Op::Keyring,

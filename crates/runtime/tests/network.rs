@@ -92,8 +92,6 @@ impl Host {
     fn ask(&self, ip: impl Into<IpAddr>, port: u16) -> Result<IpAddr, std::io::ErrorKind> {
         let to = SocketAddr::new(ip.into(), port);
         self.inside(move || {
-            // A first packet may be lost while a busy kernel has not yet heard that a link is up; TCP sends it again
-            // after one second.
             let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(1700)).map_err(|e| e.kind())?;
             stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
             let mut text = String::new();
@@ -229,14 +227,15 @@ impl World {
         });
         let host = Host::new();
         let pid = host.pid();
-        self.host
-            .inside(move || {
-                for step in &connection.attach {
-                    apply_attach(step, &context, pid).unwrap();
-                }
-                connection
-            })
-            .into_container(host, held)
+        let (connection, ops) = self.host.inside(move || {
+            for step in &connection.attach {
+                apply_attach(step, &context, pid).unwrap();
+            }
+            let ops: Vec<_> = connection.init.iter().map(|step| compile(step).unwrap()).collect();
+            (connection, ops)
+        });
+        host.inside(|| ops.iter().for_each(run));
+        Container { host, connection, _held: held }
     }
 
     fn leave(&self, container: &Container) -> Left {
@@ -266,19 +265,11 @@ fn assert_same(before: &str, after: &str, when: &str) {
     assert!(before == after, "{when}: gone:\n{}\nnew:\n{}", only(before, after), only(after, before));
 }
 
-trait IntoContainer {
-    fn into_container(self, host: Host, held: observe::Held) -> Container;
-}
-
-impl IntoContainer for Connection {
-    fn into_container(self, host: Host, held: observe::Held) -> Container {
-        for step in &self.init {
-            host.inside(|| match compile(step).unwrap() {
-                InitOp::Netlink(program) => program.run().unwrap(),
-                InitOp::Write { path, bytes } => std::fs::write(path, bytes).unwrap(),
-            });
-        }
-        Container { host, connection: self, _held: held }
+/// As the child does it.
+fn run(op: &InitOp) {
+    match op {
+        InitOp::Netlink(program) | InitOp::Abroad(_, program) => program.run().unwrap(),
+        InitOp::Write { path, bytes } => std::fs::write(path, bytes).unwrap(),
     }
 }
 
@@ -770,12 +761,7 @@ fn measure() {
             drop(connection);
             host.inside(move || {
                 let clock = Instant::now();
-                for step in &steps {
-                    match step {
-                        InitOp::Netlink(program) => program.run().unwrap(),
-                        InitOp::Write { path, bytes } => std::fs::write(path, bytes).unwrap(),
-                    }
-                }
+                steps.iter().for_each(run);
                 times.push(("init".into(), clock.elapsed().as_micros()));
                 times
             })

@@ -246,6 +246,7 @@ fn init_steps(shared: &Shared, lease: &Lease) -> Vec<InitStep> {
         gateway4: shared.subnet4.gateway(),
         ipv6: lease.address6.zip(shared.subnet6.map(|net| net.gateway())),
     });
+    steps.push(InitStep::Connected { name: link_name(&lease.container), bridge: shared.bridge.clone() });
     steps
 }
 

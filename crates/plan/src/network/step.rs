@@ -73,6 +73,9 @@ pub enum InitStep {
         /// Address and gateway.
         ipv6: Option<(Ipv6Addr, Ipv6Addr)>,
     },
+    /// The bridge forwards by the cable's other end `name`: the host hears that a link is up from a worker, and until
+    /// then drops what comes by it. Looking at a link makes it listen (since Linux 6.8), the port first.
+    Connected { name: String, bridge: String },
 }
 
 /// What undoes them. The veth pair needs no verb: it dies with the container's namespace.
@@ -261,6 +264,7 @@ impl InitStep {
             Self::Loopback => "a new network namespace has its loopback down".into(),
             Self::NoAdvertisements => "a neighbour must not be able to become this container's router".into(),
             Self::Configure { address4, gateway4, .. } => format!("{LINK} is {address4}, the way out is {gateway4}"),
+            Self::Connected { bridge, .. } => format!("{bridge} must not lose the container's first packet"),
         }
     }
 
@@ -282,6 +286,9 @@ impl InitStep {
                     text += &format!("\nip route add default via {gateway} dev {LINK}");
                 }
                 text
+            }
+            Self::Connected { name, bridge } => {
+                format!("# no shell equivalent: on the host's side, ip link show {name}; ip link show {bridge}")
             }
         }
     }

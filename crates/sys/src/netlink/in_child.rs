@@ -1,9 +1,11 @@
 //! The exchange that a freshly cloned child may do: no heap, no locks, raw calls.
 
+use super::Socket;
 use super::answer::{Answer, Answers};
 use super::message::{Batch, HEADER, length};
 use rustix::io::Errno;
 use std::ffi::CString;
+use std::os::fd::AsRawFd as _;
 
 /// What fits on the child's stack; two addresses and two routes take some 300 bytes.
 const LIMIT: usize = 1024;
@@ -15,6 +17,8 @@ pub struct InChild {
     name: CString,
     bytes: Vec<u8>,
     holes: Vec<usize>,
+    /// Of another network namespace; else one is made in the child's own.
+    socket: Option<libc::c_int>,
 }
 
 impl InChild {
@@ -24,12 +28,21 @@ impl InChild {
     pub fn new(name: &str, batch: &Batch) -> Option<Self> {
         let fits = (1..libc::IFNAMSIZ).contains(&name.len()) && batch.bytes().len() <= LIMIT;
         let name = CString::new(name).ok().filter(|_| fits)?;
-        Some(Self { name, bytes: batch.bytes().to_vec(), holes: batch.holes().to_vec() })
+        Some(Self { name, bytes: batch.bytes().to_vec(), holes: batch.holes().to_vec(), socket: None })
+    }
+
+    /// By this socket, which stays open until the child has it.
+    #[must_use]
+    pub fn by(self, socket: &Socket) -> Self {
+        Self { socket: Some(socket.fd.as_raw_fd()), ..self }
     }
 
     /// # Errors
     /// The errno of the first message that was refused, and its number from 1 (0: the exchange itself failed).
     pub fn run(&self) -> Result<(), (u32, Errno)> {
+        if let Some(fd) = self.socket {
+            return self.exchange(fd);
+        }
         // SAFETY: no pointers.
         let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
         if fd < 0 {

@@ -129,7 +129,8 @@ impl Batch {
         self.request(RTM_DELLINK, 0, &header(0, 0), |m| m.string(IFLA_IFNAME, name));
     }
 
-    fn get_link(&mut self, name: &str) {
+    /// Since Linux 6.8 the kernel catches up with the link's carrier before it answers.
+    pub fn get_link(&mut self, name: &str) {
         self.request(RTM_GETLINK, 0, &header(0, 0), |m| m.string(IFLA_IFNAME, name));
     }
 }

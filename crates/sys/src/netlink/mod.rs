@@ -161,6 +161,12 @@ impl Socket {
     }
 }
 
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.fd
+    }
+}
+
 struct Refusal {
     sequence: u32,
     errno: Errno,

@@ -154,9 +154,11 @@ pub fn undo(verb: &Undo) -> Result<Left> {
 }
 
 /// A step of the child, ready to run without a heap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum InitOp {
     Netlink(InChild),
+    /// The same, in the network namespace of the socket.
+    Abroad(Socket, InChild),
     /// Write the bytes to the file.
     Write {
         path: &'static str,
@@ -176,9 +178,18 @@ pub fn compile(step: &InitStep) -> Result<InitOp> {
         InitStep::Configure { address4, prefix4, gateway4, ipv6 } => {
             configure(&mut batch, (*address4, *prefix4, *gateway4), *ipv6);
         }
+        InitStep::Connected { name, bridge } => {
+            batch.get_link(name);
+            batch.get_link(bridge);
+        }
     }
-    let program = InChild::new(LINK, &batch);
-    program.map(InitOp::Netlink).ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))
+    let program = InChild::new(LINK, &batch).ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))?;
+    if !matches!(step, InitStep::Connected { .. }) {
+        return Ok(InitOp::Netlink(program));
+    }
+    let socket = Socket::open(Protocol::Route)?;
+    let program = program.by(&socket);
+    Ok(InitOp::Abroad(socket, program))
 }
 
 /// The loopback is the first link of every namespace.
