@@ -19,3 +19,4 @@ pub use error::{Error, Result};
 pub use paths::Paths;
 pub use plan::Rejected;
 pub use runtime::Error as RuntimeError;
+pub use runtime::progress::{Timed, Timings as StartTimings};

@@ -1,6 +1,8 @@
 //! What went wrong while a plan ran.
 
 use std::fmt;
+use sys::process::Exit;
+use sys::signal::Signal;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -19,6 +21,8 @@ pub enum Error {
         total: usize,
         why: String,
         shell: String,
+        /// The fix, if it is known.
+        hint: Option<String>,
         source: Box<Error>,
     },
     /// A call of the child, known by name only.
@@ -32,7 +36,7 @@ pub enum Error {
         errno: rustix::io::Errno,
     },
     /// The child ended without a word.
-    Died(sys::process::Exit),
+    Died(Exit),
     Nul(String),
     Unknown(String),
 }
@@ -48,7 +52,14 @@ impl fmt::Display for Error {
             Self::Exec { command, errno } => {
                 write!(f, "cannot execute {command}: {}", sys::Error::new("execve", *errno))
             }
-            Self::Died(exit) => write!(f, "the container's first process ended during its set-up: {exit:?}"),
+            Self::Died(Exit::Code(code)) => {
+                write!(f, "the container's first process ended with {code}, without a word")
+            }
+            Self::Died(Exit::Signal(signal)) => {
+                let name =
+                    Signal::from_raw(*signal).map_or_else(|| format!("signal {signal}"), |signal| signal.to_string());
+                write!(f, "the container's first process was killed by {name}")
+            }
             Self::Nul(text) => write!(f, "{text:?} has a NUL byte"),
             Self::Unknown(what) => write!(f, "there is no {what}"),
         }

@@ -9,6 +9,8 @@ pub mod fault;
 pub mod init;
 pub mod journal;
 pub mod observe;
+pub mod progress;
+mod remedy;
 pub mod supervise;
 pub mod sync;
 pub mod tree;

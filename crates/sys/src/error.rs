@@ -40,6 +40,21 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What helps against this errno, whatever was done with files or memory; none where that depends.
+#[must_use]
+pub fn remedy(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::NOSPC => "free some space there, or inodes (df -h, df -i)",
+        Errno::DQUOT => "the quota of this user or directory is used up: free some space there (quota)",
+        Errno::ROFS => "that file system is read-only: mount it writable, or use a directory on another",
+        Errno::MFILE => "too many files are open in this process: raise ulimit -n",
+        Errno::NFILE => "too many files are open on this machine: raise the sysctl fs.file-max",
+        Errno::NOMEM => "memory ran out: end something else",
+        Errno::NOSYS => "the kernel is older than sampan needs, or a seccomp filter forbids the call",
+        _ => return None,
+    })
+}
+
 /// `ENOENT` for 2, and so on; `errno N` for one without a name here.
 #[must_use]
 pub fn errno_name(errno: Errno) -> String {

@@ -47,7 +47,12 @@ pub struct Child {
 ///
 /// # Errors
 /// The kernel's, with the call.
-pub fn spawn(one: SingleThread, program: &Program, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
+pub fn spawn(
+    one: SingleThread,
+    program: &Program<'_>,
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Child> {
     clone3(one, namespaces, cgroup, || child::run(program))
 }
 

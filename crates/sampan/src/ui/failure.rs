@@ -95,13 +95,13 @@ impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
         match error {
             RuntimeError::Rejected(rejected) => rejected.into(),
-            RuntimeError::Step { number, total, why, shell, source } => {
+            RuntimeError::Step { number, total, why, shell, hint, source } => {
                 let source = Self::from(*source);
                 Self {
                     what: format!("cannot start the container: step {number}/{total} failed: {why}"),
                     causes: [vec![source.what], source.causes].concat(),
                     step: Some(shell),
-                    hint: source.hint,
+                    hint: source.hint.or(hint),
                     code: source.code,
                 }
             }
