@@ -233,7 +233,7 @@ fn stacked(layers: &[PathBuf], upper: Upper) -> Rootfs {
 fn check_directory(path: &Path) -> Result<()> {
     let what = || format!("cannot use {} as a root file system", path.display());
     match std::fs::metadata(path) {
-        Err(error) => Err(Error::rejected(what(), error.to_string())),
+        Err(error) => Err(Error::io(what(), &error)),
         Ok(found) if !found.is_dir() => Err(Error::rejected(what(), "it is not a directory")),
         Ok(_) => Ok(()),
     }
@@ -246,7 +246,7 @@ fn check_directory(path: &Path) -> Result<()> {
 pub fn devices(request: &Run) -> Result<Vec<Device>> {
     let one = |device: &crate::request::Device| {
         let what = || format!("cannot give the container {}", device.host.display());
-        let found = std::fs::metadata(&device.host).map_err(|error| Error::rejected(what(), error.to_string()))?;
+        let found = std::fs::metadata(&device.host).map_err(|error| Error::io(what(), &error))?;
         let kind = if found.file_type().is_char_device() {
             "c"
         } else if found.file_type().is_block_device() {
@@ -288,9 +288,8 @@ pub fn disks(request: &Run) -> Vec<(PathBuf, u32, u32)> {
 /// It cannot be read.
 pub fn seccomp(request: &Run) -> Result<Option<String>> {
     let crate::request::security::Seccomp::File(path) = &request.security.seccomp else { return Ok(None) };
-    std::fs::read_to_string(path).map(Some).map_err(|error| {
-        Error::rejected(format!("cannot read the seccomp profile {}", path.display()), error.to_string())
-    })
+    let what = || format!("cannot read the seccomp profile {}", path.display());
+    std::fs::read_to_string(path).map(Some).map_err(|error| Error::io(what(), &error))
 }
 
 fn text(path: &Path) -> String {

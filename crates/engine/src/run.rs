@@ -203,8 +203,7 @@ fn live(
     signals: &Signals,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Ended> {
-    let null = std::fs::File::open("/dev/null")
-        .map_err(|error| Error::rejected("cannot open /dev/null", error.to_string()))?;
+    let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
     let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)
@@ -326,9 +325,7 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
 }
 
 fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let cannot = |path: &Path, error: std::io::Error| {
-        Error::rejected(format!("cannot write {}", path.display()), error.to_string())
-    };
+    let cannot = |path: &Path, error: std::io::Error| Error::io(format!("cannot write {}", path.display()), &error);
     if let Some(path) = &request.cidfile {
         let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         written.map_err(|error| cannot(path, error))?;

@@ -138,7 +138,7 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>>
 fn failure(plan: &Plan, report: Report) -> Error {
     let errno = Errno::from_raw_os_error(report.errno);
     if report.step == Report::EXEC {
-        return Error::Exec { command: plan.exec.args[0].clone(), errno };
+        return Error::Exec { command: plan.exec.args[0].clone(), source: sys::Error::new("execve", errno) };
     }
     progress::child_failed(plan, usize::from(report.step), Error::Child { call: report.call_name(), errno })
 }

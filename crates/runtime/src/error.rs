@@ -1,5 +1,6 @@
 //! What went wrong while a plan ran.
 
+use crate::remedy;
 use std::fmt;
 use sys::process::Exit;
 use sys::signal::Signal;
@@ -33,7 +34,7 @@ pub enum Error {
     /// The command could not be executed in the finished container.
     Exec {
         command: String,
-        errno: rustix::io::Errno,
+        source: sys::Error,
     },
     /// The child ended without a word.
     Died(Exit),
@@ -49,9 +50,7 @@ impl fmt::Display for Error {
             Self::Cgroup(error) => error.fmt(f),
             Self::Step { number, total, why, source, .. } => write!(f, "step {number}/{total} ({why}): {source}"),
             Self::Child { call, errno } => write!(f, "{}", sys::Error::new(*call, *errno)),
-            Self::Exec { command, errno } => {
-                write!(f, "cannot execute {command}: {}", sys::Error::new("execve", *errno))
-            }
+            Self::Exec { command, source } => write!(f, "cannot execute {command}: {source}"),
             Self::Died(Exit::Code(code)) => {
                 write!(f, "the container's first process ended with {code}, without a word")
             }
@@ -69,13 +68,34 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// The fix, if it is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Step { hint, source, .. } => hint.as_deref().or_else(|| source.hint()),
+            Self::Exec { source, .. } => remedy::of_exec(source.errno),
+            Self::Sys(error) => sys::remedy(error.errno),
+            Self::Rejected(rejected) => rejected.hint.as_deref(),
+            _ => None,
+        }
+    }
+
     /// docker's: 127 when the command is not there, 126 when it cannot be executed; `None` for what is no exec.
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         use rustix::io::Errno;
-        let Self::Exec { errno, .. } = self else { return None };
-        Some(if matches!(*errno, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
+        let Self::Exec { source, .. } = self else { return None };
+        Some(if matches!(source.errno, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
     }
+}
+
+/// What could not be done because a call of std failed: with the errno's name, and what helps against it.
+#[must_use]
+pub fn refused(what: impl Into<String>, error: &std::io::Error) -> plan::Rejected {
+    let errno = rustix::io::Errno::from_io_error(error);
+    // Errors of std's own, such as text that is not UTF-8, have none.
+    let why = errno.map_or_else(|| error.to_string(), sys::errno_words);
+    plan::Rejected { what: what.into(), why, hint: errno.and_then(sys::remedy).map(str::to_owned) }
 }
 
 impl From<sys::Error> for Error {

@@ -17,4 +17,4 @@ pub mod tree;
 pub mod undo;
 
 mod error;
-pub use error::{Error, Result};
+pub use error::{Error, Result, refused};

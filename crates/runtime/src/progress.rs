@@ -111,7 +111,8 @@ impl Progress {
         let ends = ends.into_iter().chain([executed]);
         let child = plan.init.iter().zip(ends).enumerate().map(|(at, (step, end))| {
             let took = end.saturating_sub(std::mem::replace(&mut last, end));
-            Timed { number: parents(plan) + at + 1, why: step.why(), took }
+            let more = if at + 1 == plan.init.len() { "; then the exec" } else { "" };
+            Timed { number: parents(plan) + at + 1, why: step.why() + more, took }
         });
         Some(Timings { before, child: child.collect(), beside })
     }

@@ -35,6 +35,17 @@ fn errno(error: &Error) -> Option<Errno> {
     }
 }
 
+/// The exec itself, for what only it can find out.
+pub(crate) fn of_exec(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::ACCESS => "it must be executable for the container's user, on a file system without noexec",
+        Errno::NOENT => "the program, or the interpreter or loader that it names, is not in the container",
+        Errno::NOEXEC => "it must be a program for this machine, or a script with a first line such as #!/bin/sh",
+        Errno::TOOBIG => "arguments and environment are limited to a quarter of the stack: raise --ulimit stack",
+        _ => return sys::remedy(errno),
+    })
+}
+
 fn died(exit: Exit) -> Option<&'static str> {
     use rustix::process::Signal;
     match exit {

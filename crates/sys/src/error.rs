@@ -32,9 +32,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = std::io::Error::from_raw_os_error(self.errno.raw_os_error()).to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
-        write!(f, "{}: {} ({text})", self.call, errno_name(self.errno))
+        write!(f, "{}: {}", self.call, errno_words(self.errno))
     }
 }
 
@@ -53,6 +51,13 @@ pub fn remedy(errno: Errno) -> Option<&'static str> {
         Errno::NOSYS => "the kernel is older than sampan needs, or a seccomp filter forbids the call",
         _ => return None,
     })
+}
+
+/// `ENOENT (No such file or directory)`.
+#[must_use]
+pub fn errno_words(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    format!("{} ({})", errno_name(errno), text.split(" (os error").next().unwrap_or_default())
 }
 
 /// `ENOENT` for 2, and so on; `errno N` for one without a name here.
