@@ -15,6 +15,7 @@ pub mod script;
 pub mod seccomp;
 pub mod shell;
 pub mod step;
+mod sysctl;
 pub mod undo;
 
 mod rejected;

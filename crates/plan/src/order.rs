@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::mounts::{self, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
-use crate::{Rejected, capability, cgroup, ids, network, seccomp};
+use crate::{Rejected, capability, cgroup, ids, network, seccomp, sysctl};
 use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 
 /// What the container stands on.
@@ -85,6 +85,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let process = input.config.process.as_ref().ok_or_else(|| refuse("there is no process"))?;
     let new = new_namespaces(linux)?;
     check_process(process, input.host)?;
+    sysctl::check(linux)?;
     if new.contains(&NamespaceKind::User) {
         ids::check_namespace(input.host)?;
     }

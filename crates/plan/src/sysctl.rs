@@ -1,0 +1,73 @@
+//! Which kernel settings a container may have of its own.
+//!
+//! Invariant: what no namespace of the container holds is refused. It would be set for the whole host, and stay so.
+
+use crate::Rejected;
+use spec::runtime::{Linux, NamespaceKind};
+
+/// Of ipc_namespaces(7), and no others below `kernel.`.
+const IPC: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+/// # Errors
+/// A setting of the host's, or of a namespace that the container shares with it.
+pub(crate) fn check(linux: &Linux) -> Result<(), Rejected> {
+    linux.sysctl.keys().try_for_each(|key| {
+        let what = format!("cannot set {key} for the container");
+        let Some(kind) = namespace(key) else {
+            let why = "the kernel has no such setting for each container: it would be the whole host's";
+            return Err(Rejected::new(what, why).hint("as root, on the host: sysctl -w"));
+        };
+        if linux.namespaces.iter().any(|namespace| namespace.kind == kind) {
+            return Ok(());
+        }
+        let word = crate::step::namespace_word(kind);
+        let why = format!("the container has no {word} namespace of its own: it would be the host's");
+        Err(Rejected::new(what, why).hint("leave it out, or give the container such a namespace"))
+    })
+}
+
+fn namespace(key: &str) -> Option<NamespaceKind> {
+    if IPC.contains(&key) || key.starts_with("fs.mqueue.") {
+        Some(NamespaceKind::Ipc)
+    } else if key.starts_with("net.") {
+        Some(NamespaceKind::Network)
+    } else if matches!(key, "kernel.hostname" | "kernel.domainname") {
+        Some(NamespaceKind::Uts)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spec::runtime::Namespace;
+
+    #[test]
+    fn the_hosts_settings_are_refused() {
+        let why = |key: &str, kinds: &[NamespaceKind]| {
+            let namespaces = kinds.iter().map(|kind| Namespace { kind: *kind, path: None }).collect();
+            let sysctl = [(key.to_owned(), "1".to_owned())].into();
+            check(&Linux { namespaces, sysctl, ..Linux::default() }).err().map(|rejected| rejected.why)
+        };
+        let own = [NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
+        for key in ["net.ipv4.ip_default_ttl", "kernel.sem", "fs.mqueue.msg_max", "kernel.domainname"] {
+            assert_eq!(why(key, &own), None, "{key}");
+            assert!(why(key, &[]).is_some_and(|why| why.contains("namespace of its own")), "{key}");
+        }
+        for key in
+            ["vm.swappiness", "kernel.panic", "kernel.sem.x", "fs.file-max", "network.x", "user.max_pid_namespaces"]
+        {
+            assert!(why(key, &own).is_some_and(|why| why.contains("whole host")), "{key}");
+        }
+    }
+}
