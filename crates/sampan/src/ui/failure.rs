@@ -83,7 +83,8 @@ impl From<engine::Error> for Failure {
                 Self { what: error.what, causes: vec![error.why], hint: error.hint, ..Self::default() }
             }
             engine::Error::Refused(refusal) => Self {
-                what: refusal.to_string(),
+                what: format!("cannot execute {}", refusal.program()),
+                causes: vec![refusal.why()],
                 hint: refusal.hint(),
                 code: Some(refusal.exit_code()),
                 ..Self::default()
