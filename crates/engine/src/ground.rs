@@ -189,6 +189,7 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
     let user = image::user::resolve(&view, asked.as_deref().unwrap_or(&execution.user), &request.process.groups)?;
     let cwd = request.process.workdir.clone().unwrap_or(execution.working_dir);
     let cwd = if cwd.is_empty() { "/".to_owned() } else { cwd };
+    check_workdir(&view, &cwd)?;
     let path = path(request, &execution.env);
     if let Err(refusal) = image::program::find(&view, &args[0], Path::new(&cwd), path.as_deref(), &user)? {
         return Err(Error::Refused(refusal));
@@ -205,6 +206,16 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
         exposed: execution.exposed_ports.into_keys().collect(),
         layers,
     })
+}
+
+/// One that is not there is made; what only the container will have is left to it.
+fn check_workdir(view: &image::Rootfs, cwd: &str) -> Result<()> {
+    let why = match view.find(Path::new(cwd)) {
+        Ok(image::rootfs::Found::Node(node)) if !node.is_directory() => "it is no directory there".to_owned(),
+        Ok(_) => return Ok(()),
+        Err(error) => error.why,
+    };
+    Err(Error::rejected(format!("cannot start in {cwd}"), why).hint("name a directory with --workdir"))
 }
 
 /// docker's rule: an entrypoint given on the command line takes the image's command away, too.

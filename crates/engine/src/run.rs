@@ -338,6 +338,7 @@ fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
 
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
+    joined.iter().try_for_each(|(kind, path)| runtime::observe::check_namespace(*kind, path))?;
     let (uid_map, gid_map) = maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;
     let mut user = ground.user.clone();

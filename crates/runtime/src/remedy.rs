@@ -41,7 +41,7 @@ pub(crate) fn of_exec(errno: Errno) -> Option<&'static str> {
         Errno::ACCESS => "it must be executable for the container's user, on a file system without noexec",
         Errno::NOENT => "the program, or the interpreter or loader that it names, is not in the container",
         Errno::NOEXEC => "it must be a program for this machine, or a script with a first line such as #!/bin/sh",
-        Errno::TOOBIG => "arguments and environment are limited to a quarter of the stack: raise --ulimit stack",
+        Errno::TOOBIG => "one argument or variable takes 128 KiB at most, all together a quarter of --ulimit stack",
         _ => return sys::remedy(errno),
     })
 }

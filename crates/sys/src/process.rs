@@ -232,6 +232,19 @@ pub fn open_namespace(path: &str) -> Result<OwnedFd> {
         .map_err(Error::of(|| format!("open({path:?}, O_RDONLY)")))
 }
 
+/// The `CLONE_NEW*` flag of what the fd stands for (ioctl_nsfs(2)).
+///
+/// # Errors
+/// `ENOTTY` when it is no namespace.
+pub fn namespace_flag(fd: BorrowedFd<'_>) -> Result<i32> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: takes no argument.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE) } {
+        flag @ 0.. => Ok(flag),
+        _ => Err(Error::of_io(|| format!("ioctl({}, NS_GET_NSTYPE)", fd.as_raw_fd()))(std::io::Error::last_os_error())),
+    }
+}
+
 /// setns(2) of this process.
 ///
 /// # Errors

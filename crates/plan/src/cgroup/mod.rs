@@ -138,10 +138,9 @@ pub fn plan(layout: &Layout, path: &CgroupPath, resources: &Resources, rootless:
 fn check_host(request: &Request, layout: &Layout) -> Result<(), Rejected> {
     for (what, asked, have) in [("CPUs", &request.cpus, &layout.cpus), ("memory nodes", &request.mems, &layout.mems)] {
         if let Some(asked) = asked.as_ref().filter(|asked| !have.holds(asked)) {
-            return Err(Rejected::new(
-                format!("cannot bind the container to {what} {asked}"),
-                format!("requested {what} are not available, only {have}"),
-            ));
+            let why = format!("requested {what} are not available, only {have}");
+            return Err(Rejected::new(format!("cannot bind the container to {what} {asked}"), why)
+                .hint(format!("ask for some of {have}")));
         }
     }
     let Some(disks) = &layout.disks else { return Ok(()) };

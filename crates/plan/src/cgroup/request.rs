@@ -104,7 +104,8 @@ fn check_memory(memory: &Memory, request: &mut Request) -> Result<(), Rejected> 
     request.no_oom_killer = memory.disable_oom_killer == Some(true);
     let reject = |what: &str, bytes, why: &str| Err(Rejected::new(format!("cannot {what} {}", size(bytes)), why));
     if let Some(limit) = request.memory.filter(|limit| *limit < LEAST_MEMORY) {
-        return reject("limit memory to", limit, "a container needs at least 6m");
+        let what = format!("cannot limit memory to {}", size(limit));
+        return Err(Rejected::new(what, "a container needs at least 6m").hint("ask for 6m or more"));
     }
     match (request.memory_swap, request.memory) {
         (Some(swap), None) => {

@@ -284,7 +284,10 @@ fn cpu(cpu: Cpu) -> Resources {
 #[test]
 fn limits_out_of_range() {
     let reject = |resources: Resources| rejected(&v1(), &resources);
-    assert_eq!(reject(memory(4 << 20)), "cannot limit memory to 4m: a container needs at least 6m ()");
+    assert_eq!(
+        reject(memory(4 << 20)),
+        "cannot limit memory to 4m: a container needs at least 6m (ask for 6m or more)"
+    );
     let swap = |limit, swap| Resources {
         memory: Some(Memory { limit, swap: Some(swap), ..Memory::default() }),
         ..Resources::default()
@@ -300,7 +303,7 @@ fn limits_out_of_range() {
     );
     assert_eq!(
         reject(cpu(Cpu { cpus: "0-4".into(), ..Cpu::default() })),
-        "cannot bind the container to CPUs 0-4: requested CPUs are not available, only 0-3 ()"
+        "cannot bind the container to CPUs 0-4: requested CPUs are not available, only 0-3 (ask for some of 0-3)"
     );
     assert_eq!(
         reject(cpu(Cpu { cpus: "1-".into(), ..Cpu::default() })),
