@@ -2,6 +2,7 @@
 //!
 //! One table: the step's own lines first, then what an errno means for whatever is done with files.
 
+use crate::apply::cgroup;
 use crate::error::Error;
 use crate::progress::Doing;
 use plan::mounts::{Mount, Source};
@@ -22,6 +23,9 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
         Doing::Host(HostStep::Idmapped { from, .. }) if errno == Errno::INVAL => {
             Some(format!("the file system of {from} has no mounts with shifted ids: keep images on ext4, xfs or btrfs"))
         }
+        Doing::Host(HostStep::Cgroup(_)) if matches!(errno, Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
+            Some("these cgroups are not sampan's to change: run as the host's root, or have some delegated".to_owned())
+        }
         Doing::Host(_) | Doing::Attach(_) => None,
     };
     own.or_else(|| sys::remedy(errno).map(str::to_owned))
@@ -30,6 +34,7 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
 fn errno(error: &Error) -> Option<Errno> {
     match error {
         Error::Sys(error) => Some(error.errno),
+        Error::Cgroup(cgroup::Error::Call(source) | cgroup::Error::Limit { source, .. }) => Some(source.errno),
         Error::Child { errno, .. } => Some(*errno),
         _ => None,
     }
@@ -152,4 +157,36 @@ fn mount(mount: &Mount, errno: Errno) -> Option<String> {
         (_, Errno::ROFS) => "make the place to mount it in the image, whose files cannot be changed here".to_owned(),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::step::{At, Upper};
+
+    fn says(doing: Doing<'_>, errno: Errno, part: &str) {
+        let hint = hint(doing, &Error::Child { call: "x", errno });
+        assert!(hint.as_deref().is_some_and(|hint| hint.contains(part)), "{hint:?}");
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_named() {
+        let namespaces = vec![NamespaceKind::Mount, NamespaceKind::User];
+        let mut spawn = Spawn { namespaces, cgroup: None, join_pid: None, die_with_parent: true };
+        says(Doing::Spawn(&spawn), Errno::NOSPC, "user.max_mnt_namespaces user.max_user_namespaces");
+        says(Doing::Spawn(&spawn), Errno::PERM, "AppArmor");
+        says(Doing::Spawn(&spawn), Errno::AGAIN, "pids.max");
+        spawn.namespaces.pop();
+        says(Doing::Spawn(&spawn), Errno::PERM, "CAP_SYS_ADMIN");
+
+        let upper = Some(Upper { upper: "/u".into(), work: "/w".into() });
+        let at = At::Root("/r".into());
+        let overlay = InitStep::Overlay { lower: vec!["/l".into()], upper, at, reader: None, userxattr: true };
+        says(Doing::Init(&overlay), Errno::NODEV, "modprobe overlay");
+        says(Doing::Init(&overlay), Errno::PERM, "Linux 5.11");
+        says(Doing::Init(&overlay), Errno::INVAL, "--root");
+        says(Doing::Init(&overlay), Errno::NOSPC, "df -i");
+        says(Doing::Init(&InitStep::Keyring), Errno::NOSYS, "older than sampan needs");
+        assert_eq!(hint(Doing::Init(&InitStep::Ready), &Error::Child { call: "x", errno: Errno::IO }), None);
+    }
 }
