@@ -192,3 +192,14 @@ fn store_is_closed_to_others() {
     // Reaps what the kill left.
     ground.sh(&[], "true").ok();
 }
+
+/// With the value that it has, should it get through.
+#[test]
+fn sysctl_of_the_host() {
+    let Some(ground) = Ground::new() else { return };
+    let now = std::fs::read_to_string("/proc/sys/vm/swappiness").unwrap();
+    let flag = format!("--sysctl=vm.swappiness={}", now.trim());
+    for privileged in ["--privileged=false", "--privileged"] {
+        ground.run(&[privileged, &flag], &["true"]).fails(125, "cannot set vm.swappiness for the container");
+    }
+}
