@@ -4,7 +4,7 @@
 //! What has neither is what a killed sampan left: the reaper undoes it. Readers take no lock.
 
 use crate::error::{Error, Result};
-use crate::paths::Paths;
+use crate::paths::{Paths, cannot_use};
 use runtime::journal::Journal;
 use serde::{Deserialize, Serialize};
 use spec::ContainerId;
@@ -64,7 +64,7 @@ pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
             let owner = std::fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
             Err(clash(&owner))
         }
-        Err(error) => Err(Error::rejected(format!("cannot claim the name {name}"), error.to_string())),
+        Err(error) => Err(cannot_use(format!("cannot claim the name {name}"), &error)),
     }
 }
 
@@ -105,7 +105,7 @@ pub enum Durable {
 /// # Errors
 /// The kernel's.
 pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<()> {
-    let cannot = |error: std::io::Error| Error::rejected(format!("cannot write {}", path.display()), error.to_string());
+    let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
     let temporary = path.with_extension("tmp");
     let mut file = std::fs::File::create(&temporary).map_err(cannot)?;

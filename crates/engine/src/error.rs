@@ -21,6 +21,11 @@ impl Error {
         Self::Rejected(plan::Rejected::new(what, why))
     }
 
+    /// A call of std failed.
+    pub(crate) fn io(what: impl Into<String>, error: &std::io::Error) -> Self {
+        Self::Rejected(runtime::refused(what, error))
+    }
+
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         match self {
             Self::Rejected(rejected) => Self::Rejected(rejected.hint(hint)),

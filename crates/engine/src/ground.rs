@@ -189,6 +189,7 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
     let user = image::user::resolve(&view, asked.as_deref().unwrap_or(&execution.user), &request.process.groups)?;
     let cwd = request.process.workdir.clone().unwrap_or(execution.working_dir);
     let cwd = if cwd.is_empty() { "/".to_owned() } else { cwd };
+    check_workdir(&view, &cwd)?;
     let path = path(request, &execution.env);
     if let Err(refusal) = image::program::find(&view, &args[0], Path::new(&cwd), path.as_deref(), &user)? {
         return Err(Error::Refused(refusal));
@@ -205,6 +206,16 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
         exposed: execution.exposed_ports.into_keys().collect(),
         layers,
     })
+}
+
+/// One that is not there is made; what only the container will have is left to it.
+fn check_workdir(view: &image::Rootfs, cwd: &str) -> Result<()> {
+    let why = match view.find(Path::new(cwd)) {
+        Ok(image::rootfs::Found::Node(node)) if !node.is_directory() => "it is no directory there".to_owned(),
+        Ok(_) => return Ok(()),
+        Err(error) => error.why,
+    };
+    Err(Error::rejected(format!("cannot start in {cwd}"), why).hint("name a directory with --workdir"))
 }
 
 /// docker's rule: an entrypoint given on the command line takes the image's command away, too.
@@ -233,7 +244,7 @@ fn stacked(layers: &[PathBuf], upper: Upper) -> Rootfs {
 fn check_directory(path: &Path) -> Result<()> {
     let what = || format!("cannot use {} as a root file system", path.display());
     match std::fs::metadata(path) {
-        Err(error) => Err(Error::rejected(what(), error.to_string())),
+        Err(error) => Err(Error::io(what(), &error)),
         Ok(found) if !found.is_dir() => Err(Error::rejected(what(), "it is not a directory")),
         Ok(_) => Ok(()),
     }
@@ -246,7 +257,7 @@ fn check_directory(path: &Path) -> Result<()> {
 pub fn devices(request: &Run) -> Result<Vec<Device>> {
     let one = |device: &crate::request::Device| {
         let what = || format!("cannot give the container {}", device.host.display());
-        let found = std::fs::metadata(&device.host).map_err(|error| Error::rejected(what(), error.to_string()))?;
+        let found = std::fs::metadata(&device.host).map_err(|error| Error::io(what(), &error))?;
         let kind = if found.file_type().is_char_device() {
             "c"
         } else if found.file_type().is_block_device() {
@@ -288,9 +299,8 @@ pub fn disks(request: &Run) -> Vec<(PathBuf, u32, u32)> {
 /// It cannot be read.
 pub fn seccomp(request: &Run) -> Result<Option<String>> {
     let crate::request::security::Seccomp::File(path) = &request.security.seccomp else { return Ok(None) };
-    std::fs::read_to_string(path).map(Some).map_err(|error| {
-        Error::rejected(format!("cannot read the seccomp profile {}", path.display()), error.to_string())
-    })
+    let what = || format!("cannot read the seccomp profile {}", path.display());
+    std::fs::read_to_string(path).map(Some).map_err(|error| Error::io(what(), &error))
 }
 
 fn text(path: &Path) -> String {

@@ -16,6 +16,8 @@ pub struct Listed {
     pub id: String,
     /// Of the manifest.
     pub digest: String,
+    /// Seconds since the epoch; `None` where the image does not say.
+    pub created: Option<u64>,
     /// Of the layers as stored, in bytes.
     pub size: u64,
 }
@@ -40,18 +42,25 @@ pub fn bootstrap(paths: &Paths, name: &str) -> Result<(String, PathBuf)> {
 /// # Errors
 /// A store that is not whole.
 pub fn list(paths: &Paths) -> Result<Vec<Listed>> {
-    let images = Store::open(&paths.data).list()?;
-    let listed = |image: image::Listed| {
-        let name = image.name.as_deref().and_then(|name| name.parse::<Reference>().ok());
-        Listed {
-            repository: name.as_ref().map(familiar_repository).or(image.name),
-            tag: name.as_ref().and_then(|name| name.tag().map(str::to_owned)),
-            id: image.id.to_string(),
-            digest: image.manifest.to_string(),
-            size: image.size,
-        }
-    };
-    Ok(images.into_iter().map(listed).collect())
+    Ok(Store::open(&paths.data).list()?.into_iter().map(listed).collect())
+}
+
+fn listed(image: image::Listed) -> Listed {
+    let name = image.name.as_deref().and_then(|name| name.parse::<Reference>().ok());
+    Listed {
+        repository: name.as_ref().map(familiar_repository).or(image.name),
+        tag: name.as_ref().and_then(|name| name.tag().map(str::to_owned)),
+        id: image.id.to_string(),
+        digest: image.manifest.to_string(),
+        created: image.created.as_deref().and_then(seconds),
+        size: image.size,
+    }
+}
+
+/// RFC 3339 to seconds since the epoch (image-spec, config.md). What is no time, or Go's zero time of the year 1, says
+/// nothing.
+fn seconds(time: &str) -> Option<u64> {
+    u64::try_from(time.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
 }
 
 fn familiar_repository(name: &Reference) -> String {
@@ -146,4 +155,17 @@ fn parse(name: &str) -> Result<Reference> {
     name.parse().map_err(|error: spec::reference::BadReference| {
         Error::rejected(format!("cannot use image {name:?}"), error.to_string())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn reads_the_time_that_an_image_carries() {
+        assert_eq!(seconds("2024-01-01T00:00:00Z"), Some(1_704_067_200));
+        assert_eq!(seconds("2024-01-01T01:30:00.123456789+01:30"), Some(1_704_067_200));
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(["0001-01-01T00:00:00Z", "yesterday", ""].map(seconds), [None; 3]);
+    }
 }

@@ -19,4 +19,5 @@ mod paths;
 pub use error::{Error, Result};
 pub use paths::Paths;
 pub use plan::Rejected;
-pub use runtime::Error as RuntimeError;
+pub use runtime::progress::{Timed, Timings as StartTimings};
+pub use runtime::{Error as RuntimeError, refused};

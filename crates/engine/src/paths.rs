@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// `data` is /var/lib/sampan, `state` /run/sampan; for an ordinary user both below the XDG directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Paths {
             (self.journals(), 0o700),
         ] {
             let make = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
-            make.map_err(|error| cannot_make(&path, &error))?;
+            make.map_err(|error| cannot_use(format!("cannot make the directory {}", path.display()), &error))?;
         }
         // Again: in /tmp somebody may have been faster than our mkdir.
         self.check_state()
@@ -74,7 +74,7 @@ impl Paths {
         };
         match std::fs::symlink_metadata(&self.state) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => refuse(error.to_string()),
+            Err(error) => Err(cannot_use(format!("cannot use the state directory {}", self.state.display()), &error)),
             Ok(found) if !found.is_dir() => refuse("it is no directory".to_owned()),
             Ok(found) if found.uid() != runtime::observe::euid() => {
                 refuse(format!("it belongs to user {}", found.uid()))
@@ -120,12 +120,9 @@ impl Paths {
     }
 }
 
-fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
-    let rejected = Error::rejected(format!("cannot make the directory {}", path.display()), error.to_string());
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied => rejected.hint("name another with --root or --state"),
-        std::io::ErrorKind::ReadOnlyFilesystem => rejected.hint("name a writable one with --root or --state"),
-        std::io::ErrorKind::StorageFull => rejected.hint("free some space, or name another disk with --root"),
-        _ => rejected,
-    }
+/// A failure of what is done below one of the two.
+pub(crate) fn cannot_use(what: impl Into<String>, error: &std::io::Error) -> Error {
+    let other = "name another place with --root or --state";
+    let plan::Rejected { what, why, hint } = runtime::refused(what, error);
+    Error::rejected(what, why).hint(hint.map_or_else(|| other.to_owned(), |hint| format!("{hint}, or {other}")))
 }

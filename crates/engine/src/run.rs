@@ -19,7 +19,7 @@ use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// To be called first: a container's `--init` is this program, too, and comes back from here only if it is not that.
 pub fn reap_if_asked() {
@@ -41,7 +41,18 @@ pub struct Ended {
     pub code: u8,
     /// The kernel killed something in it because its memory was at the limit (bytes).
     pub out_of_memory: Option<Option<u64>>,
-    pub timings: Vec<(String, Duration)>,
+    pub timings: Option<Timings>,
+}
+
+/// Where the time went, when asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Up to the first step.
+    pub plan: Duration,
+    pub start: runtime::progress::Timings,
+    /// The command's own, and until it was seen to have ended.
+    pub command: Duration,
+    pub undo: Duration,
 }
 
 /// A container that can be printed or run.
@@ -173,6 +184,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
 }
 
 fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
+    let begun = Instant::now();
     let mut prepared = prepare(request, paths, true)?;
     for warning in std::mem::take(&mut prepared.warnings) {
         tell(Notice::Warning(warning));
@@ -183,8 +195,14 @@ fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     let claimed = ContainerId::parse(&prepared.name)
         .map_err(|error| Error::rejected("cannot name the container", error.to_string()))
         .and_then(|name| containers::claim(paths, &name, &prepared.id));
-    let outcome = claimed.and_then(|()| live(request, paths, &mut prepared, &mut journal, &signals, tell));
+    let plan = begun.elapsed();
+    let mut outcome = claimed.and_then(|()| live(request, paths, &mut prepared, &mut journal, &signals, tell));
+    let ended = Instant::now();
     finish(request, paths, &prepared, journal, &outcome, tell);
+    if let Ok(Ended { timings: Some(timings), .. }) = &mut outcome {
+        timings.plan = plan;
+        timings.undo = ended.elapsed();
+    }
     outcome
 }
 
@@ -196,11 +214,12 @@ fn live(
     signals: &Signals,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Ended> {
-    let null = std::fs::File::open("/dev/null")
-        .map_err(|error| Error::rejected("cannot open /dev/null", error.to_string()))?;
+    let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)?;
+    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)
+        .map_err(|error| starved(error, prepared))?;
+    let executed = Instant::now();
     // The ports are the container's now.
     prepared.net.held = None;
     let record = record(prepared, started.child.pid);
@@ -218,7 +237,22 @@ fn live(
         Exit::Detached | Exit::Interrupted(_) => 130,
     };
     let killed = runtime::apply::cgroup::oom_kills(&prepared.cgroup).unwrap_or(0) > 0;
-    Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings: started.timings })
+    let command = executed.elapsed();
+    let timings = started.timings.map(|start| Timings { start, command, ..Timings::default() });
+    Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings })
+}
+
+/// A container that was killed before its command ran may have met its own limit.
+fn starved(error: runtime::Error, prepared: &Prepared) -> Error {
+    let mut error = error;
+    if let runtime::Error::Step { hint, source, .. } = &mut error
+        && let (runtime::Error::Died(_), Some(limit)) = (&**source, prepared.memory_limit)
+        && runtime::apply::cgroup::oom_kills(&prepared.cgroup).is_ok_and(|kills| kills > 0)
+    {
+        let limit = spec::unit::binary(limit);
+        *hint = Some(format!("memory ran out at its limit of {limit}: ask for a higher --memory"));
+    }
+    error.into()
 }
 
 fn watch(request: &Run, started: &mut Started, signals: &Signals, tell: &mut dyn FnMut(Notice)) -> Result<Exit> {
@@ -303,9 +337,7 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
 }
 
 fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let cannot = |path: &Path, error: std::io::Error| {
-        Error::rejected(format!("cannot write {}", path.display()), error.to_string())
-    };
+    let cannot = |path: &Path, error: std::io::Error| Error::io(format!("cannot write {}", path.display()), &error);
     if let Some(path) = &request.cidfile {
         let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         written.map_err(|error| cannot(path, error))?;
@@ -318,6 +350,7 @@ fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
 
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
+    joined.iter().try_for_each(|(kind, path)| runtime::observe::check_namespace(*kind, path))?;
     let (uid_map, gid_map) = maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;
     let mut user = ground.user.clone();

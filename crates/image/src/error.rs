@@ -54,7 +54,8 @@ impl std::error::Error for Error {}
 /// The kernel's word on its own, until [`Context`] says what it was for.
 impl From<sys::Error> for Error {
     fn from(error: sys::Error) -> Self {
-        Self::new(Kind::System, "", error.to_string())
+        let hint = sys::remedy(error.errno).map(str::to_owned);
+        Self { hint, ..Self::new(Kind::System, "", error.to_string()) }
     }
 }
 

@@ -72,6 +72,8 @@ impl Refusal {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::IsDirectory { .. } => Some("name a program in it".into()),
+            Self::NotFound { searched: None, .. } => Some("check the spelling; the path is the container's".into()),
             Self::NotFound { searched: Some(_), .. } => Some("check the spelling, or give the program's full path".into()),
             Self::NotExecutable { path } => Some(format!("chmod +x {} when the image is built", path.display())),
             Self::NoInterpreter { script: false, .. } => {
@@ -88,35 +90,51 @@ impl Refusal {
     }
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Refusal {
+    /// What cannot be executed: as it was asked for, or where it is.
+    #[must_use]
+    pub fn program(&self) -> String {
         match self {
-            Self::NotFound { program, searched: Some(path) } => {
-                write!(f, "{program}: executable file not found in $PATH ({path})")
-            }
-            Self::NotFound { program, searched: None } => write!(f, "{program}: no such file or directory"),
-            Self::IsDirectory { path } => write!(f, "{}: is a directory", path.display()),
-            Self::NotAFile { path } => write!(f, "{}: not a regular file", path.display()),
-            Self::NotExecutable { path } => write!(f, "{}: permission denied", path.display()),
-            Self::NoInterpreter { path, interpreter, script } => {
+            Self::NotFound { program, .. } => program.clone(),
+            Self::IsDirectory { path }
+            | Self::NotAFile { path }
+            | Self::NotExecutable { path }
+            | Self::NoInterpreter { path, .. }
+            | Self::CarriageReturn { path, .. }
+            | Self::WrongArchitecture { path, .. }
+            | Self::UnknownFormat { path, .. } => path.display().to_string(),
+        }
+    }
+
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::NotFound { searched: Some(path), .. } => format!("executable file not found in $PATH ({path})"),
+            Self::NotFound { searched: None, .. } => "no such file or directory".to_owned(),
+            Self::IsDirectory { .. } => "is a directory".to_owned(),
+            Self::NotAFile { .. } => "not a regular file".to_owned(),
+            Self::NotExecutable { .. } => "permission denied".to_owned(),
+            Self::NoInterpreter { interpreter, script, .. } => {
                 let what = if *script { "interpreter" } else { "dynamic loader" };
-                write!(f, "{}: its {what} {interpreter} is not in the root filesystem", path.display())
+                format!("its {what} {interpreter} is not in the root filesystem")
             }
-            Self::CarriageReturn { path, interpreter } => {
-                write!(
-                    f,
-                    "{}: its first line ends in CR LF, so the interpreter would be {interpreter:?}",
-                    path.display()
-                )
+            Self::CarriageReturn { interpreter, .. } => {
+                format!("its first line ends in CR LF, so the interpreter would be {interpreter:?}")
             }
-            Self::WrongArchitecture { path, machine } => {
-                write!(f, "{}: it is for {machine}, this machine is {}", path.display(), std::env::consts::ARCH)
+            Self::WrongArchitecture { machine, .. } => {
+                format!("it is for {machine}, this machine is {}", std::env::consts::ARCH)
             }
-            Self::UnknownFormat { path, empty } => {
+            Self::UnknownFormat { empty, .. } => {
                 let what = if *empty { "the file is empty" } else { "neither an ELF program nor a script" };
-                write!(f, "{}: exec format error: {what}", path.display())
+                format!("exec format error: {what}")
             }
         }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot execute {}: {}", self.program(), self.why())
     }
 }
 

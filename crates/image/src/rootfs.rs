@@ -236,6 +236,11 @@ impl Node {
         FileType::from_raw_mode(self.attributes.mode)
     }
 
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.kind() == FileType::Directory
+    }
+
     /// `None` unless it is a regular file that this process may read.
     pub(crate) fn open(&self) -> Result<Option<File>> {
         if self.kind() != FileType::RegularFile {

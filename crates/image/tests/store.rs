@@ -48,7 +48,7 @@ fn bootstrap_resolve_run_checks_remove() {
     assert_eq!(find("sh").unwrap(), Path::new("/bin/sh"));
     assert_eq!(find("nothing").unwrap_err().exit_code(), 127);
     assert_eq!(find("/etc").unwrap_err().exit_code(), 126);
-    assert_eq!(find("/etc/passwd").unwrap_err().to_string(), "/etc/passwd: permission denied");
+    assert_eq!(find("/etc/passwd").unwrap_err().to_string(), "cannot execute /etc/passwd: permission denied");
 
     assert!(store.remove(&busybox, &image.layers).unwrap());
     assert!(image.layers[0].is_dir(), "a layer in use was removed");

@@ -1,16 +1,17 @@
 //! Running a plan: journal, prepare, clone, attach, and the child's word that it worked.
 
 use crate::error::{Error, Result};
-use crate::init::{self, Stdio};
+use crate::init::{self, Inherited, Stdio};
 use crate::journal::Journal;
-use crate::{apply, sync};
-use plan::step::{InitStep, Plan};
+use crate::progress::{Doing, Progress, Timings};
+use crate::{apply, progress, sync};
+use plan::step::InitStep;
+use plan::step::Plan;
 use plan::undo::Verb;
 use rustix::io::Errno;
 use spec::runtime::NamespaceKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
-use sys::child::Report;
+use sys::child::{Report, Trace};
 use sys::process::{Child, SingleThread};
 
 /// A container whose command has been executed.
@@ -19,8 +20,8 @@ pub struct Started {
     pub child: Child,
     /// The master of its terminal.
     pub terminal: Option<OwnedFd>,
-    /// What each step of the parent was for and how long it took, when asked.
-    pub timings: Vec<(String, Duration)>,
+    /// When asked.
+    pub timings: Option<Timings>,
 }
 
 /// Run the plan. On an error nothing is undone here: the journal says what there is to undo.
@@ -38,19 +39,24 @@ pub fn start(
     let mut progress = Progress::new(plan, timed);
     for step in &plan.prepare {
         journal.write(&step.undo())?;
-        progress.run(|| (step.why(), step.shell()), || apply::host(step, &mut context))?;
+        progress.run(Doing::Host(step), || apply::host(step, &mut context))?;
     }
     context.unlock();
     let (ours, theirs) = sync::pair()?;
-    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), [ours.as_raw_fd(), journal.fd()], stdio)?;
-    let spawn = || clone(plan, &compiled.program, &mut context.dirs, one);
-    let child = progress.run(|| (SPAWN_WHY.to_owned(), plan::script::spawn(&plan.spawn)), spawn)?;
+    let trace = Trace::new(plan.init.len(), timed)?;
+    let parents = [ours.as_raw_fd(), journal.fd()];
+    let inherited = Inherited { sync: theirs.as_raw_fd(), parents, stdio, trace: &trace };
+    let compiled = init::compile(plan, &mut context.dirs, inherited)?;
+    let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
     match attach(plan, journal, &context, &child, &ours, &mut progress) {
-        Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings }),
+        Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
         Err(error) => {
             end(&child);
-            Err(error)
+            Err(match (error, trace.step()) {
+                (error @ Error::Died(_), Some(at)) => progress::child_failed(plan, at, error),
+                (error, _) => error,
+            })
         }
     }
 }
@@ -77,89 +83,19 @@ fn attach(
     }
     for step in &plan.attach {
         journal.write(&step.undo())?;
-        let attached = progress.run(|| (step.why(), step.shell()), || apply::attach(step, context, child.pid, sync));
+        let attached = progress.run(Doing::Attach(step), || apply::attach(step, context, child.pid, sync));
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
             return Err(listen(plan, sync, child).err().filter(is_report).unwrap_or(error));
         }
     }
-    progress.run(|| (INIT_WHY.to_owned(), String::new()), || listen(plan, sync, child))
-}
-
-const SPAWN_WHY: &str = "a process in new namespaces";
-const INIT_WHY: &str = "the rest of what the container does itself, up to its exec";
-
-struct Progress {
-    number: usize,
-    total: usize,
-    timings: Vec<(String, Duration)>,
-    timed: bool,
-    /// How many of the steps are the parent's.
-    #[cfg(debug_assertions)]
-    parents: usize,
-    #[cfg(debug_assertions)]
-    spawn: usize,
-    #[cfg(debug_assertions)]
-    fault: Option<crate::fault::Fault>,
-}
-
-impl Progress {
-    fn new(plan: &Plan, timed: bool) -> Self {
-        let total = plan.prepare.len() + plan.attach.len() + plan.init.len() + 1;
-        Self {
-            number: 0,
-            total,
-            timed,
-            timings: Vec::new(),
-            #[cfg(debug_assertions)]
-            spawn: plan.prepare.len() + 1,
-            #[cfg(debug_assertions)]
-            parents: plan.prepare.len() + 1 + plan.attach.len(),
-            #[cfg(debug_assertions)]
-            fault: crate::fault::Fault::asked(),
-        }
-    }
-
-    fn run<T>(&mut self, words: impl Fn() -> (String, String), step: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.number += 1;
-        let begin = Instant::now();
-        #[cfg(debug_assertions)]
-        let step = || self.stumble(step);
-        let result = step();
-        if self.timed {
-            self.timings.push((words().0, begin.elapsed()));
-        }
-        result.map_err(|source| match source {
-            // It has its own number.
-            Error::Step { .. } | Error::Exec { .. } | Error::Died(_) => source,
-            source => {
-                let (why, shell) = words();
-                Error::Step { number: self.number, total: self.total, why, shell, source: Box::new(source) }
-            }
-        })
-    }
-}
-
-#[cfg(debug_assertions)]
-impl Progress {
-    /// A step of the parent; those of the child, which it waits for as one, stumble by themselves.
-    fn stumble<T>(&self, step: impl FnOnce() -> Result<T>) -> Result<T> {
-        let Some(fault) = self.fault.filter(|_| self.number <= self.parents) else { return step() };
-        fault.before(self.number);
-        if self.number == self.spawn {
-            // A clone that fails has made no child.
-            fault.fail(self.number)?;
-        }
-        let done = step()?;
-        fault.after(self.number)?;
-        Ok(done)
-    }
+    listen(plan, sync, child)
 }
 
 fn clone(
     plan: &Plan,
-    program: &sys::child::Program,
+    program: &sys::child::Program<'_>,
     dirs: &mut apply::cgroup::Dirs,
     one: SingleThread,
 ) -> Result<Child> {
@@ -203,18 +139,11 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>>
 fn failure(plan: &Plan, report: Report) -> Error {
     let errno = Errno::from_raw_os_error(report.errno);
     if report.step == Report::EXEC {
-        return Error::Exec { command: plan.exec.args[0].clone(), errno };
+        return Error::Exec { command: plan.exec.args[0].clone(), source: sys::Error::new("execve", errno) };
     }
-    let number = match report.step {
+    let at = match report.step {
         Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper)).unwrap_or_default(),
         step => usize::from(step),
     };
-    let step = &plan.init[number];
-    Error::Step {
-        number: plan.prepare.len() + 1 + plan.attach.len() + number + 1,
-        total: plan.prepare.len() + 1 + plan.attach.len() + plan.init.len(),
-        why: step.why(),
-        shell: step.shell(),
-        source: Box::new(Error::Child { call: report.call_name(), errno }),
-    }
+    progress::child_failed(plan, at, Error::Child { call: report.call_name(), errno })
 }

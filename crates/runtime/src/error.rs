@@ -1,6 +1,9 @@
 //! What went wrong while a plan ran.
 
+use crate::remedy;
 use std::fmt;
+use sys::process::Exit;
+use sys::signal::Signal;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -19,6 +22,8 @@ pub enum Error {
         total: usize,
         why: String,
         shell: String,
+        /// The fix, if it is known.
+        hint: Option<String>,
         source: Box<Error>,
     },
     /// A call of the child, known by name only.
@@ -29,10 +34,10 @@ pub enum Error {
     /// The command could not be executed in the finished container.
     Exec {
         command: String,
-        errno: rustix::io::Errno,
+        source: sys::Error,
     },
     /// The child ended without a word.
-    Died(sys::process::Exit),
+    Died(Exit),
     Nul(String),
     Unknown(String),
 }
@@ -45,10 +50,15 @@ impl fmt::Display for Error {
             Self::Cgroup(error) => error.fmt(f),
             Self::Step { number, total, why, source, .. } => write!(f, "step {number}/{total} ({why}): {source}"),
             Self::Child { call, errno } => write!(f, "{}", sys::Error::new(*call, *errno)),
-            Self::Exec { command, errno } => {
-                write!(f, "cannot execute {command}: {}", sys::Error::new("execve", *errno))
+            Self::Exec { command, source } => write!(f, "cannot execute {command}: {source}"),
+            Self::Died(Exit::Code(code)) => {
+                write!(f, "the container's first process ended with {code}, without a word")
             }
-            Self::Died(exit) => write!(f, "the container's first process ended during its set-up: {exit:?}"),
+            Self::Died(Exit::Signal(signal)) => {
+                let name =
+                    Signal::from_raw(*signal).map_or_else(|| format!("signal {signal}"), |signal| signal.to_string());
+                write!(f, "the container's first process was killed by {name}")
+            }
             Self::Nul(text) => write!(f, "{text:?} has a NUL byte"),
             Self::Unknown(what) => write!(f, "there is no {what}"),
         }
@@ -58,13 +68,34 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// The fix, if it is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Step { hint, source, .. } => hint.as_deref().or_else(|| source.hint()),
+            Self::Exec { source, .. } => remedy::of_exec(source.errno),
+            Self::Sys(error) => sys::remedy(error.errno),
+            Self::Rejected(rejected) => rejected.hint.as_deref(),
+            _ => None,
+        }
+    }
+
     /// docker's: 127 when the command is not there, 126 when it cannot be executed; `None` for what is no exec.
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         use rustix::io::Errno;
-        let Self::Exec { errno, .. } = self else { return None };
-        Some(if matches!(*errno, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
+        let Self::Exec { source, .. } = self else { return None };
+        Some(if matches!(source.errno, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
     }
+}
+
+/// What could not be done because a call of std failed: with the errno's name, and what helps against it.
+#[must_use]
+pub fn refused(what: impl Into<String>, error: &std::io::Error) -> plan::Rejected {
+    let errno = rustix::io::Errno::from_io_error(error);
+    // Errors of std's own, such as text that is not UTF-8, have none.
+    let why = errno.map_or_else(|| error.to_string(), sys::errno_words);
+    plan::Rejected { what: what.into(), why, hint: errno.and_then(sys::remedy).map(str::to_owned) }
 }
 
 impl From<sys::Error> for Error {

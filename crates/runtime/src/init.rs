@@ -12,12 +12,12 @@ use spec::runtime::{Device, NamespaceKind};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target};
+use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target, Trace};
 
 /// A program and the fds that it names, which must stay open until the clone.
 #[derive(Debug)]
-pub struct Compiled {
-    pub program: Program,
+pub struct Compiled<'a> {
+    pub program: Program<'a>,
     _fds: Vec<OwnedFd>,
 }
 
@@ -33,11 +33,21 @@ pub fn reap_if_asked(mut words: impl Iterator<Item = OsString>) {
 /// The fds that the child gets as standard input, output and error when it has no terminal of its own.
 pub type Stdio = [RawFd; 3];
 
-/// `sync` is the child's end of the socket; `parents` it must not hold.
-///
+/// What the child has from its parent.
+#[derive(Debug)]
+pub struct Inherited<'a> {
+    /// The child's end of the socket.
+    pub sync: RawFd,
+    /// What it must not hold.
+    pub parents: [RawFd; 2],
+    pub stdio: Stdio,
+    pub trace: &'a Trace,
+}
+
 /// # Errors
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
-pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, parents: [RawFd; 2], stdio: Stdio) -> Result<Compiled> {
+pub fn compile<'a>(plan: &Plan, dirs: &mut Dirs, inherited: Inherited<'a>) -> Result<Compiled<'a>> {
+    let Inherited { sync, parents, stdio, trace } = inherited;
     let mut compiler = Compiler { dirs, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
@@ -54,6 +64,7 @@ pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, parents: [RawFd; 2], s
         sync,
         parents,
         die_with_parent: plan.spawn.die_with_parent,
+        trace,
         #[cfg(debug_assertions)]
         fault: crate::fault::Fault::asked().and_then(|fault| fault.of_child(plan)),
     };

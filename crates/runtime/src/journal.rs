@@ -28,13 +28,13 @@ impl Journal {
     pub fn create(path: &Path) -> Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("/"));
         let file = rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from(0o600))
-            .map_err(Error::of(|| format!("open({directory:?}, O_TMPFILE)")))?;
+            .map_err(|errno| cannot_write(path, &errno.into()))?;
         let mut file = File::from(file);
         lock(&file, path)?;
         append(&mut file, &format!("{VERSION}\n"), path)?;
         let from = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
         rustix::fs::linkat(CWD, from, CWD, path, AtFlags::SYMLINK_FOLLOW)
-            .map_err(Error::of(|| format!("linkat(O_TMPFILE, {path:?})")))?;
+            .map_err(|errno| cannot_write(path, &errno.into()))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -124,7 +124,12 @@ fn lock(file: &File, path: &Path) -> Result<()> {
 }
 
 fn append(file: &mut File, text: &str, path: &Path) -> Result<()> {
-    Ok(file.write_all(text.as_bytes()).map_err(Error::of_io(|| format!("write({path:?})")))?)
+    Ok(file.write_all(text.as_bytes()).map_err(|error| cannot_write(path, &error))?)
+}
+
+/// Without it nothing is begun, so nothing is to be undone.
+fn cannot_write(path: &Path, error: &std::io::Error) -> plan::Rejected {
+    crate::error::refused(format!("cannot write the journal {}", path.display()), error)
 }
 
 #[cfg(test)]

@@ -9,10 +9,12 @@ pub mod fault;
 pub mod init;
 pub mod journal;
 pub mod observe;
+pub mod progress;
+mod remedy;
 pub mod supervise;
 pub mod sync;
 pub mod tree;
 pub mod undo;
 
 mod error;
-pub use error::{Error, Result};
+pub use error::{Error, Result, refused};

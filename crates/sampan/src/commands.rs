@@ -7,6 +7,7 @@ mod info;
 mod ps;
 mod rm;
 mod run;
+mod timings;
 mod version;
 
 use crate::cli::{Call, Verb};

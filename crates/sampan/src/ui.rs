@@ -111,7 +111,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new("cannot write the output").cause(error))
+            Err(engine::refused("cannot write the output", &error).into())
         }
         _ => Ok(()),
     }

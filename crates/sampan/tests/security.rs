@@ -471,3 +471,14 @@ fn a_record_names_nothing_but_its_own_container() {
         ran.fails(1, "no container has this name");
     }
 }
+
+/// With the value that it has, should it get through.
+#[test]
+fn sysctl_of_the_host() {
+    let Some(ground) = Ground::new() else { return };
+    let now = std::fs::read_to_string("/proc/sys/vm/swappiness").unwrap();
+    let flag = format!("--sysctl=vm.swappiness={}", now.trim());
+    for privileged in ["--privileged=false", "--privileged"] {
+        ground.run(&[privileged, &flag], &["true"]).fails(125, "cannot set vm.swappiness for the container");
+    }
+}

@@ -32,13 +32,33 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = std::io::Error::from_raw_os_error(self.errno.raw_os_error()).to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
-        write!(f, "{}: {} ({text})", self.call, errno_name(self.errno))
+        write!(f, "{}: {}", self.call, errno_words(self.errno))
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What helps against this errno, whatever was done with files or memory; none where that depends.
+#[must_use]
+pub fn remedy(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::NOSPC => "free some space there, or inodes (df -h, df -i)",
+        Errno::DQUOT => "the quota of this user or directory is used up: free some space there (quota)",
+        Errno::ROFS => "that file system is read-only: mount it writable, or use a directory on another",
+        Errno::MFILE => "too many files are open in this process: raise ulimit -n",
+        Errno::NFILE => "too many files are open on this machine: raise the sysctl fs.file-max",
+        Errno::NOMEM => "memory ran out: end something else",
+        Errno::NOSYS => "the kernel is older than sampan needs, or a seccomp filter forbids the call",
+        _ => return None,
+    })
+}
+
+/// `ENOENT (No such file or directory)`.
+#[must_use]
+pub fn errno_words(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    format!("{} ({})", errno_name(errno), text.split(" (os error").next().unwrap_or_default())
+}
 
 /// `ENOENT` for 2, and so on; `errno N` for one without a name here.
 #[must_use]

@@ -17,4 +17,4 @@ pub mod terminal;
 pub mod tree;
 
 mod error;
-pub use error::{Error, Result, errno_name};
+pub use error::{Error, Result, errno_name, errno_words, remedy};

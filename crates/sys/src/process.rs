@@ -48,7 +48,12 @@ pub struct Child {
 ///
 /// # Errors
 /// The kernel's, with the call.
-pub fn spawn(one: SingleThread, program: &Program, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
+pub fn spawn(
+    one: SingleThread,
+    program: &Program<'_>,
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Child> {
     clone3(one, namespaces, cgroup, || child::run(program))
 }
 
@@ -237,6 +242,19 @@ pub fn open_namespace(path: &str) -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(Error::of(|| format!("open({path:?}, O_RDONLY)")))
+}
+
+/// The `CLONE_NEW*` flag of what the fd stands for (ioctl_nsfs(2)).
+///
+/// # Errors
+/// `ENOTTY` when it is no namespace.
+pub fn namespace_flag(fd: BorrowedFd<'_>) -> Result<i32> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: takes no argument.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE) } {
+        flag @ 0.. => Ok(flag),
+        _ => Err(Error::of_io(|| format!("ioctl({}, NS_GET_NSTYPE)", fd.as_raw_fd()))(std::io::Error::last_os_error())),
+    }
 }
 
 /// setns(2) of this process.

@@ -44,7 +44,7 @@ pub fn parse(
 }
 
 fn unreadable(why: impl Into<String>) -> Rejected {
-    Rejected::new("cannot read the seccomp profile", why)
+    Rejected::new("cannot read the seccomp profile", why).hint("it must be JSON as docker's default.json")
 }
 
 fn architectures(

@@ -5,8 +5,12 @@ pub mod lsm;
 pub mod network;
 
 use crate::error::Result;
+use plan::Rejected;
 use plan::host::{Host, Subordinate};
 use plan::ids::UserNamespaces;
+use plan::step::namespace_word;
+use spec::runtime::NamespaceKind;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// # Errors
@@ -122,6 +126,23 @@ pub fn start_time(pid: i32) -> u64 {
 #[must_use]
 pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// That this is a namespace of the kind that is to be joined.
+///
+/// # Errors
+/// It is not there, no namespace, or one of another kind.
+pub fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(), Rejected> {
+    let word = namespace_word(kind);
+    let what = format!("cannot share the {word} namespace {path}");
+    let refused = |error: sys::Error| crate::refused(what.clone(), &error.errno.into());
+    let fd = sys::process::open_namespace(path).map_err(refused)?;
+    let why = match sys::process::namespace_flag(fd.as_fd()) {
+        Ok(flag) if flag as u64 == crate::init::clone_flag(kind) => return Ok(()),
+        Ok(flag) => format!("it is another kind of namespace ({})", sys::process::clone_flags(flag as u64)),
+        Err(_) => "it is no namespace".to_owned(),
+    };
+    Err(Rejected::new(what, why).hint(format!("name one such as /proc/PID/ns/{word}")))
 }
 
 /// # Errors

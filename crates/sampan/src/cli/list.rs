@@ -67,7 +67,10 @@ pub struct Remove {
 
 /// A name, an id or the start of one.
 pub fn container(text: &str) -> Result<ContainerId, Invalid> {
-    ContainerId::parse(text).map_err(|error| Invalid::new(error.to_string()))
+    let invalid = |error: spec::id::InvalidId| {
+        Invalid::new(error.to_string()).hint("a letter or digit, then letters, digits, _, . and -; 128 at most")
+    };
+    ContainerId::parse(text).map_err(invalid)
 }
 
 impl Leaf for Remove {

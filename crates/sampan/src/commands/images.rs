@@ -47,7 +47,7 @@ pub fn run(arguments: &ImageList, globals: &Globals) -> Result<(), Failure> {
         tag: image.tag,
         id: image.id,
         digest: Some(image.digest),
-        age: None,
+        age: image.created.map(super::seconds_since),
         size: image.size,
     };
     print(arguments, &images.into_iter().map(row).collect::<Vec<_>>())

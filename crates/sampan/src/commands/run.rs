@@ -23,10 +23,8 @@ pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure
         let limit = limit.map_or(String::new(), |bytes| format!(" (the limit is {})", spec::unit::binary(bytes)));
         ui.warn(&format!("out of memory: the kernel killed a process of the container{limit}"));
     }
-    if request.timings {
-        for (step, time) in &ended.timings {
-            ui.info(&format!("{:>9.3} ms  {step}", time.as_secs_f64() * 1e3));
-        }
+    for line in ended.timings.iter().flat_map(super::timings::lines) {
+        ui.info(&line);
     }
     Ok(ExitCode::from(ended.code))
 }

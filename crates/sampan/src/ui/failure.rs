@@ -53,7 +53,9 @@ impl Failure {
     /// Newline at the end.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let mut text = format!("{} {}\n", styled("error:", RED, colour), clean(&self.what));
+        // A name with a newline in it must not look like a line of its own.
+        let what = self.what.replace('\n', "\\n");
+        let mut text = format!("{} {}\n", styled("error:", RED, colour), clean(&what));
         for line in self.causes.iter().flat_map(|cause| cause.lines()) {
             let _ = writeln!(text, "  {}", clean(line));
         }
@@ -81,7 +83,8 @@ impl From<engine::Error> for Failure {
                 Self { what: error.what, causes: vec![error.why], hint: error.hint, ..Self::default() }
             }
             engine::Error::Refused(refusal) => Self {
-                what: refusal.to_string(),
+                what: format!("cannot execute {}", refusal.program()),
+                causes: vec![refusal.why()],
                 hint: refusal.hint(),
                 code: Some(refusal.exit_code()),
                 ..Self::default()
@@ -93,23 +96,22 @@ impl From<engine::Error> for Failure {
 
 impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
+        let (hint, code) = (error.hint().map(str::to_owned), error.exit_code());
         match error {
             RuntimeError::Rejected(rejected) => rejected.into(),
-            RuntimeError::Step { number, total, why, shell, source } => {
-                let source = Self::from(*source);
-                Self {
-                    what: format!("cannot start the container: step {number}/{total} failed: {why}"),
-                    causes: [vec![source.what], source.causes].concat(),
-                    step: Some(shell),
-                    hint: source.hint,
-                    code: source.code,
-                }
+            RuntimeError::Step { number, total, why, shell, source, .. } => {
+                let causes = match *source {
+                    RuntimeError::Rejected(rejected) => vec![rejected.what, rejected.why],
+                    other => vec![other.to_string()],
+                };
+                let what = format!("cannot start the container: step {number}/{total} failed: {why}");
+                Self { what, causes, step: Some(shell), hint, code }
             }
-            RuntimeError::Exec { .. } => {
-                let code = error.exit_code();
-                Self { what: error.to_string(), code, ..Self::default() }
+            RuntimeError::Exec { command, source } => {
+                let what = format!("cannot execute {command}");
+                Self { what, causes: vec![source.to_string()], step: None, hint, code }
             }
-            error => Self::new(error.to_string()),
+            error => Self { causes: vec![error.to_string()], hint, code, ..Self::new("cannot go on") },
         }
     }
 }

@@ -11,17 +11,19 @@
 mod fault;
 mod op;
 mod run;
+mod trace;
 
 #[cfg(debug_assertions)]
 pub use fault::Fault;
 pub use op::{Attributes, Console, Destination, Exec, Mount, Op, Place, Slot, Source, Strings, Target};
 pub use run::{REAPER, reap, run};
+pub use trace::{Trace, now};
 
 use std::os::fd::RawFd;
 
 /// What the child does, in order, and then executes.
 #[derive(Debug)]
-pub struct Program {
+pub struct Program<'a> {
     /// Each operation with the number of the step it belongs to.
     pub ops: Vec<(u16, Op)>,
     pub exec: Exec,
@@ -32,6 +34,7 @@ pub struct Program {
     pub parents: [RawFd; 2],
     /// SIGKILL for the child when its parent dies, so that a `kill -9` of sampan ends a foreground container.
     pub die_with_parent: bool,
+    pub trace: &'a Trace,
     /// For tests of the undoing.
     #[cfg(debug_assertions)]
     pub fault: Option<Fault>,

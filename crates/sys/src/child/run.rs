@@ -108,7 +108,7 @@ struct State<'a> {
 /// ignores because of the report.
 ///
 /// To be called in the child of a clone, with the program made before it.
-pub fn run(program: &Program) -> ! {
+pub fn run(program: &Program<'_>) -> ! {
     let mut state = State {
         exec: &program.exec,
         slots: [NO_FD; 2],
@@ -119,15 +119,19 @@ pub fn run(program: &Program) -> ! {
     };
     let mut step = 0;
     let outcome = begin(program, &state).and_then(|()| {
+        program.trace.begin();
         program.ops.iter().enumerate().try_for_each(|(at, (number, op))| {
             step = *number;
+            program.trace.at(step);
             #[cfg(debug_assertions)]
             program.fault.iter().for_each(|fault| fault.before(program.sync, step));
             let outcome = apply(op, &mut state);
             #[cfg(debug_assertions)]
             let outcome = outcome.and_then(|()| stumble(program, at));
-            #[cfg(not(debug_assertions))]
-            let _ = at;
+            // The last may be a filter that kills who looks at the clock.
+            if at + 1 < program.ops.len() {
+                program.trace.done(step);
+            }
             outcome
         })
     });
@@ -144,12 +148,12 @@ pub fn run(program: &Program) -> ! {
 }
 
 #[cfg(debug_assertions)]
-fn stumble(program: &Program, at: usize) -> Outcome<()> {
+fn stumble(program: &Program<'_>, at: usize) -> Outcome<()> {
     let next = program.ops.get(at + 1).map(|(step, _)| *step);
     program.fault.map_or(Ok(()), |fault| fault.after(program.sync, next))
 }
 
-fn begin(program: &Program, state: &State<'_>) -> Outcome<()> {
+fn begin(program: &Program<'_>, state: &State<'_>) -> Outcome<()> {
     program.parents.into_iter().for_each(close);
     die_with_parent(state)?;
     // Whatever the caller leaked to us, the container shall not get (CVE-2024-21626): close on exec, all of it.

@@ -217,13 +217,13 @@ fn value<T>(flag: &str, text: &str, read: impl FnOnce(&str) -> Result<T, Invalid
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
-    std::path::absolute(&path)
-        .map_err(|error| Failure::new(format!("cannot find the working directory for {}", path.display())).cause(error))
+    let what = || format!("cannot find the working directory for {}", path.display());
+    std::path::absolute(&path).map_err(|error| engine::refused(what(), &error).into())
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let failed = || Failure::new(format!("cannot read {}", path.display()));
-    std::fs::read_to_string(path).map_err(|error| failed().cause(error))
+    let what = || format!("cannot read {}", path.display());
+    std::fs::read_to_string(path).map_err(|error| engine::refused(what(), &error).into())
 }
 
 fn unreadable(path: &Path, error: Invalid) -> Failure {

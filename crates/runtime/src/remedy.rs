@@ -1,0 +1,192 @@
+//! The fix for a step that failed, where the step and the errno leave no doubt about it.
+//!
+//! One table: the step's own lines first, then what an errno means for whatever is done with files.
+
+use crate::apply::cgroup;
+use crate::error::Error;
+use crate::progress::Doing;
+use plan::mounts::{Mount, Source};
+use plan::step::{HostStep, InitStep, Spawn};
+use rustix::io::Errno;
+use spec::runtime::NamespaceKind;
+use sys::process::Exit;
+
+/// What to do about it; none is better than a guess.
+pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
+    if let Error::Died(exit) = error {
+        return died(*exit).map(str::to_owned);
+    }
+    let errno = errno(error)?;
+    let own = match doing {
+        Doing::Spawn(spawn) => self::spawn(spawn, errno),
+        Doing::Init(step) => init(step, errno),
+        Doing::Host(HostStep::Idmapped { from, .. }) if errno == Errno::INVAL => {
+            Some(format!("the file system of {from} has no mounts with shifted ids: keep images on ext4, xfs or btrfs"))
+        }
+        Doing::Host(HostStep::Cgroup(_)) if matches!(errno, Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
+            Some("these cgroups are not sampan's to change: run as the host's root, or have some delegated".to_owned())
+        }
+        Doing::Host(_) | Doing::Attach(_) => None,
+    };
+    own.or_else(|| sys::remedy(errno).map(str::to_owned))
+}
+
+fn errno(error: &Error) -> Option<Errno> {
+    match error {
+        Error::Sys(error) => Some(error.errno),
+        Error::Cgroup(cgroup::Error::Call(source) | cgroup::Error::Limit { source, .. }) => Some(source.errno),
+        Error::Child { errno, .. } => Some(*errno),
+        _ => None,
+    }
+}
+
+/// The exec itself, for what only it can find out.
+pub(crate) fn of_exec(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::ACCESS => "it must be executable for the container's user, on a file system without noexec",
+        Errno::NOENT => "the program, or the interpreter or loader that it names, is not in the container",
+        Errno::NOEXEC => "it must be a program for this machine, or a script with a first line such as #!/bin/sh",
+        Errno::TOOBIG => "one argument or variable takes 128 KiB at most, all together a quarter of --ulimit stack",
+        _ => return sys::remedy(errno),
+    })
+}
+
+fn died(exit: Exit) -> Option<&'static str> {
+    use rustix::process::Signal;
+    match exit {
+        Exit::Signal(signal) if signal == Signal::KILL.as_raw() => {
+            Some("if memory ran out, dmesg says so: ask for a higher --memory, or end something else")
+        }
+        Exit::Signal(signal) if signal == Signal::SYS.as_raw() => {
+            Some("the seccomp profile kills a call that is needed up to the exec: let it return an errno instead")
+        }
+        _ => None,
+    }
+}
+
+fn spawn(spawn: &Spawn, errno: Errno) -> Option<String> {
+    Some(match errno {
+        // clone(2): one of the limits on namespaces, or 32 of them in each other.
+        Errno::NOSPC | Errno::USERS => {
+            let names = spawn.namespaces.iter().map(|kind| format!("user.max_{}_namespaces", sysctl_word(*kind)));
+            format!("one of these limits is reached, raise it as root: sysctl {}", names.collect::<Vec<_>>().join(" "))
+        }
+        Errno::PERM if spawn.namespaces.contains(&NamespaceKind::User) => {
+            "user namespaces are restricted here, by AppArmor, a seccomp filter or a chroot: run as root, or outside of it"
+                .to_owned()
+        }
+        Errno::PERM => "run as root with CAP_SYS_ADMIN, or as an ordinary user".to_owned(),
+        Errno::INVAL => "the kernel lacks one of these namespaces: see CONFIG_NAMESPACES".to_owned(),
+        Errno::AGAIN => {
+            "the limit on processes is reached: ulimit -u, kernel.pid_max, or pids.max of sampan's own cgroup".to_owned()
+        }
+        Errno::NOMEM if spawn.join_pid.is_some() => "the container whose processes were to be shared has ended".to_owned(),
+        _ => return None,
+    })
+}
+
+fn sysctl_word(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Mount => "mnt",
+        other => plan::step::namespace_word(other),
+    }
+}
+
+fn init(step: &InitStep, errno: Errno) -> Option<String> {
+    Some(match (step, errno) {
+        (InitStep::Chdir { path, .. }, Errno::NOTDIR) => {
+            format!("part of {path} is a file in there: name a directory with --workdir")
+        }
+        (InitStep::Chdir { path, .. }, Errno::LOOP) => {
+            format!("{path} goes round in links, or through /proc to what is not the container's: name its real path")
+        }
+        (InitStep::Overlay { .. }, Errno::NODEV) => "the kernel has no overlayfs: modprobe overlay, as root".to_owned(),
+        (InitStep::Overlay { userxattr: true, .. }, Errno::PERM) => {
+            "overlayfs in a user namespace needs Linux 5.11: run as root, or use a directory with --rootfs".to_owned()
+        }
+        (InitStep::Overlay { upper: Some(_), .. }, Errno::INVAL) => {
+            "overlayfs does not write to every file system: keep containers on ext4, xfs, btrfs or tmpfs with --root"
+                .to_owned()
+        }
+        (InitStep::Mount(mount), errno) => return self::mount(mount, errno),
+        (InitStep::Sysctl { key, .. }, Errno::NOENT) => {
+            format!("this kernel, or the container's kind of network, has no {key}: sysctl -a shows what there is")
+        }
+        (InitStep::Sysctl { key, .. }, Errno::INVAL | Errno::RANGE) => {
+            format!("{key} does not take that value: see the kernel's Documentation/admin-guide/sysctl")
+        }
+        (InitStep::Sysctl { key, .. }, Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
+            format!("{key} is not for a user namespace to set: run as root, or set it on the host")
+        }
+        (InitStep::Join { kind, .. }, Errno::PERM) => {
+            format!("the {} namespace belongs to somebody else: run as root", plan::step::namespace_word(*kind))
+        }
+        (InitStep::Join { kind, .. }, Errno::INVAL) => {
+            format!("that is no {} namespace, or the caller is in it", plan::step::namespace_word(*kind))
+        }
+        (InitStep::Rlimit { .. }, Errno::PERM) => "ask for no more than sampan's own hard limit: ulimit -Ha".to_owned(),
+        (InitStep::User { .. }, Errno::INVAL) => "the user namespace has no such id: see its uid_map".to_owned(),
+        (InitStep::Seccomp { .. }, Errno::INVAL) => {
+            "the kernel cannot do what the profile asks: sampan info shows which actions it has".to_owned()
+        }
+        (InitStep::Device { .. }, Errno::PERM) => {
+            "the device cgroup that sampan is in forbids the device, or CAP_MKNOD is missing".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn mount(mount: &Mount, errno: Errno) -> Option<String> {
+    Some(match (&mount.source, errno) {
+        (Source::Filesystem { fstype, .. }, Errno::NODEV) => {
+            format!("the kernel has no file system {fstype}: modprobe {fstype}, as root")
+        }
+        (Source::Filesystem { fstype, .. }, Errno::INVAL) => {
+            format!("{fstype} does not know one of the options, or a value of them: see mount(8)")
+        }
+        (Source::Filesystem { fstype, .. }, Errno::PERM) if fstype == "proc" => {
+            "sampan is in a container that covers part of /proc: start that one with \
+             --security-opt systempaths=unconfined (podman: unmask=ALL)"
+                .to_owned()
+        }
+        (Source::Bind { path, .. }, Errno::NOENT) => format!("{path} is not there any more"),
+        (Source::Bind { path, .. }, Errno::NOTDIR) => {
+            format!("{path} and {} must both be directories, or both be files", mount.destination)
+        }
+        (Source::Bind { path, .. }, Errno::ACCESS) => format!("the caller may not look into {path}: change its mode"),
+        (_, Errno::ROFS) => "make the place to mount it in the image, whose files cannot be changed here".to_owned(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::step::{At, Upper};
+
+    fn says(doing: Doing<'_>, errno: Errno, part: &str) {
+        let hint = hint(doing, &Error::Child { call: "x", errno });
+        assert!(hint.as_deref().is_some_and(|hint| hint.contains(part)), "{hint:?}");
+    }
+
+    #[test]
+    fn what_a_kernel_lacks_is_named() {
+        let namespaces = vec![NamespaceKind::Mount, NamespaceKind::User];
+        let mut spawn = Spawn { namespaces, cgroup: None, join_pid: None, die_with_parent: true };
+        says(Doing::Spawn(&spawn), Errno::NOSPC, "user.max_mnt_namespaces user.max_user_namespaces");
+        says(Doing::Spawn(&spawn), Errno::PERM, "AppArmor");
+        says(Doing::Spawn(&spawn), Errno::AGAIN, "pids.max");
+        spawn.namespaces.pop();
+        says(Doing::Spawn(&spawn), Errno::PERM, "CAP_SYS_ADMIN");
+
+        let upper = Some(Upper { upper: "/u".into(), work: "/w".into() });
+        let at = At::Root("/r".into());
+        let overlay = InitStep::Overlay { lower: vec!["/l".into()], upper, at, reader: None, userxattr: true };
+        says(Doing::Init(&overlay), Errno::NODEV, "modprobe overlay");
+        says(Doing::Init(&overlay), Errno::PERM, "Linux 5.11");
+        says(Doing::Init(&overlay), Errno::INVAL, "--root");
+        says(Doing::Init(&overlay), Errno::NOSPC, "df -i");
+        says(Doing::Init(&InitStep::Keyring), Errno::NOSYS, "older than sampan needs");
+        assert_eq!(hint(Doing::Init(&InitStep::Ready), &Error::Child { call: "x", errno: Errno::IO }), None);
+    }
+}
