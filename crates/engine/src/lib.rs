@@ -14,6 +14,7 @@ mod ground;
 mod names;
 mod net;
 mod paths;
+mod volumes;
 
 pub use error::{Error, Result};
 pub use paths::Paths;

@@ -7,6 +7,7 @@ use crate::ground::{self, Ground};
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::Run;
+use crate::volumes;
 use plan::host::Host;
 use plan::{Input, Plan};
 use runtime::container::Started;
@@ -65,6 +66,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
     let ground = ground::find(request, paths, &host, &id)?;
     let mut warnings = request.check()?;
+    let volumes = volumes::find(request)?;
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     let user_namespace = !facts.uid_map.is_empty();
@@ -89,6 +91,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         files,
         cgroup,
         network: std::mem::take(&mut net.steps),
+        volumes,
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,

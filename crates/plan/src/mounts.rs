@@ -26,8 +26,9 @@ pub const RECURSIVE: u64 = 1 << 14;
 pub enum Source {
     /// A new filesystem. `data`: what fsconfig(2) is told, a flag without value.
     Filesystem { fstype: String, source: String, data: Vec<(String, Option<String>)> },
-    /// Part of the host's tree.
-    Bind { path: String, recursive: bool },
+    /// Part of the host's tree. `handed`: the parent opens it and hands it over, still a peer of the host's mount and
+    /// reachable for the host's root; else the child does, with its own rights.
+    Bind { path: String, recursive: bool, handed: bool },
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +49,14 @@ pub struct Mount {
     pub attributes: Attributes,
     /// The options as config.json has them, for the shell form.
     pub options: Vec<String>,
+}
+
+/// The source of a bind, as far as config.json has no word for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub source: String,
+    /// It is not there: make the directory.
+    pub create: bool,
 }
 
 /// (option, set, clear), each with a recursive form that starts with `r`.
@@ -137,7 +146,7 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             if let Some((key, _)) = data.first() {
                 return Err(Rejected::new(what(), format!("a bind mount has no option {key:?}")));
             }
-            Source::Bind { path: spec.source.clone(), recursive }
+            Source::Bind { path: spec.source.clone(), recursive, handed: false }
         }
         None if spec.kind.is_empty() => return Err(Rejected::new(what(), "the filesystem type is missing")),
         None => {
@@ -167,7 +176,7 @@ mod tests {
     fn the_last_of_two_opposites_wins() {
         let mount = parse(&spec("bind", &["rbind", "ro", "rw", "noexec"])).unwrap();
         assert_eq!((mount.attributes.set, mount.attributes.clear), (NOEXEC, RDONLY));
-        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true });
+        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true, handed: false });
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Input<'a> {
     pub files: Vec<(String, String)>,
     pub cgroup: cgroup::Plan,
     pub network: NetworkSteps,
+    /// What the sources of binds still need, which config.json has no word for.
+    pub volumes: Vec<mounts::Volume>,
     /// sampan stays as pid 1.
     pub reaper: bool,
     /// The container ends with the process that started it.
@@ -188,6 +190,9 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     }));
     steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));
     steps.extend(input.network.prepare.into_iter().map(HostStep::Network));
+    // Last: they stay, whatever comes of the container.
+    let missing = input.volumes.into_iter().filter(|volume| volume.create);
+    steps.extend(missing.map(|volume| HostStep::Source { path: volume.source, owner }));
     steps
 }
 
@@ -262,12 +267,17 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         Rootfs::Host(view) => host_view(view, input.data, &at, userxattr, &mut steps),
     }
     let mut own_dev = false;
+    // Only root of the namespace that the mounts are in may copy them (open_tree(2)).
+    let hands = !input.host.rootless() && input.host.has(capability::SYS_ADMIN);
     for spec in &input.config.mounts {
         if spec.kind == "cgroup" {
             cgroup_mounts(input, spec, new, &mut steps)?;
             continue;
         }
-        let mount = mounts::parse(spec)?;
+        let mut mount = mounts::parse(spec)?;
+        if let Source::Bind { handed, .. } = &mut mount.source {
+            *handed = hands;
+        }
         own_dev |= mount.destination == "/dev" && matches!(mount.source, Source::Filesystem { .. });
         steps.push(InitStep::Mount(mount));
     }
@@ -323,7 +333,7 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
             }
             Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
             Frame::File { path } => InitStep::Mount(mounts::Mount {
-                source: Source::Bind { path: path.clone(), recursive: false },
+                source: Source::Bind { path: path.clone(), recursive: false, handed: false },
                 destination: path.clone(),
                 attributes: mounts::Attributes { set: mounts::RDONLY, ..mounts::Attributes::default() },
                 options: vec!["bind".to_owned(), "ro".to_owned()],

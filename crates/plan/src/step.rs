@@ -39,6 +39,11 @@ pub enum HostStep {
         gid: Vec<IdMapping>,
         recursive: bool,
     },
+    /// A directory that `-v` names and that is not there, with those above it. It stays.
+    Source {
+        path: String,
+        owner: Option<(u32, u32)>,
+    },
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
 }
@@ -247,6 +252,7 @@ impl HostStep {
             Self::Home { .. } => "a directory of this container's own".into(),
             Self::Directory { .. } => "a directory in it".into(),
             Self::File { .. } => "a file that the container will see".into(),
+            Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
@@ -264,6 +270,7 @@ impl HostStep {
             Self::File { path, mode, content } => {
                 format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
             }
+            Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
             Self::Idmapped { from, to, uid, gid, recursive } => {
                 let map = |kind: &str, maps: &[IdMapping]| {
                     let range = |map: &IdMapping| format!("{kind}:{}", map_words(map).replace(' ', ":"));
@@ -286,7 +293,7 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::Directory { .. } | Self::File { .. } => Vec::new(),
+            Self::Directory { .. } | Self::File { .. } | Self::Source { .. } => Vec::new(),
             Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
@@ -295,9 +302,11 @@ impl HostStep {
 }
 
 fn make_directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> String {
-    let path = quote(path);
-    let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {path}"));
-    format!("mkdir -m {mode:o} {path}{chown}")
+    format!("mkdir -m {mode:o} {}{}", quote(path), chown(path, owner))
+}
+
+fn chown(path: &str, owner: Option<(u32, u32)>) -> String {
+    owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", quote(path)))
 }
 
 impl AttachStep {
@@ -563,7 +572,7 @@ fn mount_shell(mount: &Mount) -> String {
     let to = inside(&mount.destination);
     let mut lines = Vec::new();
     match &mount.source {
-        Source::Bind { path, recursive } => {
+        Source::Bind { path, recursive, .. } => {
             let from = quote(path);
             lines.push(format!("if [ -d {from} ]; then mkdir -p {to}; else {}; fi", make_file(&mount.destination)));
             lines.push(format!("mount --{} {from} {to}", if *recursive { "rbind" } else { "bind" }));

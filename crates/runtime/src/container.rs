@@ -205,13 +205,17 @@ fn failure(plan: &Plan, report: Report) -> Error {
     if report.step == Report::EXEC {
         return Error::Exec { command: plan.exec.args[0].clone(), errno };
     }
-    let number = usize::from(report.step);
-    let step = &plan.init[number];
+    at_init(plan, report.step.into(), Error::Child { call: report.call_name(), errno })
+}
+
+/// An error of the init step with this index.
+pub(crate) fn at_init(plan: &Plan, index: usize, source: Error) -> Error {
+    let step = &plan.init[index];
     Error::Step {
-        number: plan.prepare.len() + 1 + plan.attach.len() + number + 1,
+        number: plan.prepare.len() + 1 + plan.attach.len() + index + 1,
         total: plan.prepare.len() + 1 + plan.attach.len() + plan.init.len(),
         why: step.why(),
         shell: step.shell(),
-        source: Box::new(Error::Child { call: report.call_name(), errno }),
+        source: Box::new(source),
     }
 }

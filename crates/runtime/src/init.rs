@@ -31,7 +31,7 @@ pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, parents: [RawFd; 2], s
     let mut compiler = Compiler { dirs, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
-        compiler.step(step)?;
+        compiler.step(step).map_err(|error| crate::container::at_init(plan, number, error))?;
         // After the session and before anything can fail with a message of the container's own.
         if matches!(step, InitStep::Session) {
             compiler.push(Op::Stdio { fds: stdio });
@@ -103,9 +103,7 @@ impl Compiler<'_> {
             InitStep::BecomeRoot { clear_groups } => Op::BecomeRoot { clear_groups: *clear_groups },
             InitStep::Cgroup(step) => {
                 let fd = apply::cgroup::prepare(step, self.dirs)?;
-                let op = Op::WriteFd { fd: fd.as_raw_fd(), data: b"0".to_vec() };
-                self.fds.push(fd);
-                op
+                Op::WriteFd { fd: self.keep(fd), data: b"0".to_vec() }
             }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
             InitStep::Propagation { flags } => Op::Propagation { flags: *flags },
@@ -120,7 +118,7 @@ impl Compiler<'_> {
                 destination: Destination::Host { path: c(at)?, slot: Slot::Root },
                 attributes: Attributes::default(),
             }),
-            InitStep::Mount(mount) => Op::Mount(self::mount(mount)?),
+            InitStep::Mount(mount) => Op::Mount(self.mount(mount)?),
             InitStep::Device { device, from_host } => self::device(device, *from_host)?,
             InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
             InitStep::Sysctl { key, value } => Op::Write {
@@ -179,10 +177,7 @@ impl Compiler<'_> {
 
     fn join(&mut self, kind: NamespaceKind, path: &str) -> Result<Op> {
         let fd = sys::process::open_namespace(path)?;
-        let flags = clone_flag(kind) as i32;
-        let op = Op::Setns { fd: fd.as_raw_fd(), flags };
-        self.fds.push(fd);
-        Ok(op)
+        Ok(Op::Setns { fd: self.keep(fd), flags: clone_flag(kind) as i32 })
     }
 
     fn overlay(
@@ -243,6 +238,46 @@ impl Compiler<'_> {
         }
         Ok(())
     }
+
+    /// Open until the clone.
+    fn keep(&mut self, fd: OwnedFd) -> RawFd {
+        let number = fd.as_raw_fd();
+        self.fds.push(fd);
+        number
+    }
+
+    fn mount(&mut self, mount: &mounts::Mount) -> Result<child::Mount> {
+        let destination = root(&mount.destination)?;
+        let attributes = Attributes {
+            set: mount.attributes.set,
+            clear: mount.attributes.clear,
+            propagation: mount.attributes.propagation,
+            recursive: mount.attributes.recursive,
+        };
+        Ok(match &mount.source {
+            Source::Filesystem { fstype, source, data } => {
+                let mut config =
+                    vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
+                for (key, value) in data {
+                    config.push((c(key)?, value.as_deref().map(c).transpose()?));
+                }
+                child::Mount {
+                    source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },
+                    destination: Destination::Place { place: destination, target: Target::Directory },
+                    attributes: Attributes { set: 0, clear: 0, ..attributes },
+                }
+            }
+            Source::Bind { path, recursive, handed } => child::Mount {
+                source: if *handed {
+                    child::Source::Detached { fd: self.keep(sys::mount::tree(path, *recursive)?) }
+                } else {
+                    child::Source::Tree { path: c(path)?, recursive: *recursive }
+                },
+                destination: Destination::Place { place: destination, target: Target::LikeSource },
+                attributes,
+            },
+        })
+    }
 }
 
 fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
@@ -263,34 +298,6 @@ fn layers(lower: &[String]) -> Result<Vec<(CString, Option<CString>)>> {
         return Ok(vec![(c"lowerdir".to_owned(), Some(c(&joined)?))]);
     }
     lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect()
-}
-
-fn mount(mount: &mounts::Mount) -> Result<child::Mount> {
-    let destination = root(&mount.destination)?;
-    let attributes = Attributes {
-        set: mount.attributes.set,
-        clear: mount.attributes.clear,
-        propagation: mount.attributes.propagation & !mounts::RECURSIVE,
-        recursive: mount.attributes.recursive || mount.attributes.propagation & mounts::RECURSIVE != 0,
-    };
-    Ok(match &mount.source {
-        Source::Filesystem { fstype, source, data } => {
-            let mut config = vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
-            for (key, value) in data {
-                config.push((c(key)?, value.as_deref().map(c).transpose()?));
-            }
-            child::Mount {
-                source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },
-                destination: Destination::Place { place: destination, target: Target::Directory },
-                attributes: Attributes { set: 0, clear: 0, ..attributes },
-            }
-        }
-        Source::Bind { path, recursive } => child::Mount {
-            source: child::Source::Tree { path: c(path)?, recursive: *recursive },
-            destination: Destination::Place { place: destination, target: Target::LikeSource },
-            attributes,
-        },
-    })
 }
 
 fn device(device: &Device, from_host: bool) -> Result<Op> {

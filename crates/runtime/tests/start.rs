@@ -80,6 +80,7 @@ fn runs_and_leaves_nothing() {
     let plan = plan::plan(Input {
         config: &config,
         idmapped: false,
+        volumes: Vec::new(),
         rootfs: Rootfs::Overlay {
             lower: vec![ground.path.join("rootfs").to_str().unwrap().to_owned()],
             upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work") },

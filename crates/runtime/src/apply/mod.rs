@@ -50,6 +50,11 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             let mut file = file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
             Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
         }
+        HostStep::Source { path, owner } => {
+            let call = || format!("mkdir({path:?}, 0755)");
+            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(sys::Error::of_io(call))?;
+            own(path, *owner)
+        }
         HostStep::Idmapped { from, to, uid, gid, recursive } => {
             let namespace = match context.user_namespace.take() {
                 Some(namespace) => namespace,
@@ -84,10 +89,13 @@ fn directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     std::fs::DirBuilder::new().mode(mode).create(path).map_err(sys::Error::of_io(call))?;
     // The umask took its part of the mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(sys::Error::of_io(call))?;
-    if let Some((uid, gid)) = owner {
-        std::os::unix::fs::chown(path, Some(uid), Some(gid))
-            .map_err(sys::Error::of_io(|| format!("chown({path:?}, {uid}, {gid})")))?;
-    }
+    own(path, owner)
+}
+
+fn own(path: &str, owner: Option<(u32, u32)>) -> Result<()> {
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    std::os::unix::fs::chown(path, Some(uid), Some(gid))
+        .map_err(sys::Error::of_io(|| format!("chown({path:?}, {uid}, {gid})")))?;
     Ok(())
 }
 

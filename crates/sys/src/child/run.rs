@@ -424,12 +424,21 @@ fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)], flags: u32) 
 }
 
 fn set_attributes(fd: RawFd, wanted: Attributes) -> Outcome<()> {
-    if wanted.set == 0 && wanted.clear == 0 && wanted.propagation == 0 {
+    let attr = MountAttr { set: wanted.set, clear: wanted.clear, propagation: 0, userns_fd: 0 };
+    mount_setattr(fd, &attr, wanted.recursive)
+}
+
+fn propagate(fd: RawFd, flags: u64) -> Outcome<()> {
+    let attr = MountAttr { set: 0, clear: 0, propagation: flags & !libc::MS_REC, userns_fd: 0 };
+    mount_setattr(fd, &attr, flags & libc::MS_REC != 0)
+}
+
+fn mount_setattr(fd: RawFd, attr: &MountAttr, recursive: bool) -> Outcome<()> {
+    if attr.set == 0 && attr.clear == 0 && attr.propagation == 0 {
         return Ok(());
     }
-    let deep = if wanted.recursive { AT_RECURSIVE } else { 0 };
-    let attr = MountAttr { set: wanted.set, clear: wanted.clear, propagation: wanted.propagation, userns_fd: 0 };
-    sys!(SYS_mount_setattr, fd, text(EMPTY), AT_EMPTY_PATH | deep, &raw const attr, size_of::<MountAttr>()).map(drop)
+    let deep = if recursive { AT_RECURSIVE } else { 0 };
+    sys!(SYS_mount_setattr, fd, text(EMPTY), AT_EMPTY_PATH | deep, &raw const *attr, size_of::<MountAttr>()).map(drop)
 }
 
 fn attach(mount: RawFd, to: RawFd) -> Outcome<()> {
@@ -446,7 +455,7 @@ fn mount(mount: &Mount, state: &mut State) -> Outcome<()> {
     let tree = source(&mount.source, state)?;
     // Attributes before it is attached, so that nobody sees it without them. Propagation only after: a detached
     // mount has no peers yet, and `shared` would make it a group of its own.
-    set_attributes(tree.0, Attributes { propagation: 0, ..mount.attributes })?;
+    set_attributes(tree.0, mount.attributes)?;
     match &mount.destination {
         Destination::Host { path, slot } => {
             sys!(SYS_move_mount, tree.0, text(EMPTY), libc::AT_FDCWD, text(path), MOVE_MOUNT_F_EMPTY_PATH)?;
@@ -460,11 +469,14 @@ fn mount(mount: &Mount, state: &mut State) -> Outcome<()> {
                 Target::LikeSource | Target::SkipAbsent => is_directory(tree.0)?,
             };
             let to = place_fd(place, directory, state)?;
+            // The kernel's own word for a directory on a file, or a file on a directory, is EINVAL.
+            if *target == Target::LikeSource && is_directory(to.0)? != directory {
+                return Err((libc::SYS_move_mount, if directory { libc::ENOTDIR } else { libc::EISDIR }));
+            }
             attach(tree.0, to.0)?;
         }
     }
-    let only = Attributes { set: 0, clear: 0, ..mount.attributes };
-    set_attributes(tree.0, only)
+    propagate(tree.0, mount.attributes.propagation)
 }
 
 fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut State) -> Outcome<()> {

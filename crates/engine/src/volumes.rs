@@ -1,0 +1,33 @@
+//! The sources of bind mounts, as they are on the host.
+//!
+//! Must not: make anything; what is missing is made by the plan, or refused here, before anything is touched.
+
+use crate::error::{Error, Result};
+use crate::request::Run;
+use crate::request::mount::{Bind, Kind};
+use plan::mounts::Volume;
+use std::io::ErrorKind;
+
+/// # Errors
+/// A source that is not there and shall not be made, or that the caller cannot reach.
+pub fn find(request: &Run) -> Result<Vec<Volume>> {
+    let binds = request.files.mounts.iter().filter_map(|mount| match &mount.kind {
+        Kind::Bind(bind) => Some((mount.target.as_str(), bind)),
+        Kind::Tmpfs(_) => None,
+    });
+    binds.map(|(target, bind)| volume(target, bind)).collect()
+}
+
+fn volume(target: &str, bind: &Bind) -> Result<Volume> {
+    let what = || format!("cannot mount {} on {target}", bind.source.display());
+    let create = match std::fs::metadata(&bind.source) {
+        Ok(_) => false,
+        Err(error) if error.kind() == ErrorKind::NotFound && bind.create => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::rejected(what(), "there is no such file or directory on this host")
+                .hint("make it first; -v SOURCE:TARGET makes a directory where none is"));
+        }
+        Err(error) => return Err(Error::rejected(what(), error.to_string())),
+    };
+    Ok(Volume { source: bind.source.to_string_lossy().into_owned(), create })
+}
