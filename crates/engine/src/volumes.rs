@@ -5,8 +5,9 @@
 use crate::error::{Error, Result};
 use crate::request::Run;
 use crate::request::mount::{Bind, Kind};
-use plan::mounts::Volume;
+use plan::volumes::Volume;
 use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// # Errors
 /// A source that is not there and shall not be made, or that the caller cannot reach.
@@ -29,5 +30,17 @@ fn volume(target: &str, bind: &Bind) -> Result<Volume> {
         }
         Err(error) => return Err(Error::rejected(what(), error.to_string())),
     };
-    Ok(Volume { source: bind.source.to_string_lossy().into_owned(), create })
+    // What is given away is what the path leads to now, whatever becomes of a link in it.
+    let source = if bind.chown { real(&bind.source) } else { Ok(bind.source.clone()) };
+    let source = source.map_err(|error| Error::rejected(what(), error.to_string()))?;
+    let source = source.to_string_lossy().into_owned();
+    Ok(Volume { source, target: target.to_owned(), create, give: bind.chown })
+}
+
+/// Without symbolic links, as far as it is there.
+fn real(path: &Path) -> std::io::Result<PathBuf> {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Err(error), Some(above), Some(name)) if error.kind() == ErrorKind::NotFound => Ok(real(above)?.join(name)),
+        (found, ..) => found,
+    }
 }

@@ -16,6 +16,7 @@ pub mod seccomp;
 pub mod shell;
 pub mod step;
 pub mod undo;
+pub mod volumes;
 
 mod rejected;
 pub use order::{Input, Rootfs, plan};

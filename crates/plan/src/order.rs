@@ -1,8 +1,9 @@
 //! Which step comes where, and why there. The order is the security design.
 
 use crate::host::Host;
-use crate::mounts::{self, RECURSIVE, SLAVE, Source};
+use crate::mounts::{self, Ids, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
+use crate::volumes::{self, Volume};
 use crate::{Rejected, capability, cgroup, ids, network, seccomp};
 use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 
@@ -64,7 +65,7 @@ pub struct Input<'a> {
     pub cgroup: cgroup::Plan,
     pub network: NetworkSteps,
     /// What the sources of binds still need, which config.json has no word for.
-    pub volumes: Vec<mounts::Volume>,
+    pub volumes: Vec<Volume>,
     /// sampan stays as pid 1.
     pub reaper: bool,
     /// The container ends with the process that started it.
@@ -113,7 +114,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         terminal: process.terminal,
     };
     let attach = attach(&input, linux, process, &new);
-    let prepare = prepare(input, linux);
+    let sources = volumes::steps(&input, linux, &process.user)?;
+    let prepare = prepare(input, linux, sources);
     Ok(Plan { prepare, spawn, attach, init, exec })
 }
 
@@ -135,7 +137,7 @@ fn new_namespaces(linux: &Linux) -> Result<Vec<NamespaceKind>, Rejected> {
     Ok(linux.namespaces.iter().filter(|ns| ns.path.is_none()).map(|ns| ns.kind).collect())
 }
 
-fn joined(linux: &Linux, kind: NamespaceKind) -> Option<String> {
+pub(crate) fn joined(linux: &Linux, kind: NamespaceKind) -> Option<String> {
     let found = linux.namespaces.iter().find(|ns| ns.kind == kind)?;
     Some(found.path.as_ref()?.to_string_lossy().into_owned())
 }
@@ -162,10 +164,8 @@ fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
 }
 
 /// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
-fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
-    // The container's root must be able to write its upper directory; the work directory is the kernel's.
-    let owner = ids::on_host(&linux.uid_mappings, 0).zip(ids::on_host(&linux.gid_mappings, 0));
-    let owner = owner.filter(|_| !input.host.rootless());
+fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostStep> {
+    let owner = ids::root(linux, input.host);
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
     // Closed: set-uid files of a container must not be there for the host's users to run (CVE-2021-41091). But the
@@ -190,9 +190,8 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     }));
     steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));
     steps.extend(input.network.prepare.into_iter().map(HostStep::Network));
-    // Last: they stay, whatever comes of the container.
-    let missing = input.volumes.into_iter().filter(|volume| volume.create);
-    steps.extend(missing.map(|volume| HostStep::Source { path: volume.source, owner }));
+    // Last: what is done there stays, whatever comes of the container.
+    steps.extend(sources);
     steps
 }
 
@@ -207,8 +206,7 @@ fn idmapped(input: &Input<'_>, linux: &Linux, directory: &dyn Fn(String, u32) ->
     for (number, from) in layers.iter().enumerate() {
         let to = layer_at(input.data, number);
         steps.push(directory(to.clone(), 0o755));
-        let (uid, gid) = (linux.uid_mappings.clone(), linux.gid_mappings.clone());
-        steps.push(HostStep::Idmapped { from: from.clone(), to, uid, gid, recursive });
+        steps.push(HostStep::Idmapped { from: from.clone(), to, ids: Ids::of(linux), recursive });
     }
 }
 
@@ -267,17 +265,12 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         Rootfs::Host(view) => host_view(view, input.data, &at, userxattr, &mut steps),
     }
     let mut own_dev = false;
-    // Only root of the namespace that the mounts are in may copy them (open_tree(2)).
-    let hands = !input.host.rootless() && input.host.has(capability::SYS_ADMIN);
     for spec in &input.config.mounts {
         if spec.kind == "cgroup" {
             cgroup_mounts(input, spec, new, &mut steps)?;
             continue;
         }
-        let mut mount = mounts::parse(spec)?;
-        if let Source::Bind { handed, .. } = &mut mount.source {
-            *handed = hands;
-        }
+        let mount = volumes::mount(spec, linux, input.host)?;
         own_dev |= mount.destination == "/dev" && matches!(mount.source, Source::Filesystem { .. });
         steps.push(InitStep::Mount(mount));
     }
@@ -334,6 +327,7 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
             Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
             Frame::File { path } => InitStep::Mount(mounts::Mount {
                 source: Source::Bind { path: path.clone(), recursive: false, handed: false },
+                idmap: None,
                 destination: path.clone(),
                 attributes: mounts::Attributes { set: mounts::RDONLY, ..mounts::Attributes::default() },
                 options: vec!["bind".to_owned(), "ro".to_owned()],

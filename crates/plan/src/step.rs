@@ -3,7 +3,7 @@
 //! Invariant: each kind of step has `why`, `shell` and, for those that change the host, `undo`, as exhaustive matches,
 //! so that a new kind does not compile until it has all of them.
 
-use crate::mounts::{Mount, Source};
+use crate::mounts::{Ids, Mount, Source};
 use crate::shell::quote;
 use crate::undo::Verb;
 use crate::{cgroup, network};
@@ -35,14 +35,20 @@ pub enum HostStep {
     Idmapped {
         from: String,
         to: String,
-        uid: Vec<IdMapping>,
-        gid: Vec<IdMapping>,
+        ids: Ids,
         recursive: bool,
     },
     /// A directory that `-v` names and that is not there, with those above it. It stays.
     Source {
         path: String,
         owner: Option<(u32, u32)>,
+    },
+    /// The source of a volume, and all in it, goes to this owner, and stays his. `mapped`: an ordinary user's user
+    /// namespace is needed for it, and these are ids of that.
+    Own {
+        path: String,
+        owner: (u32, u32),
+        mapped: bool,
     },
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
@@ -253,6 +259,7 @@ impl HostStep {
             Self::Directory { .. } => "a directory in it".into(),
             Self::File { .. } => "a file that the container will see".into(),
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
+            Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
@@ -271,18 +278,13 @@ impl HostStep {
                 format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
             }
             Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
-            Self::Idmapped { from, to, uid, gid, recursive } => {
-                let map = |kind: &str, maps: &[IdMapping]| {
-                    let range = |map: &IdMapping| format!("{kind}:{}", map_words(map).replace(' ', ":"));
-                    maps.iter().map(range).collect::<Vec<_>>().join(" ")
-                };
-                format!(
-                    "mount --{} -o {} {} {}",
-                    if *recursive { "rbind" } else { "bind" },
-                    quote(&format!("X-mount.idmap={} {}", map("u", uid), map("g", gid))),
-                    quote(from),
-                    quote(to)
-                )
+            Self::Own { path, owner: (uid, gid), mapped } => {
+                let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
+                format!("{through}chown -hR {uid}:{gid} {}", quote(path))
+            }
+            Self::Idmapped { from, to, ids, recursive } => {
+                let how = if *recursive { "rbind" } else { "bind" };
+                format!("mount --{how} -o {} {} {}", idmap_option(ids), quote(from), quote(to))
             }
             Self::Cgroup(step) => step.shell(),
             Self::Network(step) => step.shell(),
@@ -293,12 +295,21 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::Directory { .. } | Self::File { .. } | Self::Source { .. } => Vec::new(),
+            Self::Directory { .. } | Self::File { .. } | Self::Source { .. } | Self::Own { .. } => Vec::new(),
             Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
         }
     }
+}
+
+/// mount(8) has it since util-linux 2.39.
+fn idmap_option(ids: &Ids) -> String {
+    let map = |kind: &str, maps: &[IdMapping]| {
+        let range = |map: &IdMapping| format!("{kind}:{}", map_words(map).replace(' ', ":"));
+        maps.iter().map(range).collect::<Vec<_>>().join(" ")
+    };
+    quote(&format!("X-mount.idmap={} {}", map("u", &ids.uid), map("g", &ids.gid)))
 }
 
 fn make_directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> String {
@@ -575,9 +586,16 @@ fn mount_shell(mount: &Mount) -> String {
         Source::Bind { path, recursive, .. } => {
             let from = quote(path);
             lines.push(format!("if [ -d {from} ]; then mkdir -p {to}; else {}; fi", make_file(&mount.destination)));
-            lines.push(format!("mount --{} {from} {to}", if *recursive { "rbind" } else { "bind" }));
-            let keep =
-                |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
+            let how = if *recursive { "rbind" } else { "bind" };
+            match &mount.idmap {
+                None => lines.push(format!("mount --{how} {from} {to}")),
+                Some(idmap) => {
+                    lines.push("# sampan's parent does this before the clone: a user namespace may not".to_owned());
+                    lines.push(format!("mount --{how} -o {} {from} {to}", idmap_option(&idmap.ids)));
+                }
+            }
+            let other = |option: &str| matches!(option, "bind" | "rbind" | "rw" | "idmap" | "ridmap");
+            let keep = |option: &&String| !other(option) && !is_propagation(option);
             // mount(8) has the recursive forms (`rro`) since util-linux 2.39 only.
             let deep = mount.attributes.recursive;
             let plain = |option: &String| match option.strip_prefix('r') {

@@ -42,7 +42,7 @@ pub fn start(
     }
     context.unlock();
     let (ours, theirs) = sync::pair()?;
-    let compiled = init::compile(plan, &mut context.dirs, theirs.as_raw_fd(), [ours.as_raw_fd(), journal.fd()], stdio)?;
+    let compiled = init::compile(plan, &mut context, theirs.as_raw_fd(), [ours.as_raw_fd(), journal.fd()], stdio)?;
     let spawn = || clone(plan, &compiled.program, &mut context.dirs, one);
     let child = progress.run(|| (SPAWN_WHY.to_owned(), plan::script::spawn(&plan.spawn)), spawn)?;
     drop((compiled, theirs));

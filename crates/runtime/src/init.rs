@@ -2,15 +2,14 @@
 //! clone. One function, one match; what a step means in syscalls is said here and nowhere else.
 
 use crate::apply;
-use crate::apply::cgroup::Dirs;
 use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
-use plan::mounts::{self, Source};
+use plan::mounts::{self, Idmap, Source};
 
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target};
 
 /// A program and the fds that it names, which must stay open until the clone.
@@ -27,8 +26,14 @@ pub type Stdio = [RawFd; 3];
 ///
 /// # Errors
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
-pub fn compile(plan: &Plan, dirs: &mut Dirs, sync: RawFd, parents: [RawFd; 2], stdio: Stdio) -> Result<Compiled> {
-    let mut compiler = Compiler { dirs, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
+pub fn compile(
+    plan: &Plan,
+    context: &mut apply::Context,
+    sync: RawFd,
+    parents: [RawFd; 2],
+    stdio: Stdio,
+) -> Result<Compiled> {
+    let mut compiler = Compiler { context, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
         compiler.step(step).map_err(|error| crate::container::at_init(plan, number, error))?;
@@ -85,7 +90,7 @@ fn root(path: &str) -> Result<Place> {
 }
 
 struct Compiler<'a> {
-    dirs: &'a mut Dirs,
+    context: &'a mut apply::Context,
     ops: Vec<(u16, Op)>,
     fds: Vec<OwnedFd>,
     step: u16,
@@ -102,7 +107,7 @@ impl Compiler<'_> {
             InitStep::AwaitGo | InitStep::AwaitAttached => Op::Await,
             InitStep::BecomeRoot { clear_groups } => Op::BecomeRoot { clear_groups: *clear_groups },
             InitStep::Cgroup(step) => {
-                let fd = apply::cgroup::prepare(step, self.dirs)?;
+                let fd = apply::cgroup::prepare(step, &mut self.context.dirs)?;
                 Op::WriteFd { fd: self.keep(fd), data: b"0".to_vec() }
             }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
@@ -246,6 +251,14 @@ impl Compiler<'_> {
         number
     }
 
+    fn tree(&mut self, path: &str, recursive: bool, idmap: Option<&Idmap>) -> Result<child::Source> {
+        let tree = sys::mount::tree(path, recursive)?;
+        if let Some(Idmap { ids, recursive }) = idmap {
+            self.context.shift(tree.as_fd(), path, ids, *recursive)?;
+        }
+        Ok(child::Source::Detached { fd: self.keep(tree) })
+    }
+
     fn mount(&mut self, mount: &mounts::Mount) -> Result<child::Mount> {
         let destination = root(&mount.destination)?;
         let attributes = Attributes {
@@ -269,7 +282,7 @@ impl Compiler<'_> {
             }
             Source::Bind { path, recursive, handed } => child::Mount {
                 source: if *handed {
-                    child::Source::Detached { fd: self.keep(sys::mount::tree(path, *recursive)?) }
+                    self.tree(path, *recursive, mount.idmap.as_ref())?
                 } else {
                     child::Source::Tree { path: c(path)?, recursive: *recursive }
                 },

@@ -224,3 +224,72 @@ fn in_place_of_the_defaults() {
     assert_eq!(ground.sh(&flags, "cat /etc/hosts /dev/shm/file").ok(), "of volume\nof volume");
     assert_eq!(ground.sh(&["-v", "/dev:/dev"], "ls /dev/shm >/dev/null; test -c /dev/null && echo null").ok(), "null");
 }
+
+fn owners(volume: &Path, names: &[&str]) -> Vec<(u32, u32)> {
+    let owner = |name: &&str| {
+        let found = fs::symlink_metadata(volume.join(name)).unwrap();
+        (found.uid(), found.gid())
+    };
+    names.iter().map(owner).collect()
+}
+
+#[test]
+fn given_to_the_user() {
+    let Some(ground) = Ground::new() else { return };
+    let (other, volume) = (volume(&ground, "other"), volume(&ground, "volume"));
+    fs::create_dir_all(volume.join("deep/deeper")).unwrap();
+    fs::write(volume.join("deep/deeper/file"), "").unwrap();
+    symlink(&other, volume.join("out")).unwrap();
+    symlink(other.join("file"), volume.join("deep/out")).unwrap();
+    symlink("volume", ground.dir.join("way")).unwrap();
+    let flags = ["-u", "app", "-v", &format!("{}/way:/v:U", ground.dir.display())];
+    ground.sh(&flags, "touch /v/deep/deeper/new && ls /v >/dev/null").ok();
+    let names = ["", "file", "deep", "deep/deeper", "deep/deeper/file", "deep/deeper/new", "out", "deep/out"];
+    assert_eq!(owners(&volume, &names), [(1000, 1001); 8]);
+    assert_eq!(owners(&other, &["", "file"]), [(0, 0); 2]);
+    // Made and given; a single file; an own user namespace.
+    let made = format!("type=bind,src={}/way/a/b,dst=/v,bind-create-src,U", ground.dir.display());
+    ground.sh(&["-u", "1000:7", "--mount", &made], "touch /v/new").ok();
+    assert_eq!(owners(&volume, &["a", "a/b", "a/b/new"]), [(0, 0), (1000, 7), (1000, 7)]);
+    let file = format!("{}/file:/v:U", volume.display());
+    ground.sh(&["-u", "app", "--uidmap=0:100000:65536", "-v", &file], "echo more >>/v && [ -O /v ]").ok();
+    assert_eq!(owners(&volume, &["file", "deep"]), [(101_000, 101_001), (1000, 1001)]);
+
+    let explained = ground.sh(&["--uidmap=0:100000:65536", "-v", &file, "--explain"], "true").ok();
+    let line = format!("chown -hR 100000:100000 {}/file", volume.display());
+    assert!(explained.contains(&line) && explained.contains("stays so"), "{explained}");
+    for system in ["/", "/usr", "/etc/passwd", "/proc/self/root"] {
+        let refused = ground.sh(&["-v", &format!("{system}:/v:U")], "true");
+        refused.fails(125, "it is one of the system's own directories");
+    }
+}
+
+#[test]
+fn shifted_ids() {
+    let Some(ground) = Ground::new() else { return };
+    let volume = volume(&ground, "volume");
+    let at = volume.display();
+    let map = "--uidmap=0:100000:65536";
+    let script = "stat -c %u:%g /v/file; touch /v/new; chown 5:6 /v/new; stat -c %u:%g /v/new";
+    for flag in [format!("-v={at}:/v:idmap"), format!("--mount=type=bind,src={at},dst=/v,idmap")] {
+        assert_eq!(ground.sh(&[map, &flag], script).ok(), "0:0\n5:6");
+        assert_eq!(owners(&volume, &["file", "new"]), [(0, 0), (5, 6)]);
+        fs::remove_file(volume.join("new")).unwrap();
+    }
+    // Without, nobody's.
+    assert_eq!(ground.sh(&[map, "-v", &format!("{at}:/v")], "stat -c %u:%g /v/file").ok(), "65534:65534");
+    // Maps of its own, with and without a user namespace.
+    let own = format!("{at}:/v:idmap=uids=0-1000-1;gids=0-1001-1");
+    assert_eq!(ground.sh(&["-v", &own], "stat -c %u:%g /v/file").ok(), "1000:1001");
+    assert_eq!(ground.sh(&["-u", "app", "-v", &own], "touch /v/new && stat -c %u:%g /v/new").ok(), "1000:1001");
+    assert_eq!(owners(&volume, &["new"]), [(0, 0)]);
+    let inside = format!("{at}:/v:idmap=uids=0-100007-1;gids=0-100008-1");
+    assert_eq!(ground.sh(&[map, "-v", &inside], "stat -c %u:%g /v/file").ok(), "7:8");
+    // Both: on the disk it is the user's as the namespace counts.
+    ground.sh(&[map, "-u", "app", "-v", &format!("{at}:/v:idmap,U")], "touch /v/both && [ -O /v/file ]").ok();
+    assert_eq!(owners(&volume, &["file", "both"]), [(1000, 1001); 2]);
+
+    ground.sh(&["-v", &format!("{at}:/v:idmap")], "true").fails(125, "no user namespace of its own");
+    let proc = ground.sh(&[map, "-v", "/proc:/v:idmap"], "true");
+    proc.fails(125, "has no idmapped mounts");
+}

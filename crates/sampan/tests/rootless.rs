@@ -208,6 +208,28 @@ fn a_range_of_ids() {
 }
 
 #[test]
+fn a_volume_is_given_to_a_user_of_the_range() {
+    for user in [Ordinary::with_subordinates("give"), Ordinary::new()].into_iter().flatten() {
+        let volume = user.ground.dir.join("volume");
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("file"), "").unwrap();
+        give(&volume, user.id);
+        let given = format!("{}:/v:U", volume.display());
+        let owner = || fs::metadata(volume.join("file")).unwrap().uid();
+        if user.account.is_some() {
+            user.sh(&["-u", "1000", "-v", &given], "[ -O /v/file ]").ok();
+            assert!(owner() >= 100_000, "{}", owner());
+        }
+        // And back.
+        user.sh(&["-v", &given], "[ -O /v/file ]").ok();
+        assert_eq!(owner(), user.id);
+        let shifted = format!("{}:/v:idmap", volume.display());
+        user.sh(&["-v", &shifted], "true").fails(125, "only root of the host may");
+        user.is_clean();
+    }
+}
+
+#[test]
 fn files_of_a_range_are_removed_with_a_kept_container() {
     let Some(user) = Ordinary::with_subordinates("keep") else { return };
     let rootfs = format!("{}:O", user.ground.rootfs().display());

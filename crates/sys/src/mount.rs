@@ -16,13 +16,12 @@ pub fn tree(path: &str, recursive: bool) -> Result<OwnedFd> {
         .map_err(Error::of(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)")))
 }
 
-/// `from` as `to`, its ids shifted by the maps of this user namespace: what id 0 owns on the disk is owned by the
+/// Shift the ids of a [`tree`] by the maps of this user namespace: what id 0 owns on the disk is owned by the
 /// namespace's root (mount_setattr(2), `MOUNT_ATTR_IDMAP`). `recursive`: with the mounts below.
 ///
 /// # Errors
 /// `EINVAL` where a filesystem of them cannot do it.
-pub fn idmapped(from: &str, to: &str, user_namespace: BorrowedFd<'_>, recursive: bool) -> Result<()> {
-    let tree = tree(from, recursive)?;
+pub fn shift(tree: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bool) -> Result<()> {
     let attributes = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,
@@ -43,8 +42,16 @@ pub fn idmapped(from: &str, to: &str, user_namespace: BorrowedFd<'_>, recursive:
     };
     if result < 0 {
         let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
-        return Err(Error::new(format!("mount_setattr({from:?}, MOUNT_ATTR_IDMAP)"), errno));
+        return Err(Error::new("mount_setattr(MOUNT_ATTR_IDMAP)", errno));
     }
-    move_mount(&tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(Error::of(|| format!("move_mount({from:?}, {to:?})")))
+    Ok(())
+}
+
+/// Attach a [`tree`] on `to`.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach(tree: BorrowedFd<'_>, to: &str) -> Result<()> {
+    move_mount(tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(Error::of(|| format!("move_mount({to:?})")))
 }
