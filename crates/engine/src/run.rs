@@ -70,6 +70,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     let user_namespace = !facts.uid_map.is_empty();
+    ground::check_way(paths, plan::ids::root(&host, &facts.uid_map, &facts.gid_map))?;
     let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();

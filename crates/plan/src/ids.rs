@@ -55,8 +55,8 @@ pub fn inside(map: &[IdMapping], id: u32) -> Option<u32> {
 
 /// Root of the container's own user namespace, as the host knows it, where sampan may make files its own.
 #[must_use]
-pub fn root(linux: &Linux, host: &Host) -> Option<(u32, u32)> {
-    on_host(&linux.uid_mappings, 0).zip(on_host(&linux.gid_mappings, 0)).filter(|_| !host.rootless())
+pub fn root(host: &Host, uid_map: &[IdMapping], gid_map: &[IdMapping]) -> Option<(u32, u32)> {
+    on_host(uid_map, 0).zip(on_host(gid_map, 0)).filter(|_| !host.rootless())
 }
 
 /// Whether setgroups(2) is allowed: an ordinary user's map of a single id forbids it (user_namespaces(7)).

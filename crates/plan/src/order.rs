@@ -165,7 +165,7 @@ fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
 
 /// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
 fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostStep> {
-    let owner = ids::root(linux, input.host);
+    let owner = ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings);
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
     // Closed: set-uid files of a container must not be there for the host's users to run (CVE-2021-41091). But the
@@ -186,6 +186,7 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
     steps.extend(input.files.into_iter().map(|(name, content)| HostStep::File {
         path: format!("{}/{name}", input.data),
         mode: 0o644,
+        owner,
         content,
     }));
     steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));

@@ -29,6 +29,7 @@ pub enum HostStep {
     File {
         path: String,
         mode: u32,
+        owner: Option<(u32, u32)>,
         content: String,
     },
     /// A layer as the container's user namespace is to see it: on the disk the ids are the host's.
@@ -274,8 +275,9 @@ impl HostStep {
                 format!("(umask 066; mkdir -p {})\n{}", quote(above), make_directory(path, *mode, *owner))
             }
             Self::Directory { path, mode, owner } => make_directory(path, *mode, *owner),
-            Self::File { path, mode, content } => {
-                format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
+            Self::File { path, mode, owner, content } => {
+                let written = format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path));
+                written + &chown(path, *owner)
             }
             Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
             Self::Own { path, owner: (uid, gid), mapped } => {

@@ -62,7 +62,10 @@ pub(crate) fn steps(input: &Input<'_>, linux: &Linux, user: &User) -> Result<Vec
     for volume in &input.volumes {
         let path = volume.source.clone();
         if volume.create {
-            steps.push(HostStep::Source { path: path.clone(), owner: ids::root(linux, input.host) });
+            steps.push(HostStep::Source {
+                path: path.clone(),
+                owner: ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings),
+            });
         }
         if volume.give {
             let refuse = |why: &str| Rejected::new(format!("cannot give {path} to the container's user"), why);

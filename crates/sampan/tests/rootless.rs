@@ -1,5 +1,4 @@
-//! An ordinary user's containers: one id or a range of them, forwarding in user space, nothing left behind. And root's
-//! that have a user namespace.
+//! An ordinary user's containers: one id or a range of them, forwarding in user space, nothing left behind.
 //!
 //! The tests run as root and step down to users that have no account, or to one that is made for the test.
 
@@ -372,32 +371,6 @@ fn without_pasta_one_warning_and_no_network() {
     run(&["-p", "18080:80"]).fails(125, "cannot publish ports");
     run(&["--network=pasta"]).fails(125, "cannot connect the container");
     user.is_clean();
-}
-
-/// Root's container in a user namespace: the files are root's on the disk, and the namespace's root's inside.
-#[test]
-fn root_sees_its_files_through_the_maps() {
-    let Some(ground) = Ground::new() else { return };
-    let map = "--uidmap=0:100000:65536";
-    let owner = "stat -c %u:%g /bin/busybox; touch /bin/x; chown 5:6 /bin/x; stat -c %u:%g /bin/x";
-    let over = ground.sh(&[map], &format!("{owner}; tr -s ' ' </proc/self/uid_map"));
-    assert_eq!(over.ok(), "0:0\n5:6\n 0 100000 65536");
-    assert!(!ground.rootfs().join("bin/x").exists());
-
-    let directory = ground.rootfs();
-    let directory = directory.to_str().unwrap();
-    let run = ["run", "--rm", "--network=none", map, "--rootfs", directory, "sh", "-c", owner];
-    assert_eq!(ran(ground.command(&run).output().unwrap()).ok(), "0:0\n5:6");
-    let found = fs::metadata(ground.rootfs().join("bin/x")).unwrap();
-    assert_eq!((found.uid(), found.gid()), (5, 6));
-
-    // What belongs to the namespace's ids already is taken as it is.
-    give(&ground.rootfs(), 100_000);
-    let run = ["run", "--rm", "--network=none", map, "--rootfs", directory, "stat", "-c", "%u", "/bin/busybox"];
-    assert_eq!(ran(ground.command(&run).output().unwrap()).ok(), "0");
-    assert_eq!(fs::read_dir(ground.dir.join("data/containers")).unwrap().count(), 0);
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    assert!(!mounts.contains(ground.dir.to_str().unwrap()), "{mounts}");
 }
 
 /// In a user namespace of the test's own, whose limit of further ones is 0.

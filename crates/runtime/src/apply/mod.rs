@@ -63,11 +63,12 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
         HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => {
             directory(path, *mode, *owner)
         }
-        HostStep::File { path, mode, content } => {
+        HostStep::File { path, mode, owner, content } => {
             let call = || format!("write({path:?})");
             let mut file = std::fs::OpenOptions::new();
             let mut file = file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
-            Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
+            std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?;
+            own(path, *owner)
         }
         HostStep::Source { path, owner } => {
             let call = || format!("mkdir({path:?}, 0755)");
