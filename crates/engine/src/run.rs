@@ -66,7 +66,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
     let ground = ground::find(request, paths, &host, &id)?;
     let mut warnings = request.check()?;
-    let volumes = volumes::find(request)?;
+    let volumes = volumes::find(request, &host)?;
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     let user_namespace = !facts.uid_map.is_empty();

@@ -4,19 +4,46 @@
 
 use crate::error::{Error, Result};
 use crate::request::Run;
-use crate::request::mount::{Bind, Kind};
+use crate::request::mount::{Bind, Kind, Propagation};
+use plan::host::Host;
 use plan::volumes::Volume;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// # Errors
-/// A source that is not there and shall not be made, or that the caller cannot reach.
-pub fn find(request: &Run) -> Result<Vec<Volume>> {
+/// A source that is not there and shall not be made, that the caller cannot reach, or whose mount has not the
+/// propagation that is asked for.
+pub fn find(request: &Run, host: &Host) -> Result<Vec<Volume>> {
     let binds = request.files.mounts.iter().filter_map(|mount| match &mount.kind {
         Kind::Bind(bind) => Some((mount.target.as_str(), bind)),
         Kind::Tmpfs(_) => None,
     });
-    binds.map(|(target, bind)| volume(target, bind)).collect()
+    binds
+        .map(|(target, bind)| {
+            check_propagation(target, bind, host)?;
+            volume(target, bind)
+        })
+        .collect()
+}
+
+/// As docker: what is asked for and cannot be is refused, not silently less.
+fn check_propagation(target: &str, bind: &Bind, host: &Host) -> Result<()> {
+    use Propagation::{RecursiveShared, RecursiveSlave, Shared, Slave};
+    let Some(asked @ (Shared | RecursiveShared | Slave | RecursiveSlave)) = bind.propagation else { return Ok(()) };
+    let shared = matches!(asked, Shared | RecursiveShared);
+    let what = || format!("cannot mount {} on {target} as {}", bind.source.display(), asked.option());
+    if shared && host.rootless() {
+        return Err(Error::rejected(what(), "what an ordinary user mounts never reaches the host")
+            .hint("slave is what can be had: mounts of the host are seen in the container"));
+    }
+    let Some(there) = bind.source.ancestors().find(|path| path.exists()) else { return Ok(()) };
+    let found = runtime::observe::mount::propagation(there).map_err(Error::from)?;
+    if found.shared || found.slave && !shared {
+        return Ok(());
+    }
+    let why =
+        if shared { "on the host it is in no shared mount" } else { "on the host it is in no shared or slave mount" };
+    Err(Error::rejected(what(), why).hint("findmnt -o TARGET,PROPAGATION shows them; mount --make-shared changes one"))
 }
 
 fn volume(target: &str, bind: &Bind) -> Result<Volume> {

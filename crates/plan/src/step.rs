@@ -626,6 +626,11 @@ fn mount_shell(mount: &Mount) -> String {
             }
         }
     }
+    if mount.attributes.propagation & crate::mounts::SHARED != 0 {
+        lines.push(
+            "# sampan's parent opens it before the clone: still the host's peer; this one is its slave".to_owned(),
+        );
+    }
     if mount.attributes.propagation != 0 {
         lines.push(format!("mount --make-{} {to}", propagation_word(mount.attributes.propagation)));
     }

@@ -125,6 +125,20 @@ done"#;
 }
 
 #[test]
+fn propagation_that_cannot_be() {
+    let Some(ground) = Ground::new() else { return };
+    volume(&ground, "volume");
+    let script = r#"mount --bind "$D/volume" "$D/volume"; mount --make-private "$D/volume"
+for how in shared rslave; do ! run -v "$D/volume:/v:$how" -- true || exit 9; done
+mount --make-shared "$D/volume"
+! run -v "$D/volume:/v:shared" --tmpfs /v/below -- true"#;
+    let ran = staged(&ground, script);
+    for why in ["in no shared mount", "in no shared or slave mount", "/v is shared with the host"] {
+        ran.fails(0, why);
+    }
+}
+
+#[test]
 fn nested_in_any_order() {
     let Some(ground) = Ground::new() else { return };
     let (outer, inner) = (volume(&ground, "outer"), volume(&ground, "inner"));

@@ -224,6 +224,8 @@ fn a_volume_is_given_to_a_user_of_the_range() {
         assert_eq!(owner(), user.id);
         let shifted = format!("{}:/v:idmap", volume.display());
         user.sh(&["-v", &shifted], "true").fails(125, "only root of the host may");
+        let shared = format!("{}:/v:shared", volume.display());
+        user.sh(&["-v", &shared], "true").fails(125, "never reaches the host");
         user.is_clean();
     }
 }

@@ -1,6 +1,7 @@
 //! What this host is and can do: read-only.
 
 pub mod cgroup;
+pub mod mount;
 pub mod network;
 
 use crate::error::Result;
