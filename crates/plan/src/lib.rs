@@ -11,6 +11,7 @@ pub mod ids;
 pub mod mounts;
 pub mod network;
 pub mod order;
+pub mod overlay;
 pub mod script;
 pub mod seccomp;
 pub mod shell;

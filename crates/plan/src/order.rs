@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::mounts::{self, Ids, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
-use crate::{Rejected, capability, cgroup, ids, network, seccomp};
+use crate::{Rejected, capability, cgroup, ids, network, overlay, seccomp};
 use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 
 /// What the container stands on.
@@ -256,14 +256,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
         Rootfs::Directory(path) => steps.push(InitStep::Root { path: layer(0, path), at: at.clone() }),
-        Rootfs::Overlay { lower, upper } => steps.push(InitStep::Overlay {
-            lower: lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect(),
-            upper: Some(upper.clone()),
-            at: At::Root(at.clone()),
-            reader: None,
-            userxattr,
-        }),
-        Rootfs::Host(view) => host_view(view, input.data, &at, userxattr, &mut steps),
+        Rootfs::Overlay { lower, upper } => {
+            let lower = lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect();
+            steps.push(overlay(input.host, lower, Some(upper.clone()), At::Root(at.clone()), None, userxattr)?);
+        }
+        Rootfs::Host(view) => host_view(view, input, &at, userxattr, &mut steps)?,
     }
     let mut own_dev = false;
     for spec in &input.config.mounts {
@@ -314,8 +311,14 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
 
 /// The tree of the host, or its trees where its mounts are locked to each other. For each: a veil over it, read with
 /// the reader's rights, and on top a directory in memory.
-fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut Vec<InitStep>) {
-    let scratch = format!("{data}/scratch");
+fn host_view(
+    view: &View,
+    input: &Input<'_>,
+    root: &str,
+    userxattr: bool,
+    steps: &mut Vec<InitStep>,
+) -> Result<(), Rejected> {
+    let scratch = format!("{}/scratch", input.data);
     steps.push(InitStep::Scratch { at: scratch.clone() });
     if view.units.first().is_none_or(|unit| unit.at != "/") {
         steps.push(InitStep::EmptyRoot { at: root.to_owned() });
@@ -354,13 +357,26 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
         let mut lower = vec![own("veil"), unit.at.clone()];
         if unit.reader.is_some() {
             let at = At::Scratch(format!("{name}/inner"));
-            steps.push(InitStep::Overlay { lower, upper: None, at, reader: unit.reader, userxattr });
+            steps.push(overlay(input.host, lower, None, at, unit.reader, userxattr)?);
             lower = vec![own("inner")];
         }
         let upper = Some(Upper { upper: own("upper"), work: own("work") });
         let at = if unit.at == "/" { At::Root(root.to_owned()) } else { At::Inside(unit.at.clone()) };
-        steps.push(InitStep::Overlay { lower, upper, at, reader: None, userxattr });
+        steps.push(overlay(input.host, lower, upper, at, None, userxattr)?);
     }
+    Ok(())
+}
+
+fn overlay(
+    host: &Host,
+    lower: Vec<String>,
+    upper: Option<Upper>,
+    at: At,
+    reader: Option<(u32, u32)>,
+    userxattr: bool,
+) -> Result<InitStep, Rejected> {
+    let told = overlay::tell(host, &lower, upper.as_ref(), &at)?;
+    Ok(InitStep::Overlay { lower, upper, at, reader, userxattr, told })
 }
 
 /// What the one `cgroup` mount of config.json stands for: on v2 one filesystem, on v1 one for each hierarchy.

@@ -4,9 +4,10 @@
 //! so that a new kind does not compile until it has all of them.
 
 use crate::mounts::{Ids, Mount, Source};
+use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
-use crate::{cgroup, network};
+use crate::{cgroup, network, overlay};
 use spec::runtime::{Device, IdMapping, NamespaceKind};
 
 /// Done by the parent, before the clone.
@@ -107,6 +108,7 @@ pub enum InitStep {
         at: At,
         reader: Option<(u32, u32)>,
         userxattr: bool,
+        told: Told,
     },
     /// The container's root: a directory as it is.
     Root {
@@ -455,8 +457,8 @@ impl InitStep {
                 let lines = entries.iter().map(|veil| veil_shell(*slot, under, veil));
                 lines.collect::<Vec<_>>().join("\n")
             }
-            Self::Overlay { lower, upper, at, reader, userxattr } => {
-                overlay(lower, upper.as_ref(), at, *reader, *userxattr)
+            Self::Overlay { lower, upper, at, reader, userxattr, told } => {
+                overlay::shell(lower, upper.as_ref(), at, *reader, *userxattr, told)
             }
             Self::EmptyRoot { at } => format!("mount -t tmpfs -o mode=755 tmpfs {}", quote(at)),
             Self::Root { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
@@ -524,7 +526,7 @@ impl InitStep {
 }
 
 /// A path in the container, before it is the root.
-fn inside(path: &str) -> String {
+pub(crate) fn inside(path: &str) -> String {
     let path = path.trim_end_matches('/');
     if path.is_empty() { "\"$ROOT\"".to_owned() } else { format!("\"$ROOT\"{}", quote(path)) }
 }
@@ -639,34 +641,6 @@ fn mount_shell(mount: &Mount) -> String {
 
 fn is_propagation(option: &str) -> bool {
     matches!(option.strip_prefix('r').unwrap_or(option), "private" | "slave" | "shared" | "unbindable")
-}
-
-fn overlay(lower: &[String], upper: Option<&Upper>, at: &At, reader: Option<(u32, u32)>, userxattr: bool) -> String {
-    let mut options = format!("lowerdir={}", join_layers(lower));
-    if let Some(Upper { upper, work }) = upper {
-        options += &format!(",upperdir={upper},workdir={work}");
-    }
-    if userxattr {
-        options += ",userxattr";
-    }
-    let at = match at {
-        At::Root(path) => quote(path),
-        At::Inside(path) => inside(path),
-        At::Scratch(path) => format!("\"$SCRATCH\"/{}", quote(path)),
-    };
-    let mount = format!("mount -t overlay -o {} overlay {at}", quote(&options));
-    match reader {
-        // Not quite: setfsuid(2) has no shell form. What nobody cannot read is the veil's alone there.
-        Some((uid, gid)) => format!("# in sampan, with the file-system ids {uid}:{gid}:\n{mount}"),
-        None => mount,
-    }
-}
-
-/// Overlayfs splits the list at colons.
-#[must_use]
-pub fn join_layers(lower: &[String]) -> String {
-    let escaped: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
-    escaped.join(":")
 }
 
 fn veil_shell(slot: Slot, under: &str, veil: &Veil) -> String {

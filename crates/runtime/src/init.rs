@@ -6,6 +6,7 @@ use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
 use plan::mounts::{self, Idmap, Source};
 
+use plan::overlay::Told;
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
 use std::ffi::CString;
@@ -115,8 +116,12 @@ impl Compiler<'_> {
             InitStep::Scratch { at } => tmpfs(at, Slot::Scratch)?,
             InitStep::EmptyRoot { at } => tmpfs(at, Slot::Root)?,
             InitStep::Veil { slot, under, entries } => return self.veil(*slot, under, entries),
-            InitStep::Overlay { lower, upper, at, reader, userxattr } => {
-                return self.overlay(lower, upper.as_ref(), at, *reader, *userxattr);
+            InitStep::Overlay { told: Told::Page { from }, lower, upper, at: At::Root(at), userxattr, .. } => {
+                let options = plan::overlay::options(lower, upper.as_ref(), *userxattr, from);
+                Op::MountPage { fstype: c"overlay".to_owned(), from: c(from)?, at: c(at)?, options: c(&options)? }
+            }
+            InitStep::Overlay { lower, upper, at, reader, userxattr, told } => {
+                return self.overlay(layers(lower, told)?, upper.as_ref(), at, *reader, *userxattr);
             }
             InitStep::Root { path, at } => Op::Mount(child::Mount {
                 source: child::Source::Tree { path: c(path)?, recursive: true },
@@ -187,13 +192,12 @@ impl Compiler<'_> {
 
     fn overlay(
         &mut self,
-        lower: &[String],
+        mut config: Vec<(CString, Option<CString>)>,
         upper: Option<&Upper>,
         at: &At,
         reader: Option<(u32, u32)>,
         userxattr: bool,
     ) -> Result<()> {
-        let mut config = layers(lower)?;
         if let Some(Upper { upper, work }) = upper {
             config.push((c"upperdir".to_owned(), Some(c(upper)?)));
             config.push((c"workdir".to_owned(), Some(c(work)?)));
@@ -302,15 +306,11 @@ fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
     }))
 }
 
-/// fsconfig(2) takes at most 255 bytes at a time; a longer list is given layer by layer, which overlayfs can since
-/// Linux 6.8.
-fn layers(lower: &[String]) -> Result<Vec<(CString, Option<CString>)>> {
-    const LIMIT: usize = 255;
-    let joined = plan::step::join_layers(lower);
-    if joined.len() <= LIMIT {
-        return Ok(vec![(c"lowerdir".to_owned(), Some(c(&joined)?))]);
+fn layers(lower: &[String], told: &Told) -> Result<Vec<(CString, Option<CString>)>> {
+    match told {
+        Told::Each => lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect(),
+        Told::Together | Told::Page { .. } => Ok(vec![(c"lowerdir".to_owned(), Some(c(&plan::overlay::join(lower))?))]),
     }
-    lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect()
 }
 
 fn device(device: &Device, from_host: bool) -> Result<Op> {

@@ -105,6 +105,13 @@ pub enum Op {
         flags: u64,
     },
     Mount(Mount),
+    /// mount(2), with options of up to a page and paths in them that are relative to `from`; the new mount is the root.
+    MountPage {
+        fstype: CString,
+        from: CString,
+        at: CString,
+        options: CString,
+    },
     Directory {
         place: Place,
         mode: u32,

@@ -79,7 +79,7 @@ macro_rules! names {
 names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount SYS_umount2 SYS_fsopen SYS_fsconfig
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat SYS_dup2 SYS_dup3 SYS_ioctl
-    SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
+    SYS_setsid SYS_chdir SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname SYS_socket SYS_sendto
     SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_seccomp SYS_umask SYS_execve SYS_fork
     SYS_clone SYS_close_range SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
 
@@ -193,6 +193,14 @@ fn apply(op: &Op, state: &mut State) -> Outcome<()> {
         }
         Op::Propagation { flags } => sys!(SYS_mount, 0, c"/".as_ptr(), 0, *flags, 0).map(drop),
         Op::Mount(mount) => self::mount(mount, state),
+        Op::MountPage { fstype, from, at, options } => {
+            sys!(SYS_chdir, text(from))?;
+            sys!(SYS_mount, text(fstype), text(at), text(fstype), 0, text(options))?;
+            let how =
+                OpenHow { flags: (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64, mode: 0, resolve: 0 };
+            state.slots[Slot::Root as usize] = openat2(libc::AT_FDCWD, at, &how)?.keep();
+            Ok(())
+        }
         Op::Directory { place, mode, owner } => directory(place, *mode, *owner, state),
         Op::Node { place, mode, device, owner } => node(place, *mode, *device, *owner, state),
         Op::Symlink { place, to } => {
