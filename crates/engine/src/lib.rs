@@ -14,6 +14,7 @@ mod ground;
 mod names;
 mod net;
 mod paths;
+mod targets;
 mod volumes;
 
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@ use crate::ground::{self, Ground};
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::Run;
-use crate::volumes;
+use crate::{targets, volumes};
 use plan::host::Host;
 use plan::{Input, Plan};
 use runtime::container::Started;
@@ -79,6 +79,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
 
     let config = config::config(request, &facts, &host)?;
+    targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let cgroup = cgroup(request, &config, &host, &id, user_namespace)?;
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);

@@ -230,6 +230,27 @@ fn a_volume_is_given_to_a_user_of_the_range() {
     }
 }
 
+/// A root file system of the host's root's.
+#[test]
+fn what_cannot_be_made_in_the_directory_of_another() {
+    for user in [Ordinary::with_subordinates("target"), Ordinary::new()].into_iter().flatten() {
+        give(&user.ground.rootfs(), 0);
+        user.sh(&[], "true").fails(125, "/etc there belongs to user 0 of the host");
+        user.ground.file("etc/hosts", "");
+        user.ground.file("etc/hostname", "");
+        user.ground.file("etc/resolv.conf", "");
+        // In the root itself, and in other mounts, they can be made.
+        user.sh(&["--tmpfs=/new", "--tmpfs=/new/more", "--tmpfs=/dev/more"], "ls -d /proc /new/more /dev/more").ok();
+        let open = user.sh(&["--tmpfs=/home/app/new"], "true");
+        open.fails(125, "/home/app there belongs to user 0 of the host");
+        assert!(open.err.contains("hint:"), "{open:?}");
+        let rootfs = user.ground.rootfs();
+        let plain = ["run", "--rm", "--network=none", "--rootfs", rootfs.to_str().unwrap(), "true"];
+        ran(user.sampan(&plain).output().unwrap()).fails(125, "/ there belongs to user 0 of the host");
+        user.is_clean();
+    }
+}
+
 #[test]
 fn files_of_a_range_are_removed_with_a_kept_container() {
     let Some(user) = Ordinary::with_subordinates("keep") else { return };
