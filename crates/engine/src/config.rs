@@ -184,11 +184,18 @@ fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
         let mode = if at.ends_with("tmp") { "mode=1777" } else { "mode=755" };
         new(at, "tmpfs", "tmpfs", &["nosuid", "nodev", mode])
     }));
-    // What the user mounts there himself wins.
-    let taken = |to: &str| request.files.mounts.iter().any(|mount| mount.target == to);
+    // What the user mounts there himself wins; a /dev of his own has all that is to be in it.
+    let taken = |to: &str| {
+        let by = |target: &str| target == to || target == "/dev" && to.starts_with("/dev/");
+        request.files.mounts.iter().any(|mount| by(&mount.target))
+    };
+    mounts.retain(|mount| !taken(&mount.destination));
     let files = facts.files.iter().filter(|(to, _)| !taken(to));
-    mounts.extend(files.map(|(to, from)| bind(to, from, &["bind", "rprivate"])));
-    mounts.extend(request.files.mounts.iter().map(asked));
+    let mut own: Vec<Mount> = files.map(|(to, from)| bind(to, from, &["bind", "rprivate"])).collect();
+    own.extend(request.files.mounts.iter().map(asked));
+    // As docker: what is mounted above comes first, so that nothing is covered by what was named later.
+    own.sort_by_key(|mount| mount.destination.matches('/').count());
+    mounts.extend(own);
     mounts
 }
 
@@ -215,11 +222,11 @@ fn asked(mount: &Asked) -> Mount {
 
 fn asked_bind(target: &str, flags: Flags, kind: &Bind) -> Mount {
     let mut options = vec![if kind.recursion == Recursion::Alone { "bind" } else { "rbind" }];
-    options.push(match (flags.read_only, kind.recursion) {
-        (false, _) => "rw",
-        (true, Recursion::Recursive | Recursion::ReadOnlyBelow) => "rro",
-        (true, Recursion::WritableBelow | Recursion::Alone) => "ro",
-    });
+    // Not `rw` otherwise: what the host has read-only stays so.
+    options.extend(flags.read_only.then_some(match kind.recursion {
+        Recursion::Recursive | Recursion::ReadOnlyBelow => "rro",
+        Recursion::WritableBelow | Recursion::Alone => "ro",
+    }));
     options.extend(switches(flags));
     options.push(kind.propagation.map_or("rprivate", crate::request::mount::Propagation::option));
     let mut mount = bind(target, &kind.source.to_string_lossy(), &options);

@@ -102,7 +102,8 @@ fn check_source(reference: &str, pull: Pull, platform: Option<&Platform>) -> Res
 
 fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let user_namespace = host.rootless() || !request.namespaces.uid_map.is_empty();
+    let names = &request.namespaces;
+    let user_namespace = host.rootless() || !names.uid_map.is_empty() || !names.gid_map.is_empty();
     let seen = image::host::view(&image::host::Guest {
         uid: host.euid,
         gid: host.egid,
@@ -239,6 +240,29 @@ fn path(request: &Run, image: &[String]) -> Option<String> {
 
 fn stacked(layers: &[PathBuf], upper: Upper) -> Rootfs {
     Rootfs::Overlay { lower: layers.iter().map(|layer| text(layer)).collect(), upper }
+}
+
+/// Root of the container's user namespace has to get at the container's own directory: on this host he is nobody much.
+///
+/// # Errors
+/// A directory on the way is closed to him.
+pub fn check_way(paths: &Paths, root: Option<(u32, u32)>) -> Result<()> {
+    let Some((uid, gid)) = root else { return Ok(()) };
+    let is_closed = |path: &&Path| {
+        std::fs::metadata(path).is_ok_and(|found| {
+            let bit = match (found.uid() == uid, found.gid() == gid) {
+                (true, _) => 0o100,
+                (_, true) => 0o010,
+                _ => 0o001,
+            };
+            found.mode() & bit == 0
+        })
+    };
+    let Some(closed) = paths.data.ancestors().find(is_closed) else { return Ok(()) };
+    let closed = closed.display();
+    let why = format!("its root, user {uid} of this host, may not go through {closed}");
+    Err(Error::rejected("cannot make a user namespace for the container", why)
+        .hint(format!("chmod o+x {closed}, or keep the containers elsewhere (--root)")))
 }
 
 fn check_directory(path: &Path) -> Result<()> {

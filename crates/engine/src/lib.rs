@@ -15,6 +15,8 @@ mod lsm;
 mod names;
 mod net;
 mod paths;
+mod targets;
+mod volumes;
 
 pub use error::{Error, Result};
 pub use paths::Paths;

@@ -8,6 +8,7 @@ use crate::lsm;
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::{Limits, Run};
+use crate::{targets, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::{Input, Plan};
@@ -84,11 +85,13 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let ground = ground::find(request, paths, &host, &id)?;
     let mut warnings = request.check()?;
     warnings.append(&mut lsm::labels(request)?);
+    let volumes = volumes::find(request, &host)?;
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
+    ground::check_way(paths, plan::ids::root(&host, &facts.uid_map, &facts.gid_map))?;
     let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();
@@ -97,6 +100,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
 
     let config = config::config(request, &facts, &host)?;
+    targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
     let notes = cgroup.notes.clone();
@@ -111,6 +115,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         files,
         cgroup,
         network: std::mem::take(&mut net.steps),
+        volumes,
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,

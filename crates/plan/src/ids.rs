@@ -46,6 +46,19 @@ pub fn on_host(map: &[IdMapping], id: u32) -> Option<u32> {
     range.host_id.checked_add(id - range.container_id)
 }
 
+/// The id in the container: [`on_host`] backwards.
+#[must_use]
+pub fn inside(map: &[IdMapping], id: u32) -> Option<u32> {
+    let range = map.iter().find(|range| id >= range.host_id && id - range.host_id < range.size)?;
+    range.container_id.checked_add(id - range.host_id)
+}
+
+/// Root of the container's own user namespace, as the host knows it, where sampan may make files its own.
+#[must_use]
+pub fn root(host: &Host, uid_map: &[IdMapping], gid_map: &[IdMapping]) -> Option<(u32, u32)> {
+    on_host(uid_map, 0).zip(on_host(gid_map, 0)).filter(|_| !host.rootless())
+}
+
 /// Whether setgroups(2) is allowed: an ordinary user's map of a single id forbids it (user_namespaces(7)).
 #[must_use]
 pub fn groups_allowed(host: &Host) -> bool {
@@ -89,7 +102,7 @@ pub fn check_user(user: &User, linux: &Linux, host: &Host) -> Result<(), Rejecte
 
 #[cfg(test)]
 mod tests {
-    use super::on_host;
+    use super::{inside, on_host};
     use spec::runtime::IdMapping;
 
     #[test]
@@ -100,5 +113,6 @@ mod tests {
         ];
         assert_eq!([0, 1, 10, 11].map(|id| on_host(&map, id)), [Some(1000), Some(100_000), Some(100_009), None]);
         assert_eq!(on_host(&[], 0), None);
+        assert_eq!([1000, 100_009, 100_010, 0].map(|id| inside(&map, id)), [Some(0), Some(10), None, None]);
     }
 }

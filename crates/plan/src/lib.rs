@@ -11,12 +11,14 @@ pub mod ids;
 pub mod mounts;
 pub mod network;
 pub mod order;
+pub mod overlay;
 pub mod script;
 pub mod seccomp;
 pub mod shell;
 pub mod step;
 mod sysctl;
 pub mod undo;
+pub mod volumes;
 
 mod rejected;
 pub use order::{Input, Rootfs, plan};

@@ -1,7 +1,7 @@
 //! Mounts: from the options of config.json to attributes, propagation and filesystem data.
 
 use crate::Rejected;
-use spec::runtime::Mount as Spec;
+use spec::runtime::{IdMapping, Linux, Mount as Spec};
 
 /// `MOUNT_ATTR_*` of mount_setattr(2).
 pub const RDONLY: u64 = 0x1;
@@ -26,8 +26,9 @@ pub const RECURSIVE: u64 = 1 << 14;
 pub enum Source {
     /// A new filesystem. `data`: what fsconfig(2) is told, a flag without value.
     Filesystem { fstype: String, source: String, data: Vec<(String, Option<String>)> },
-    /// Part of the host's tree.
-    Bind { path: String, recursive: bool },
+    /// Part of the host's tree. `handed`: the parent opens it and hands it over, still a peer of the host's mount and
+    /// reachable for the host's root; else the child does, with its own rights.
+    Bind { path: String, recursive: bool, handed: bool },
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,9 +41,33 @@ pub struct Attributes {
     pub propagation: u64,
 }
 
+/// The maps of a user namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ids {
+    pub uid: Vec<IdMapping>,
+    pub gid: Vec<IdMapping>,
+}
+
+impl Ids {
+    /// Those of the container's own user namespace.
+    #[must_use]
+    pub fn of(linux: &Linux) -> Self {
+        Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() }
+    }
+}
+
+/// What is of a map's container id on the disk is seen, on the host, as of its host id (mount_setattr(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idmap {
+    pub ids: Ids,
+    /// Of the mounts below, too.
+    pub recursive: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub source: Source,
+    pub idmap: Option<Idmap>,
     /// Absolute, inside the container's root.
     pub destination: String,
     pub attributes: Attributes,
@@ -107,10 +132,13 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
     let mut attributes = Attributes::default();
     let mut data = Vec::new();
     let mut bind = None;
+    let mut shifted = (!spec.uid_mappings.is_empty()).then_some(false);
     for option in &spec.options {
         match option.as_str() {
             "bind" => bind = bind.or(Some(false)),
             "rbind" => bind = Some(true),
+            "idmap" => shifted = Some(false),
+            "ridmap" => shifted = Some(true),
             "defaults" | "async" | "nouser" | "noauto" => {}
             option => {
                 if let Some((set, clear, recursive)) = flag(option) {
@@ -137,8 +165,9 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             if let Some((key, _)) = data.first() {
                 return Err(Rejected::new(what(), format!("a bind mount has no option {key:?}")));
             }
-            Source::Bind { path: spec.source.clone(), recursive }
+            Source::Bind { path: spec.source.clone(), recursive, handed: false }
         }
+        None if shifted.is_some() => return Err(Rejected::new(what(), "only the ids of a bind mount can be shifted")),
         None if spec.kind.is_empty() => return Err(Rejected::new(what(), "the filesystem type is missing")),
         None => {
             // A new filesystem has no attributes to clear.
@@ -146,7 +175,9 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             Source::Filesystem { fstype: spec.kind.clone(), source: spec.source.clone(), data }
         }
     };
-    Ok(Mount { source, destination: spec.destination.clone(), attributes, options: spec.options.clone() })
+    let ids = || Ids { uid: spec.uid_mappings.clone(), gid: spec.gid_mappings.clone() };
+    let idmap = shifted.map(|recursive| Idmap { ids: ids(), recursive });
+    Ok(Mount { source, idmap, destination: spec.destination.clone(), attributes, options: spec.options.clone() })
 }
 
 #[cfg(test)]
@@ -167,7 +198,7 @@ mod tests {
     fn the_last_of_two_opposites_wins() {
         let mount = parse(&spec("bind", &["rbind", "ro", "rw", "noexec"])).unwrap();
         assert_eq!((mount.attributes.set, mount.attributes.clear), (NOEXEC, RDONLY));
-        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true });
+        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true, handed: false });
     }
 
     #[test]

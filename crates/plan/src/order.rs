@@ -1,9 +1,10 @@
 //! Which step comes where, and why there. The order is the security design.
 
 use crate::host::Host;
-use crate::mounts::{self, RECURSIVE, SLAVE, Source};
+use crate::mounts::{self, Ids, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
-use crate::{Rejected, capability, cgroup, ids, network, seccomp, sysctl};
+use crate::volumes::{self, Volume};
+use crate::{Rejected, capability, cgroup, ids, network, overlay, seccomp, sysctl};
 use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
 
 /// What the container stands on.
@@ -63,6 +64,8 @@ pub struct Input<'a> {
     pub files: Vec<(String, String)>,
     pub cgroup: cgroup::Plan,
     pub network: NetworkSteps,
+    /// What the sources of binds still need, which config.json has no word for.
+    pub volumes: Vec<Volume>,
     /// sampan stays as pid 1.
     pub reaper: bool,
     /// The container ends with the process that started it.
@@ -111,7 +114,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         terminal: process.terminal,
     };
     let attach = attach(&input, linux, process, &new);
-    let prepare = prepare(input, linux);
+    let sources = volumes::steps(&input, linux, &process.user)?;
+    let prepare = prepare(input, linux, sources);
     Ok(Plan { prepare, spawn, attach, init, exec })
 }
 
@@ -133,7 +137,7 @@ fn new_namespaces(linux: &Linux) -> Result<Vec<NamespaceKind>, Rejected> {
     Ok(linux.namespaces.iter().filter(|ns| ns.path.is_none()).map(|ns| ns.kind).collect())
 }
 
-fn joined(linux: &Linux, kind: NamespaceKind) -> Option<String> {
+pub(crate) fn joined(linux: &Linux, kind: NamespaceKind) -> Option<String> {
     let found = linux.namespaces.iter().find(|ns| ns.kind == kind)?;
     Some(found.path.as_ref()?.to_string_lossy().into_owned())
 }
@@ -160,10 +164,8 @@ fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
 }
 
 /// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
-fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
-    // The container's root must be able to write its upper directory; the work directory is the kernel's.
-    let owner = ids::on_host(&linux.uid_mappings, 0).zip(ids::on_host(&linux.gid_mappings, 0));
-    let owner = owner.filter(|_| !input.host.rootless());
+fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostStep> {
+    let owner = ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings);
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
     // Closed: set-uid files of a container must not be there for the host's users to run (CVE-2021-41091). But the
@@ -184,10 +186,13 @@ fn prepare(input: Input<'_>, linux: &Linux) -> Vec<HostStep> {
     steps.extend(input.files.into_iter().map(|(name, content)| HostStep::File {
         path: format!("{}/{name}", input.data),
         mode: 0o644,
+        owner,
         content,
     }));
     steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));
     steps.extend(input.network.prepare.into_iter().map(HostStep::Network));
+    // Last: what is done there stays, whatever comes of the container.
+    steps.extend(sources);
     steps
 }
 
@@ -202,8 +207,7 @@ fn idmapped(input: &Input<'_>, linux: &Linux, directory: &dyn Fn(String, u32) ->
     for (number, from) in layers.iter().enumerate() {
         let to = layer_at(input.data, number);
         steps.push(directory(to.clone(), 0o755));
-        let (uid, gid) = (linux.uid_mappings.clone(), linux.gid_mappings.clone());
-        steps.push(HostStep::Idmapped { from: from.clone(), to, uid, gid, recursive });
+        steps.push(HostStep::Idmapped { from: from.clone(), to, ids: Ids::of(linux), recursive });
     }
 }
 
@@ -257,14 +261,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
         Rootfs::Directory(path) => steps.push(InitStep::Root { path: layer(0, path), at: at.clone() }),
-        Rootfs::Overlay { lower, upper } => steps.push(InitStep::Overlay {
-            lower: lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect(),
-            upper: Some(upper.clone()),
-            at: At::Root(at.clone()),
-            reader: None,
-            userxattr,
-        }),
-        Rootfs::Host(view) => host_view(view, input.data, &at, userxattr, &mut steps),
+        Rootfs::Overlay { lower, upper } => {
+            let lower = lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect();
+            steps.push(overlay(input.host, lower, Some(upper.clone()), At::Root(at.clone()), None, userxattr)?);
+        }
+        Rootfs::Host(view) => host_view(view, input, &at, userxattr, &mut steps)?,
     }
     let mut own_dev = false;
     for spec in &input.config.mounts {
@@ -272,7 +273,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             cgroup_mounts(input, spec, new, &mut steps)?;
             continue;
         }
-        let mount = mounts::parse(spec)?;
+        let mount = volumes::mount(spec, linux, input.host)?;
         // A volume there, which comes after, is somebody's: nothing is made in it.
         if mount.destination == "/dev" {
             own_dev = matches!(mount.source, Source::Filesystem { .. });
@@ -326,8 +327,14 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
 
 /// The tree of the host, or its trees where its mounts are locked to each other. For each: a veil over it, read with
 /// the reader's rights, and on top a directory in memory.
-fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut Vec<InitStep>) {
-    let scratch = format!("{data}/scratch");
+fn host_view(
+    view: &View,
+    input: &Input<'_>,
+    root: &str,
+    userxattr: bool,
+    steps: &mut Vec<InitStep>,
+) -> Result<(), Rejected> {
+    let scratch = format!("{}/scratch", input.data);
     steps.push(InitStep::Scratch { at: scratch.clone() });
     if view.units.first().is_none_or(|unit| unit.at != "/") {
         steps.push(InitStep::EmptyRoot { at: root.to_owned() });
@@ -339,7 +346,8 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
             }
             Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
             Frame::File { path } => InitStep::Mount(mounts::Mount {
-                source: Source::Bind { path: path.clone(), recursive: false },
+                source: Source::Bind { path: path.clone(), recursive: false, handed: false },
+                idmap: None,
                 destination: path.clone(),
                 attributes: mounts::Attributes { set: mounts::RDONLY, ..mounts::Attributes::default() },
                 options: vec!["bind".to_owned(), "ro".to_owned()],
@@ -365,13 +373,26 @@ fn host_view(view: &View, data: &str, root: &str, userxattr: bool, steps: &mut V
         let mut lower = vec![own("veil"), unit.at.clone()];
         if unit.reader.is_some() {
             let at = At::Scratch(format!("{name}/inner"));
-            steps.push(InitStep::Overlay { lower, upper: None, at, reader: unit.reader, userxattr });
+            steps.push(overlay(input.host, lower, None, at, unit.reader, userxattr)?);
             lower = vec![own("inner")];
         }
         let upper = Some(Upper { upper: own("upper"), work: own("work") });
         let at = if unit.at == "/" { At::Root(root.to_owned()) } else { At::Inside(unit.at.clone()) };
-        steps.push(InitStep::Overlay { lower, upper, at, reader: None, userxattr });
+        steps.push(overlay(input.host, lower, upper, at, None, userxattr)?);
     }
+    Ok(())
+}
+
+fn overlay(
+    host: &Host,
+    lower: Vec<String>,
+    upper: Option<Upper>,
+    at: At,
+    reader: Option<(u32, u32)>,
+    userxattr: bool,
+) -> Result<InitStep, Rejected> {
+    let told = overlay::tell(host, &lower, upper.as_ref(), &at)?;
+    Ok(InitStep::Overlay { lower, upper, at, reader, userxattr, told })
 }
 
 /// What the one `cgroup` mount of config.json stands for: on v2 one filesystem, on v1 one for each hierarchy.

@@ -155,6 +155,11 @@ fn variables(plan: &Plan) -> String {
 /// The child's part, as a file that it runs.
 fn init(text: &mut String, plan: &Plan) {
     heading(text, "In the container, up to its command: a file for the process that is started below");
+    if plan.prepare.iter().any(|step| matches!(step, HostStep::Home { owner: Some(_), .. })) {
+        let why =
+            "until its ids are mapped the process is nobody there, and reads this file (sampan's child has it all)";
+        entry(text, why, "chmod 711 \"$DIR\"");
+    }
     *text += "\nmkdir \"$DIR/tools\"\ncat >\"$DIR/init\" <<'END_OF_INIT'\nset -euo pipefail\n";
     *text += &variables(plan);
     *text += &format!("GO=$DIR/go ATTACHED=$DIR/attached\nTOOLS=({})\nSETPRIV=() SESSION=()\n", TOOLS.join(" "));

@@ -3,10 +3,11 @@
 //! Invariant: each kind of step has `why`, `shell` and, for those that change the host, `undo`, as exhaustive matches,
 //! so that a new kind does not compile until it has all of them.
 
-use crate::mounts::{Mount, Source};
+use crate::mounts::{Ids, Mount, Source};
+use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
-use crate::{cgroup, network};
+use crate::{cgroup, network, overlay};
 use spec::runtime::{Device, IdMapping, NamespaceKind};
 
 /// Done by the parent, before the clone.
@@ -29,15 +30,27 @@ pub enum HostStep {
     File {
         path: String,
         mode: u32,
+        owner: Option<(u32, u32)>,
         content: String,
     },
     /// A layer as the container's user namespace is to see it: on the disk the ids are the host's.
     Idmapped {
         from: String,
         to: String,
-        uid: Vec<IdMapping>,
-        gid: Vec<IdMapping>,
+        ids: Ids,
         recursive: bool,
+    },
+    /// A directory that `-v` names and that is not there, with those above it. It stays.
+    Source {
+        path: String,
+        owner: Option<(u32, u32)>,
+    },
+    /// The source of a volume, and all in it, goes to this owner, and stays his. `mapped`: an ordinary user's user
+    /// namespace is needed for it, and these are ids of that.
+    Own {
+        path: String,
+        owner: (u32, u32),
+        mapped: bool,
     },
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
@@ -97,6 +110,7 @@ pub enum InitStep {
         at: At,
         reader: Option<(u32, u32)>,
         userxattr: bool,
+        told: Told,
     },
     /// The container's root: a directory as it is.
     Root {
@@ -255,6 +269,8 @@ impl HostStep {
             Self::Home { .. } => "a directory of this container's own".into(),
             Self::Directory { .. } => "a directory in it".into(),
             Self::File { .. } => "a file that the container will see".into(),
+            Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
+            Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
@@ -269,21 +285,18 @@ impl HostStep {
                 format!("(umask 066; mkdir -p {})\n{}", quote(above), make_directory(path, *mode, *owner))
             }
             Self::Directory { path, mode, owner } => make_directory(path, *mode, *owner),
-            Self::File { path, mode, content } => {
-                format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path))
+            Self::File { path, mode, owner, content } => {
+                let written = format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path));
+                written + &chown(path, *owner)
             }
-            Self::Idmapped { from, to, uid, gid, recursive } => {
-                let map = |kind: &str, maps: &[IdMapping]| {
-                    let range = |map: &IdMapping| format!("{kind}:{}", map_words(map).replace(' ', ":"));
-                    maps.iter().map(range).collect::<Vec<_>>().join(" ")
-                };
-                format!(
-                    "mount --{} -o {} {} {}",
-                    if *recursive { "rbind" } else { "bind" },
-                    quote(&format!("X-mount.idmap={} {}", map("u", uid), map("g", gid))),
-                    quote(from),
-                    quote(to)
-                )
+            Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
+            Self::Own { path, owner: (uid, gid), mapped } => {
+                let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
+                format!("{through}chown -hR {uid}:{gid} {}", quote(path))
+            }
+            Self::Idmapped { from, to, ids, recursive } => {
+                let how = if *recursive { "rbind" } else { "bind" };
+                format!("mount --{how} -o {} {} {}", idmap_option(ids), quote(from), quote(to))
             }
             Self::Cgroup(step) => step.shell(),
             Self::Network(step) => step.shell(),
@@ -294,7 +307,7 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::Directory { .. } | Self::File { .. } => Vec::new(),
+            Self::Directory { .. } | Self::File { .. } | Self::Source { .. } | Self::Own { .. } => Vec::new(),
             Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
@@ -302,10 +315,21 @@ impl HostStep {
     }
 }
 
+/// mount(8) has it since util-linux 2.39.
+fn idmap_option(ids: &Ids) -> String {
+    let map = |kind: &str, maps: &[IdMapping]| {
+        let range = |map: &IdMapping| format!("{kind}:{}", map_words(map).replace(' ', ":"));
+        maps.iter().map(range).collect::<Vec<_>>().join(" ")
+    };
+    quote(&format!("X-mount.idmap={} {}", map("u", &ids.uid), map("g", &ids.gid)))
+}
+
 fn make_directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> String {
-    let path = quote(path);
-    let chown = owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {path}"));
-    format!("mkdir -m {mode:o} {path}{chown}")
+    format!("mkdir -m {mode:o} {}{}", quote(path), chown(path, owner))
+}
+
+fn chown(path: &str, owner: Option<(u32, u32)>) -> String {
+    owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", quote(path)))
 }
 
 impl AttachStep {
@@ -446,8 +470,8 @@ impl InitStep {
                 let lines = entries.iter().map(|veil| veil_shell(*slot, under, veil));
                 lines.collect::<Vec<_>>().join("\n")
             }
-            Self::Overlay { lower, upper, at, reader, userxattr } => {
-                overlay(lower, upper.as_ref(), at, *reader, *userxattr)
+            Self::Overlay { lower, upper, at, reader, userxattr, told } => {
+                overlay::shell(lower, upper.as_ref(), at, *reader, *userxattr, told)
             }
             Self::EmptyRoot { at } => format!("mount -t tmpfs -o mode=755 tmpfs {}", quote(at)),
             Self::Root { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
@@ -518,7 +542,7 @@ impl InitStep {
 }
 
 /// A path in the container, before it is the root.
-fn inside(path: &str) -> String {
+pub(crate) fn inside(path: &str) -> String {
     let path = path.trim_end_matches('/');
     if path.is_empty() { "\"$ROOT\"".to_owned() } else { format!("\"$ROOT\"{}", quote(path)) }
 }
@@ -579,12 +603,19 @@ fn mount_shell(mount: &Mount) -> String {
     let to = inside(&mount.destination);
     let mut lines = Vec::new();
     match &mount.source {
-        Source::Bind { path, recursive } => {
+        Source::Bind { path, recursive, .. } => {
             let from = quote(path);
             lines.push(format!("if [ -d {from} ]; then mkdir -p {to}; else {}; fi", make_file(&mount.destination)));
-            lines.push(format!("mount --{} {from} {to}", if *recursive { "rbind" } else { "bind" }));
-            let keep =
-                |option: &&String| !matches!(option.as_str(), "bind" | "rbind" | "rw") && !is_propagation(option);
+            let how = if *recursive { "rbind" } else { "bind" };
+            match &mount.idmap {
+                None => lines.push(format!("mount --{how} {from} {to}")),
+                Some(idmap) => {
+                    lines.push("# sampan's parent does this before the clone: a user namespace may not".to_owned());
+                    lines.push(format!("mount --{how} -o {} {from} {to}", idmap_option(&idmap.ids)));
+                }
+            }
+            let other = |option: &str| matches!(option, "bind" | "rbind" | "rw" | "idmap" | "ridmap");
+            let keep = |option: &&String| !other(option) && !is_propagation(option);
             // mount(8) has the recursive forms (`rro`) since util-linux 2.39 only.
             let deep = mount.attributes.recursive;
             let plain = |option: &String| match option.strip_prefix('r') {
@@ -613,6 +644,11 @@ fn mount_shell(mount: &Mount) -> String {
             }
         }
     }
+    if mount.attributes.propagation & crate::mounts::SHARED != 0 {
+        lines.push(
+            "# sampan's parent opens it before the clone: still the host's peer; this one is its slave".to_owned(),
+        );
+    }
     if mount.attributes.propagation != 0 {
         lines.push(format!("mount --make-{} {to}", propagation_word(mount.attributes.propagation)));
     }
@@ -621,34 +657,6 @@ fn mount_shell(mount: &Mount) -> String {
 
 fn is_propagation(option: &str) -> bool {
     matches!(option.strip_prefix('r').unwrap_or(option), "private" | "slave" | "shared" | "unbindable")
-}
-
-fn overlay(lower: &[String], upper: Option<&Upper>, at: &At, reader: Option<(u32, u32)>, userxattr: bool) -> String {
-    let mut options = format!("lowerdir={}", join_layers(lower));
-    if let Some(Upper { upper, work }) = upper {
-        options += &format!(",upperdir={upper},workdir={work}");
-    }
-    if userxattr {
-        options += ",userxattr";
-    }
-    let at = match at {
-        At::Root(path) => quote(path),
-        At::Inside(path) => inside(path),
-        At::Scratch(path) => format!("\"$SCRATCH\"/{}", quote(path)),
-    };
-    let mount = format!("mount -t overlay -o {} overlay {at}", quote(&options));
-    match reader {
-        // Not quite: setfsuid(2) has no shell form. What nobody cannot read is the veil's alone there.
-        Some((uid, gid)) => format!("# in sampan, with the file-system ids {uid}:{gid}:\n{mount}"),
-        None => mount,
-    }
-}
-
-/// Overlayfs splits the list at colons.
-#[must_use]
-pub fn join_layers(lower: &[String]) -> String {
-    let escaped: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
-    escaped.join(":")
 }
 
 fn veil_shell(slot: Slot, under: &str, veil: &Veil) -> String {

@@ -127,6 +127,7 @@ fn planned(case: Case) -> Plan {
         host: &host(case.rootless),
         data: "/data",
         files: Vec::new(),
+        volumes: Vec::new(),
         cgroup: plan::cgroup::Plan::default(),
         network: NetworkSteps { attach, init: vec![network::InitStep::Loopback], ..NetworkSteps::default() },
         reaper: case.reaper,

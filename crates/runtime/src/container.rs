@@ -46,7 +46,7 @@ pub fn start(
     let trace = Trace::new(plan.init.len(), timed)?;
     let parents = [ours.as_raw_fd(), journal.fd()];
     let inherited = Inherited { sync: theirs.as_raw_fd(), parents, stdio, trace: &trace };
-    let compiled = init::compile(plan, &mut context.dirs, inherited)?;
+    let compiled = init::compile(plan, &mut context, inherited)?;
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
     match attach(plan, journal, &context, &child, &ours, &mut progress) {

@@ -1,16 +1,16 @@
 //! From init steps to the child's program: everything that needs the heap or a name lookup happens here, before the
 //! clone. One function, one match; what a step means in syscalls is said here and nowhere else.
 
-use crate::apply;
-use crate::apply::cgroup::Dirs;
 use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
-use plan::mounts::{self, Source};
+use crate::{apply, progress};
+use plan::mounts::{self, Idmap, Source};
 
+use plan::overlay::Told;
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, NamespaceKind};
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target, Trace};
 
@@ -46,12 +46,12 @@ pub struct Inherited<'a> {
 
 /// # Errors
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
-pub fn compile<'a>(plan: &Plan, dirs: &mut Dirs, inherited: Inherited<'a>) -> Result<Compiled<'a>> {
+pub fn compile<'a>(plan: &Plan, context: &mut apply::Context, inherited: Inherited<'a>) -> Result<Compiled<'a>> {
     let Inherited { sync, parents, stdio, trace } = inherited;
-    let mut compiler = Compiler { dirs, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
+    let mut compiler = Compiler { context, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
-        compiler.step(step)?;
+        compiler.step(step).map_err(|error| progress::child_failed(plan, number, error))?;
         // After the session and before anything can fail with a message of the container's own.
         if matches!(step, InitStep::Session) {
             compiler.push(Op::Stdio { fds: stdio });
@@ -105,7 +105,7 @@ fn root(path: &str) -> Result<Place> {
 }
 
 struct Compiler<'a> {
-    dirs: &'a mut Dirs,
+    context: &'a mut apply::Context,
     ops: Vec<(u16, Op)>,
     fds: Vec<OwnedFd>,
     step: u16,
@@ -122,10 +122,8 @@ impl Compiler<'_> {
             InitStep::AwaitGo | InitStep::AwaitAttached => Op::Await,
             InitStep::BecomeRoot { clear_groups } => Op::BecomeRoot { clear_groups: *clear_groups },
             InitStep::Cgroup(step) => {
-                let fd = apply::cgroup::prepare(step, self.dirs)?;
-                let op = Op::WriteFd { fd: fd.as_raw_fd(), data: b"0".to_vec() };
-                self.fds.push(fd);
-                op
+                let fd = apply::cgroup::prepare(step, &mut self.context.dirs)?;
+                Op::WriteFd { fd: self.keep(fd), data: b"0".to_vec() }
             }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
             InitStep::Undumpable => Op::Undumpable,
@@ -133,15 +131,19 @@ impl Compiler<'_> {
             InitStep::Scratch { at } => tmpfs(at, Slot::Scratch)?,
             InitStep::EmptyRoot { at } => tmpfs(at, Slot::Root)?,
             InitStep::Veil { slot, under, entries } => return self.veil(*slot, under, entries),
-            InitStep::Overlay { lower, upper, at, reader, userxattr } => {
-                return self.overlay(lower, upper.as_ref(), at, *reader, *userxattr);
+            InitStep::Overlay { told: Told::Page { from }, lower, upper, at: At::Root(at), userxattr, .. } => {
+                let options = plan::overlay::options(lower, upper.as_ref(), *userxattr, from);
+                Op::MountPage { fstype: c"overlay".to_owned(), from: c(from)?, at: c(at)?, options: c(&options)? }
+            }
+            InitStep::Overlay { lower, upper, at, reader, userxattr, told } => {
+                return self.overlay(layers(lower, told)?, upper.as_ref(), at, *reader, *userxattr);
             }
             InitStep::Root { path, at } => Op::Mount(child::Mount {
                 source: child::Source::Tree { path: c(path)?, recursive: true },
                 destination: Destination::Host { path: c(at)?, slot: Slot::Root },
                 attributes: Attributes::default(),
             }),
-            InitStep::Mount(mount) => Op::Mount(self::mount(mount)?),
+            InitStep::Mount(mount) => Op::Mount(self.mount(mount)?),
             InitStep::Device { device, from_host } => self::device(device, *from_host)?,
             InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
             InitStep::Sysctl { key, value } => Op::Write {
@@ -217,21 +219,17 @@ impl Compiler<'_> {
 
     fn join(&mut self, kind: NamespaceKind, path: &str) -> Result<Op> {
         let fd = sys::process::open_namespace(path)?;
-        let flags = clone_flag(kind) as i32;
-        let op = Op::Setns { fd: fd.as_raw_fd(), flags };
-        self.fds.push(fd);
-        Ok(op)
+        Ok(Op::Setns { fd: self.keep(fd), flags: clone_flag(kind) as i32 })
     }
 
     fn overlay(
         &mut self,
-        lower: &[String],
+        mut config: Vec<(CString, Option<CString>)>,
         upper: Option<&Upper>,
         at: &At,
         reader: Option<(u32, u32)>,
         userxattr: bool,
     ) -> Result<()> {
-        let mut config = layers(lower)?;
         if let Some(Upper { upper, work }) = upper {
             config.push((c"upperdir".to_owned(), Some(c(upper)?)));
             config.push((c"workdir".to_owned(), Some(c(work)?)));
@@ -281,6 +279,54 @@ impl Compiler<'_> {
         }
         Ok(())
     }
+
+    /// Open until the clone.
+    fn keep(&mut self, fd: OwnedFd) -> RawFd {
+        let number = fd.as_raw_fd();
+        self.fds.push(fd);
+        number
+    }
+
+    fn tree(&mut self, path: &str, recursive: bool, idmap: Option<&Idmap>) -> Result<child::Source> {
+        let tree = sys::mount::tree(path, recursive)?;
+        if let Some(Idmap { ids, recursive }) = idmap {
+            self.context.shift(tree.as_fd(), path, ids, *recursive)?;
+        }
+        Ok(child::Source::Detached { fd: self.keep(tree) })
+    }
+
+    fn mount(&mut self, mount: &mounts::Mount) -> Result<child::Mount> {
+        let destination = root(&mount.destination)?;
+        let attributes = Attributes {
+            set: mount.attributes.set,
+            clear: mount.attributes.clear,
+            propagation: mount.attributes.propagation,
+            recursive: mount.attributes.recursive,
+        };
+        Ok(match &mount.source {
+            Source::Filesystem { fstype, source, data } => {
+                let mut config =
+                    vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
+                for (key, value) in data {
+                    config.push((c(key)?, value.as_deref().map(c).transpose()?));
+                }
+                child::Mount {
+                    source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },
+                    destination: Destination::Place { place: destination, target: Target::Directory },
+                    attributes: Attributes { set: 0, clear: 0, ..attributes },
+                }
+            }
+            Source::Bind { path, recursive, handed } => child::Mount {
+                source: if *handed {
+                    self.tree(path, *recursive, mount.idmap.as_ref())?
+                } else {
+                    child::Source::Tree { path: c(path)?, recursive: *recursive }
+                },
+                destination: Destination::Place { place: destination, target: Target::LikeSource },
+                attributes,
+            },
+        })
+    }
 }
 
 fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
@@ -292,43 +338,11 @@ fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
     }))
 }
 
-/// fsconfig(2) takes at most 255 bytes at a time; a longer list is given layer by layer, which overlayfs can since
-/// Linux 6.8.
-fn layers(lower: &[String]) -> Result<Vec<(CString, Option<CString>)>> {
-    const LIMIT: usize = 255;
-    let joined = plan::step::join_layers(lower);
-    if joined.len() <= LIMIT {
-        return Ok(vec![(c"lowerdir".to_owned(), Some(c(&joined)?))]);
+fn layers(lower: &[String], told: &Told) -> Result<Vec<(CString, Option<CString>)>> {
+    match told {
+        Told::Each => lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect(),
+        Told::Together | Told::Page { .. } => Ok(vec![(c"lowerdir".to_owned(), Some(c(&plan::overlay::join(lower))?))]),
     }
-    lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect()
-}
-
-fn mount(mount: &mounts::Mount) -> Result<child::Mount> {
-    let destination = root(&mount.destination)?;
-    let attributes = Attributes {
-        set: mount.attributes.set,
-        clear: mount.attributes.clear,
-        propagation: mount.attributes.propagation & !mounts::RECURSIVE,
-        recursive: mount.attributes.recursive || mount.attributes.propagation & mounts::RECURSIVE != 0,
-    };
-    Ok(match &mount.source {
-        Source::Filesystem { fstype, source, data } => {
-            let mut config = vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
-            for (key, value) in data {
-                config.push((c(key)?, value.as_deref().map(c).transpose()?));
-            }
-            child::Mount {
-                source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },
-                destination: Destination::Place { place: destination, target: Target::Directory },
-                attributes: Attributes { set: 0, clear: 0, ..attributes },
-            }
-        }
-        Source::Bind { path, recursive } => child::Mount {
-            source: child::Source::Tree { path: c(path)?, recursive: *recursive },
-            destination: Destination::Place { place: destination, target: Target::LikeSource },
-            attributes,
-        },
-    })
 }
 
 fn device(device: &Device, from_host: bool) -> Result<Op> {

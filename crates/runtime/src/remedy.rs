@@ -181,7 +181,8 @@ mod tests {
 
         let upper = Some(Upper { upper: "/u".into(), work: "/w".into() });
         let at = At::Root("/r".into());
-        let overlay = InitStep::Overlay { lower: vec!["/l".into()], upper, at, reader: None, userxattr: true };
+        let (lower, told) = (vec!["/l".into()], plan::overlay::Told::Together);
+        let overlay = InitStep::Overlay { lower, upper, at, reader: None, userxattr: true, told };
         says(Doing::Init(&overlay), Errno::NODEV, "modprobe overlay");
         says(Doing::Init(&overlay), Errno::PERM, "Linux 5.11");
         says(Doing::Init(&overlay), Errno::INVAL, "--root");

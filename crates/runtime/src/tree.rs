@@ -1,6 +1,6 @@
-//! Removing a container's files, also those of an ordinary user's subordinate ids.
+//! Removing files and changing their owner, also those of an ordinary user's subordinate ids.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{apply, observe, sync};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -17,21 +17,31 @@ use sys::process::{Exit, SingleThread};
 pub fn remove(path: &str, mapped: bool) -> Result<()> {
     match sys::tree::remove_path(Path::new(path)) {
         // Only then: two more programs and a process are too much for what mostly is the caller's own.
-        Err(error) if mapped && matches!(error.errno, Errno::ACCESS | Errno::PERM) => remove_mapped(path, error),
+        Err(error) if mapped && matches!(error.errno, Errno::ACCESS | Errno::PERM) => {
+            with_subordinate_ids(&format!("remove({path:?})"), || sys::tree::remove_path(Path::new(path)))
+        }
         other => Ok(other?),
     }
 }
 
-/// `why` it could not be removed without.
-fn remove_mapped(path: &str, why: sys::Error) -> Result<()> {
-    let host = observe::host()?;
-    if host.subordinate.is_none() {
-        return Err(why.into());
+/// Give a directory and all below it to this owner. `mapped`: an id of the user namespace that [`remove`] uses, too.
+///
+/// # Errors
+/// The first call that failed.
+pub fn chown(path: &str, owner: (u32, u32), mapped: bool) -> Result<()> {
+    let work = || sys::tree::chown(Path::new(path), owner);
+    if mapped {
+        return with_subordinate_ids(&format!("chown({path:?}, {}, {})", owner.0, owner.1), work);
     }
-    let (uid, gid) = plan::host::rootless_maps(&host);
+    Ok(work()?)
+}
+
+/// In a user namespace with the caller's own maps, as its root. `call`: for the message.
+fn with_subordinate_ids(call: &str, work: impl FnOnce() -> sys::Result<()>) -> Result<()> {
+    let (uid, gid) = plan::host::rootless_maps(&observe::host()?);
     let one = SingleThread::check()?;
     let (ours, theirs) = sync::pair()?;
-    let child = sys::process::fork(one, sys::process::CLONE_NEWUSER as u64, || work(&theirs, path))?;
+    let child = sys::process::fork(one, sys::process::CLONE_NEWUSER as u64, || after_maps(&theirs, work))?;
     let mapped = apply::id_maps(child.pid, &uid, &gid, true).and_then(|()| sync::go(&ours));
     if mapped.is_err() {
         rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
@@ -42,17 +52,17 @@ fn remove_mapped(path: &str, why: sys::Error) -> Result<()> {
         Exit::Code(0) => Ok(()),
         Exit::Code(errno) => {
             let errno = Errno::from_raw_os_error(errno.into());
-            Err(sys::Error::new(format!("remove({path:?}) with the caller's subordinate ids"), errno).into())
+            Err(sys::Error::new(format!("{call} with the caller's subordinate ids"), errno).into())
         }
-        Exit::Signal(_) => Err(why.into()),
+        signal => Err(Error::Died(signal)),
     }
 }
 
 /// In the child: root once the parent has written the maps. The errno as exit code, 0 for none.
-fn work(sync: &OwnedFd, path: &str) -> u8 {
+fn after_maps(sync: &OwnedFd, work: impl FnOnce() -> sys::Result<()>) -> u8 {
     // It waits for its parent, so it must not outlive it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
     let go = rustix::net::recv(sync, &mut [0u8; 1], RecvFlags::empty());
-    let removed = go.map(drop).and_then(|()| sys::tree::remove_path(Path::new(path)).map_err(|error| error.errno));
-    removed.map_or_else(|errno| errno.raw_os_error() as u8, |()| 0)
+    let done = go.map(drop).and_then(|()| work().map_err(|error| error.errno));
+    done.map_or_else(|errno| errno.raw_os_error() as u8, |()| 0)
 }

@@ -7,7 +7,7 @@ use plan::step::Upper;
 use plan::{Input, Rootfs};
 use runtime::journal::Journal;
 use spec::runtime::{Config, Linux, Mount, Namespace, NamespaceKind, Process};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn config(args: &[&str]) -> Config {
     let kinds = [
@@ -59,6 +59,53 @@ impl Ground {
         std::fs::copy("/bin/busybox", path.join("rootfs/bin/busybox")).unwrap();
         Self { path }
     }
+
+    fn layer(&self, name: &str) -> String {
+        self.path.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// How the container's process ended; 99 when there was none, with the error in `out`.
+    fn run(&self, config: &Config, host: &plan::host::Host, lower: Vec<String>, out: &Path) -> sys::process::Exit {
+        let data = self.layer("c");
+        let plan = plan::plan(Input {
+            config,
+            idmapped: false,
+            volumes: Vec::new(),
+            rootfs: Rootfs::Overlay {
+                lower,
+                upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work") },
+            },
+            host,
+            data: &data,
+            files: vec![("hosts".into(), "127.0.0.1 localhost\n".into())],
+            cgroup: plan::cgroup::Plan::default(),
+            network: NetworkSteps::default(),
+            reaper: false,
+            foreground: true,
+            create_cwd: false,
+        })
+        .unwrap();
+        forked(|| {
+            let mut journal = Journal::create(&self.path.join("journal")).unwrap();
+            let null = std::fs::File::open("/dev/null").unwrap();
+            let file = std::fs::File::create(out).unwrap();
+            use std::os::fd::AsRawFd;
+            let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
+            let context = runtime::apply::Context::new(None);
+            let exit = match runtime::container::start(&plan, &mut journal, context, stdio, false) {
+                Ok(started) => sys::process::wait(&started.child).unwrap(),
+                Err(error) => {
+                    std::fs::write(out, error.to_string()).unwrap();
+                    sys::process::Exit::Code(99)
+                }
+            };
+            assert!(runtime::undo::replay(journal, None).is_empty());
+            match exit {
+                sys::process::Exit::Code(code) => code,
+                sys::process::Exit::Signal(_) => 98,
+            }
+        })
+    }
 }
 
 impl Drop for Ground {
@@ -71,53 +118,41 @@ impl Drop for Ground {
 fn runs_and_leaves_nothing() {
     // Tests run in threads; the clone wants a process with one.
     let ground = Ground::new("run");
-    let data = ground.path.join("c").to_str().unwrap().to_owned();
     let out = ground.path.join("out");
     let script = "hostname; echo $$; cat /proc/keys; echo /proc/fs/* /proc/tty/*; pwd; echo x >/new; \
                   echo x >/proc/sys/kernel/domainname";
     let config = config(&["busybox", "sh", "-c", script]);
     let host = runtime::observe::host().unwrap();
-    let plan = plan::plan(Input {
-        config: &config,
-        idmapped: false,
-        rootfs: Rootfs::Overlay {
-            lower: vec![ground.path.join("rootfs").to_str().unwrap().to_owned()],
-            upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work") },
-        },
-        host: &host,
-        data: &data,
-        files: vec![("hosts".into(), "127.0.0.1 localhost\n".into())],
-        cgroup: plan::cgroup::Plan::default(),
-        network: NetworkSteps::default(),
-        reaper: false,
-        foreground: true,
-        create_cwd: false,
-    })
-    .unwrap();
-    let child = forked(|| {
-        let mut journal = Journal::create(&ground.path.join("journal")).unwrap();
-        let null = std::fs::File::open("/dev/null").unwrap();
-        let file = std::fs::File::create(&out).unwrap();
-        use std::os::fd::AsRawFd;
-        let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
-        let started =
-            match runtime::container::start(&plan, &mut journal, runtime::apply::Context::new(None), stdio, false) {
-                Ok(started) => started,
-                Err(error) => {
-                    std::fs::write(&out, error.to_string()).unwrap();
-                    return 2;
-                }
-            };
-        let exit = sys::process::wait(&started.child).unwrap();
-        assert!(runtime::undo::replay(journal, None).is_empty());
-        if exit == sys::process::Exit::Code(1) { 0 } else { 1 }
-    });
+    let child = ground.run(&config, &host, vec![ground.layer("rootfs")], &out);
     let output = std::fs::read_to_string(&out).unwrap();
-    assert_eq!(child, sys::process::Exit::Code(0), "{output}");
+    assert_eq!(child, sys::process::Exit::Code(1), "{output}");
     assert!(output.starts_with("box\n1\n/proc/fs/* /proc/tty/*\n/\n"), "{output}");
     assert!(output.contains("/proc/sys/kernel/domainname: Read-only file system"), "{output}");
     assert!(!ground.path.join("c").exists() && !ground.path.join("journal").exists());
     assert!(!ground.path.join("rootfs/new").exists());
+}
+
+/// More than fsconfig(2) takes at a time: as the kernel here takes them, and as one did before Linux 6.8.
+#[test]
+fn forty_five_layers() {
+    let ground = Ground::new("layers");
+    let out = ground.path.join("out");
+    let mut lower: Vec<String> = (0..45).map(|number| ground.layer(&format!("layers, all/{number:040}"))).collect();
+    for (number, path) in lower.iter().enumerate() {
+        std::fs::create_dir_all(path).unwrap();
+        std::fs::write(Path::new(path).join(format!("from-{number}")), "").unwrap();
+        std::fs::write(Path::new(path).join("top"), format!("{number}\n")).unwrap();
+    }
+    lower.push(ground.layer("rootfs"));
+    let config = config(&["busybox", "sh", "-c", "ls / | grep -c from-; cat /top; echo x >/top; pwd"]);
+    let mut host = runtime::observe::host().unwrap();
+    for kernel in [host.kernel, (6, 7)] {
+        host.kernel = kernel;
+        let exit = ground.run(&config, &host, lower.clone(), &out);
+        let output = std::fs::read_to_string(&out).unwrap();
+        assert_eq!((exit, output.as_str()), (sys::process::Exit::Code(0), "45\n0\n/\n"), "{kernel:?}");
+    }
+    assert!(!ground.path.join("c").exists());
 }
 
 /// In a process of its own with one thread.

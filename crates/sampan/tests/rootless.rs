@@ -1,5 +1,4 @@
-//! An ordinary user's containers: one id or a range of them, forwarding in user space, nothing left behind. And root's
-//! that have a user namespace.
+//! An ordinary user's containers: one id or a range of them, forwarding in user space, nothing left behind.
 //!
 //! The tests run as root and step down to users that have no account, or to one that is made for the test.
 
@@ -208,6 +207,51 @@ fn a_range_of_ids() {
 }
 
 #[test]
+fn a_volume_is_given_to_a_user_of_the_range() {
+    for user in [Ordinary::with_subordinates("give"), Ordinary::new()].into_iter().flatten() {
+        let volume = user.ground.dir.join("volume");
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("file"), "").unwrap();
+        give(&volume, user.id);
+        let given = format!("{}:/v:U", volume.display());
+        let owner = || fs::metadata(volume.join("file")).unwrap().uid();
+        if user.account.is_some() {
+            user.sh(&["-u", "1000", "-v", &given], "[ -O /v/file ]").ok();
+            assert!(owner() >= 100_000, "{}", owner());
+        }
+        // And back.
+        user.sh(&["-v", &given], "[ -O /v/file ]").ok();
+        assert_eq!(owner(), user.id);
+        let shifted = format!("{}:/v:idmap", volume.display());
+        user.sh(&["-v", &shifted], "true").fails(125, "only root of the host may");
+        let shared = format!("{}:/v:shared", volume.display());
+        user.sh(&["-v", &shared], "true").fails(125, "never reaches the host");
+        user.is_clean();
+    }
+}
+
+/// A root file system of the host's root's.
+#[test]
+fn what_cannot_be_made_in_the_directory_of_another() {
+    for user in [Ordinary::with_subordinates("target"), Ordinary::new()].into_iter().flatten() {
+        give(&user.ground.rootfs(), 0);
+        user.sh(&[], "true").fails(125, "/etc there belongs to user 0 of the host");
+        user.ground.file("etc/hosts", "");
+        user.ground.file("etc/hostname", "");
+        user.ground.file("etc/resolv.conf", "");
+        // In the root itself, and in other mounts, they can be made.
+        user.sh(&["--tmpfs=/new", "--tmpfs=/new/more", "--tmpfs=/dev/more"], "ls -d /proc /new/more /dev/more").ok();
+        let open = user.sh(&["--tmpfs=/home/app/new"], "true");
+        open.fails(125, "/home/app there belongs to user 0 of the host");
+        assert!(open.err.contains("hint:"), "{open:?}");
+        let rootfs = user.ground.rootfs();
+        let plain = ["run", "--rm", "--network=none", "--rootfs", rootfs.to_str().unwrap(), "true"];
+        ran(user.sampan(&plain).output().unwrap()).fails(125, "/ there belongs to user 0 of the host");
+        user.is_clean();
+    }
+}
+
+#[test]
 fn files_of_a_range_are_removed_with_a_kept_container() {
     let Some(user) = Ordinary::with_subordinates("keep") else { return };
     let rootfs = format!("{}:O", user.ground.rootfs().display());
@@ -350,32 +394,6 @@ fn without_pasta_one_warning_and_no_network() {
     run(&["-p", "18080:80"]).fails(125, "cannot publish ports");
     run(&["--network=pasta"]).fails(125, "cannot connect the container");
     user.is_clean();
-}
-
-/// Root's container in a user namespace: the files are root's on the disk, and the namespace's root's inside.
-#[test]
-fn root_sees_its_files_through_the_maps() {
-    let Some(ground) = Ground::new() else { return };
-    let map = "--uidmap=0:100000:65536";
-    let owner = "stat -c %u:%g /bin/busybox; touch /bin/x; chown 5:6 /bin/x; stat -c %u:%g /bin/x";
-    let over = ground.sh(&[map], &format!("{owner}; tr -s ' ' </proc/self/uid_map"));
-    assert_eq!(over.ok(), "0:0\n5:6\n 0 100000 65536");
-    assert!(!ground.rootfs().join("bin/x").exists());
-
-    let directory = ground.rootfs();
-    let directory = directory.to_str().unwrap();
-    let run = ["run", "--rm", "--network=none", map, "--rootfs", directory, "sh", "-c", owner];
-    assert_eq!(ran(ground.command(&run).output().unwrap()).ok(), "0:0\n5:6");
-    let found = fs::metadata(ground.rootfs().join("bin/x")).unwrap();
-    assert_eq!((found.uid(), found.gid()), (5, 6));
-
-    // What belongs to the namespace's ids already is taken as it is.
-    give(&ground.rootfs(), 100_000);
-    let run = ["run", "--rm", "--network=none", map, "--rootfs", directory, "stat", "-c", "%u", "/bin/busybox"];
-    assert_eq!(ran(ground.command(&run).output().unwrap()).ok(), "0");
-    assert_eq!(fs::read_dir(ground.dir.join("data/containers")).unwrap().count(), 0);
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    assert!(!mounts.contains(ground.dir.to_str().unwrap()), "{mounts}");
 }
 
 /// In a user namespace of the test's own, whose limit of further ones is 0.

@@ -4,17 +4,24 @@ use crate::{Error, Result};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-/// `from` as `to`, its ids shifted by the maps of this user namespace: what id 0 owns on the disk is owned by the
+/// A copy of the mount that `path` is in, from there on, attached nowhere. `recursive`: with the mounts below.
+///
+/// # Errors
+/// The kernel's.
+pub fn tree(path: &str, recursive: bool) -> Result<OwnedFd> {
+    let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep)
+        .map_err(Error::of(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)")))
+}
+
+/// Shift the ids of a [`tree`] by the maps of this user namespace: what id 0 owns on the disk is owned by the
 /// namespace's root (mount_setattr(2), `MOUNT_ATTR_IDMAP`). `recursive`: with the mounts below.
 ///
 /// # Errors
 /// `EINVAL` where a filesystem of them cannot do it.
-pub fn idmapped(from: &str, to: &str, user_namespace: BorrowedFd<'_>, recursive: bool) -> Result<()> {
-    let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-    let tree = open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep)
-        .map_err(Error::of(|| format!("open_tree({from:?}, OPEN_TREE_CLONE)")))?;
+pub fn shift(tree: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bool) -> Result<()> {
     let attributes = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,
@@ -35,8 +42,16 @@ pub fn idmapped(from: &str, to: &str, user_namespace: BorrowedFd<'_>, recursive:
     };
     if result < 0 {
         let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
-        return Err(Error::new(format!("mount_setattr({from:?}, MOUNT_ATTR_IDMAP)"), errno));
+        return Err(Error::new("mount_setattr(MOUNT_ATTR_IDMAP)", errno));
     }
-    move_mount(&tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(Error::of(|| format!("move_mount({from:?}, {to:?})")))
+    Ok(())
+}
+
+/// Attach a [`tree`] on `to`.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach(tree: BorrowedFd<'_>, to: &str) -> Result<()> {
+    move_mount(tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(Error::of(|| format!("move_mount({to:?})")))
 }

@@ -1,7 +1,7 @@
-//! Removing a directory tree that someone else may have filled.
+//! Removing a directory tree that someone else may have filled, or changing its owner.
 //!
 //! Invariant: nothing outside the tree is touched, whatever is inside it and whoever changes it meanwhile: each step
-//! is relative to an open directory, follows no link and crosses no mount.
+//! is relative to an open directory and follows no link. A removal crosses no mount.
 
 use crate::{Error, Result};
 use rustix::fs::{self, AtFlags, FileType, IFlags, Mode, OFlags, ResolveFlags, Stat};
@@ -109,6 +109,57 @@ impl Removal<'_> {
             }
         }
     }
+}
+
+/// Gives `path` and all beneath it, across mounts, to this owner; of a symbolic link the link itself. What is his
+/// already is not touched.
+///
+/// # Errors
+/// The first call that the kernel refused; `ELOOP` where a part of `path` is a symbolic link.
+pub fn chown(path: &Path, owner: (u32, u32)) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = fs::openat2(fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+        .map_err(Error::of(|| format!("openat2({path:?}, RESOLVE_NO_SYMLINKS)")))?;
+    let mut open = Vec::new();
+    if give(top.as_fd(), c"", owner)? == Some(FileType::Directory) {
+        open.push(list(top.as_fd(), c".")?);
+    }
+    // One descriptor a level, and no recursion: a tree too deep is EMFILE and not the end of the stack.
+    while let Some(dir) = open.last_mut() {
+        let Some(entry) = dir.read() else {
+            open.pop();
+            continue;
+        };
+        let entry = entry.map_err(Error::of(|| "getdents64".to_owned()))?;
+        let (name, fd) = (entry.file_name(), dir.fd().map_err(Error::of(|| "dirfd".to_owned()))?);
+        if !matches!(name.to_bytes(), b"." | b"..") && give(fd, name, owner)? == Some(FileType::Directory) {
+            let inner = list(fd, name)?;
+            open.push(inner);
+        }
+    }
+    Ok(())
+}
+
+/// `None`: gone. An empty name is the descriptor's own file.
+fn give(dir: BorrowedFd<'_>, name: &CStr, (uid, gid): (u32, u32)) -> Result<Option<FileType>> {
+    let itself = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::SYMLINK_NOFOLLOW };
+    let outcome = fs::statat(dir, name, itself).and_then(|stat| {
+        if (stat.st_uid, stat.st_gid) != (uid, gid) {
+            fs::chownat(dir, name, Some(fs::Uid::from_raw(uid)), Some(fs::Gid::from_raw(gid)), itself)?;
+        }
+        Ok(FileType::from_raw_mode(stat.st_mode))
+    });
+    match outcome {
+        Ok(kind) => Ok(Some(kind)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::new(format!("fchownat({name:?}, {uid}, {gid})"), errno)),
+    }
+}
+
+fn list(dir: BorrowedFd<'_>, name: &CStr) -> Result<fs::Dir> {
+    fs::openat(dir, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .and_then(fs::Dir::new)
+        .map_err(Error::of(|| format!("openat({name:?}, O_DIRECTORY|O_NOFOLLOW)")))
 }
 
 /// `None`: gone. A directory whose mode shuts us out is given a mode that does not: overlayfs makes its work directory

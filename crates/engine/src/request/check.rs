@@ -2,7 +2,7 @@
 
 use super::limit::Bound;
 use super::network::Mode;
-use super::{Join, Limits, Mount, Rootfs, Run, User};
+use super::{Join, Limits, Mount, Rootfs, Run, User, mount};
 use plan::Rejected;
 use std::collections::BTreeSet;
 
@@ -35,6 +35,7 @@ impl Run {
             let why = "it would cover the kernel's own files there, and the masks on them";
             return Err(Rejected::new(format!("cannot mount on {}", mount.target), why).hint("mount it elsewhere"));
         }
+        self.check_shared()?;
         let mut targets = BTreeSet::new();
         match self.files.mounts.iter().find(|mount| !targets.insert(&mount.target)) {
             None => Ok(()),
@@ -43,6 +44,21 @@ impl Run {
                     .hint("take one of them out"))
             }
         }
+    }
+
+    /// A mount in a shared one appears on the host, too, and nobody would take it away there.
+    fn check_shared(&self) -> Result<(), Rejected> {
+        let mounts = &self.files.mounts;
+        for outer in mounts.iter().filter(|mount| is_shared(mount)) {
+            let inner =
+                |mount: &&Mount| mount.target.strip_prefix(&outer.target).is_some_and(|rest| rest.starts_with('/'));
+            if let Some(inner) = mounts.iter().find(inner) {
+                let why = format!("{} is shared with the host, where it would appear as well", outer.target);
+                let what = format!("cannot mount on {}", inner.target);
+                return Err(Rejected::new(what, why).hint("mount it elsewhere, or take slave instead of shared"));
+            }
+        }
+        Ok(())
     }
 
     fn check_namespaces(&self) -> Result<(), Rejected> {
@@ -151,6 +167,11 @@ fn covers_kernel_files(target: &str) -> bool {
         Some(below) => below.strip_prefix('/').is_some_and(|name| !LXCFS.contains(&name)),
         None => target == "/sys",
     }
+}
+
+fn is_shared(mount: &Mount) -> bool {
+    use mount::Propagation::{RecursiveShared, Shared};
+    matches!(&mount.kind, mount::Kind::Bind(bind) if matches!(bind.propagation, Some(Shared | RecursiveShared)))
 }
 
 fn conflict(flag: &str, other: &str, why: &str) -> Rejected {

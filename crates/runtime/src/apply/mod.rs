@@ -4,11 +4,13 @@ pub mod cgroup;
 pub mod network;
 
 use crate::error::{Error, Result};
+use plan::mounts::Ids;
 use plan::step::{AttachStep, HostStep, map_words};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
 use spec::runtime::IdMapping;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
@@ -17,8 +19,8 @@ use std::process::{Command, Stdio};
 pub struct Context {
     pub(crate) dirs: cgroup::Dirs,
     network: network::Context,
-    /// With the maps of the container's own, which does not exist yet.
-    user_namespace: Option<OwnedFd>,
+    /// For mounts with shifted ids: the container's own does not exist yet.
+    user_namespaces: Vec<(Ids, OwnedFd)>,
     /// Of the networks' state; taken before it was observed, and let go when the last step that relies on it is done.
     lock: Option<network::Lock>,
 }
@@ -27,6 +29,23 @@ impl Context {
     #[must_use]
     pub fn new(lock: Option<network::Lock>) -> Self {
         Self { lock, ..Self::default() }
+    }
+
+    /// `what` is for the message.
+    pub(crate) fn shift(&mut self, tree: BorrowedFd<'_>, what: &str, ids: &Ids, recursive: bool) -> Result<()> {
+        if !self.user_namespaces.iter().any(|(known, _)| known == ids) {
+            self.user_namespaces.push((ids.clone(), user_namespace(ids)?));
+        }
+        let known = self.user_namespaces.iter().find(|(known, _)| known == ids);
+        let shifted = known.map_or(Ok(()), |(_, namespace)| sys::mount::shift(tree, namespace.as_fd(), recursive));
+        shifted.map_err(|error| match error.errno {
+            Errno::INVAL => plan::Rejected::new(
+                format!("cannot shift the ids of {what}"),
+                format!("its file system has no idmapped mounts, or they are shifted already: {error}"),
+            )
+            .into(),
+            _ => error.into(),
+        })
     }
 
     /// The steps before the clone are done.
@@ -44,19 +63,23 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
         HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => {
             directory(path, *mode, *owner)
         }
-        HostStep::File { path, mode, content } => {
+        HostStep::File { path, mode, owner, content } => {
             let call = || format!("write({path:?})");
             let mut file = std::fs::OpenOptions::new();
             let mut file = file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
-            Ok(std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?)
+            std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?;
+            own(path, *owner)
         }
-        HostStep::Idmapped { from, to, uid, gid, recursive } => {
-            let namespace = match context.user_namespace.take() {
-                Some(namespace) => namespace,
-                None => user_namespace(uid, gid)?,
-            };
-            let namespace = context.user_namespace.insert(namespace);
-            Ok(sys::mount::idmapped(from, to, namespace.as_fd(), *recursive)?)
+        HostStep::Source { path, owner } => {
+            let call = || format!("mkdir({path:?}, 0755)");
+            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(sys::Error::of_io(call))?;
+            own(path, *owner)
+        }
+        HostStep::Own { path, owner, mapped } => crate::tree::chown(path, *owner, *mapped),
+        HostStep::Idmapped { from, to, ids, recursive } => {
+            let tree = sys::mount::tree(from, *recursive)?;
+            context.shift(tree.as_fd(), from, ids, *recursive)?;
+            Ok(sys::mount::attach(tree.as_fd(), to)?)
         }
         HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
         HostStep::Network(step) => {
@@ -84,10 +107,13 @@ fn directory(path: &str, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     std::fs::DirBuilder::new().mode(mode).create(path).map_err(sys::Error::of_io(call))?;
     // The umask took its part of the mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(sys::Error::of_io(call))?;
-    if let Some((uid, gid)) = owner {
-        std::os::unix::fs::chown(path, Some(uid), Some(gid))
-            .map_err(sys::Error::of_io(|| format!("chown({path:?}, {uid}, {gid})")))?;
-    }
+    own(path, owner)
+}
+
+fn own(path: &str, owner: Option<(u32, u32)>) -> Result<()> {
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    std::os::unix::fs::chown(path, Some(uid), Some(gid))
+        .map_err(sys::Error::of_io(|| format!("chown({path:?}, {uid}, {gid})")))?;
     Ok(())
 }
 
@@ -121,7 +147,7 @@ fn newidmap(program: &str, pid: i32, maps: &[IdMapping]) -> Result<()> {
 }
 
 /// A user namespace that lives as long as the fd. Somebody has to be in it while the maps are written.
-fn user_namespace(uid: &[IdMapping], gid: &[IdMapping]) -> Result<OwnedFd> {
+fn user_namespace(ids: &Ids) -> Result<OwnedFd> {
     let one = sys::process::SingleThread::check()?;
     let (ours, theirs) = crate::sync::pair()?;
     let wait = || {
@@ -129,7 +155,7 @@ fn user_namespace(uid: &[IdMapping], gid: &[IdMapping]) -> Result<OwnedFd> {
         u8::from(rustix::net::recv(&theirs, &mut [0u8; 1], RecvFlags::empty()).is_err())
     };
     let child = sys::process::fork(one, sys::process::CLONE_NEWUSER as u64, wait)?;
-    let namespace = id_maps(child.pid, uid, gid, false)
+    let namespace = id_maps(child.pid, &ids.uid, &ids.gid, false)
         .and_then(|()| Ok(sys::process::open_namespace(&format!("/proc/{}/ns/user", child.pid))?));
     crate::sync::go(&ours)?;
     sys::process::wait(&child)?;
@@ -141,7 +167,7 @@ fn oom_score_adj(pid: i32, value: i32) -> Result<()> {
     match write(&path, &value.to_string()) {
         // Lowering needs CAP_SYS_RESOURCE, which is often not there; to be killed sooner than asked is no loss of
         // isolation, and runc and crun go on as well.
-        Err(Error::Sys(error)) if error.errno == rustix::io::Errno::ACCESS => Ok(()),
+        Err(Error::Sys(error)) if error.errno == Errno::ACCESS => Ok(()),
         other => other,
     }
 }

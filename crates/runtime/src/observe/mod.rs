@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod lsm;
+pub mod mount;
 pub mod network;
 
 use crate::error::Result;

@@ -35,7 +35,8 @@ pub enum Target {
     SkipAbsent,
 }
 
-/// `MOUNT_ATTR_*` to set and clear, and a propagation (`MS_PRIVATE` …; 0 leaves it).
+/// `MOUNT_ATTR_*` to set and clear, `recursive` or not, and a propagation (`MS_PRIVATE` …, perhaps with `MS_REC`; 0
+/// leaves it).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub set: u64,
@@ -107,6 +108,13 @@ pub enum Op {
         flags: u64,
     },
     Mount(Mount),
+    /// mount(2), with options of up to a page and paths in them that are relative to `from`; the new mount is the root.
+    MountPage {
+        fstype: CString,
+        from: CString,
+        at: CString,
+        options: CString,
+    },
     Directory {
         place: Place,
         mode: u32,

@@ -79,7 +79,7 @@ macro_rules! names {
 names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount SYS_umount2 SYS_fsopen SYS_fsconfig
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat
-    SYS_dup2 SYS_dup3 SYS_ioctl SYS_setsid SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname
+    SYS_dup2 SYS_dup3 SYS_ioctl SYS_setsid SYS_chdir SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname
     SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
     SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
@@ -212,6 +212,14 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         Op::Undumpable => sys!(SYS_prctl, libc::PR_SET_DUMPABLE, 0).map(drop),
         Op::Propagation { flags } => sys!(SYS_mount, 0, c"/".as_ptr(), 0, *flags, 0).map(drop),
         Op::Mount(mount) => self::mount(mount, state),
+        Op::MountPage { fstype, from, at, options } => {
+            sys!(SYS_chdir, text(from))?;
+            sys!(SYS_mount, text(fstype), text(at), text(fstype), 0, text(options))?;
+            let how =
+                OpenHow { flags: (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64, mode: 0, resolve: 0 };
+            state.slots[Slot::Root as usize] = openat2(libc::AT_FDCWD, at, &how)?.keep();
+            Ok(())
+        }
         Op::Directory { place, mode, owner } => directory(place, *mode, *owner, state),
         Op::Node { place, mode, device, owner } => node(place, *mode, *device, *owner, state),
         Op::Symlink { place, to } => {
@@ -519,12 +527,21 @@ fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)], flags: u32) 
 }
 
 fn set_attributes(fd: RawFd, wanted: Attributes) -> Outcome<()> {
-    if wanted.set == 0 && wanted.clear == 0 && wanted.propagation == 0 {
+    let attr = MountAttr { set: wanted.set, clear: wanted.clear, propagation: 0, userns_fd: 0 };
+    mount_setattr(fd, &attr, wanted.recursive)
+}
+
+fn propagate(fd: RawFd, flags: u64) -> Outcome<()> {
+    let attr = MountAttr { set: 0, clear: 0, propagation: flags & !libc::MS_REC, userns_fd: 0 };
+    mount_setattr(fd, &attr, flags & libc::MS_REC != 0)
+}
+
+fn mount_setattr(fd: RawFd, attr: &MountAttr, recursive: bool) -> Outcome<()> {
+    if attr.set == 0 && attr.clear == 0 && attr.propagation == 0 {
         return Ok(());
     }
-    let deep = if wanted.recursive { AT_RECURSIVE } else { 0 };
-    let attr = MountAttr { set: wanted.set, clear: wanted.clear, propagation: wanted.propagation, userns_fd: 0 };
-    sys!(SYS_mount_setattr, fd, text(EMPTY), AT_EMPTY_PATH | deep, &raw const attr, size_of::<MountAttr>()).map(drop)
+    let deep = if recursive { AT_RECURSIVE } else { 0 };
+    sys!(SYS_mount_setattr, fd, text(EMPTY), AT_EMPTY_PATH | deep, &raw const *attr, size_of::<MountAttr>()).map(drop)
 }
 
 fn attach(mount: RawFd, to: RawFd) -> Outcome<()> {
@@ -541,7 +558,7 @@ fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
     let tree = source(&mount.source, state)?;
     // Attributes before it is attached, so that nobody sees it without them. Propagation only after: a detached
     // mount has no peers yet, and `shared` would make it a group of its own.
-    set_attributes(tree.0, Attributes { propagation: 0, ..mount.attributes })?;
+    set_attributes(tree.0, mount.attributes)?;
     match &mount.destination {
         Destination::Host { path, slot } => {
             sys!(SYS_move_mount, tree.0, text(EMPTY), libc::AT_FDCWD, text(path), MOVE_MOUNT_F_EMPTY_PATH)?;
@@ -555,11 +572,14 @@ fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
                 Target::LikeSource | Target::SkipAbsent => is_directory(tree.0)?,
             };
             let to = place_fd(place, directory, state)?;
+            // The kernel's own word for a directory on a file, or a file on a directory, is EINVAL.
+            if *target == Target::LikeSource && is_directory(to.0)? != directory {
+                return Err((libc::SYS_move_mount, if directory { libc::ENOTDIR } else { libc::EISDIR }));
+            }
             attach(tree.0, to.0)?;
         }
     }
-    let only = Attributes { set: 0, clear: 0, ..mount.attributes };
-    set_attributes(tree.0, only)
+    propagate(tree.0, mount.attributes.propagation)
 }
 
 fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut State<'_>) -> Outcome<()> {
