@@ -140,7 +140,11 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
 
 /// The flag with a wrong value, why it is wrong, and the way to write it.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("--name /web", "invalid container name \"/web\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed", ""),
+    (
+        "--name /web",
+        "invalid container name \"/web\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed",
+        "a letter or digit, then letters, digits, _, . and -; 128 at most",
+    ),
     ("--rootfs --rm", "a flag where the directory should be", "write the directory after --rootfs"),
     ("--rootfs=", "an empty path", ""),
     ("--rootfs=:O", "an empty path", ""),

@@ -72,7 +72,8 @@ fn usage_errors_have_a_way_out() {
         (
             "rm a/b",
             "error: invalid value \"a/b\" for CONTAINER\n  \
-             invalid container name \"a/b\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed\n",
+             invalid container name \"a/b\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed\n\
+             hint: a letter or digit, then letters, digits, _, . and -; 128 at most\n",
         ),
         (
             "ps --format yaml",
