@@ -114,13 +114,16 @@ fn rules() -> Vec<String> {
     numbered(text.lines().map(str::to_owned))
 }
 
-/// Every cgroup but the units that a systemd starts and stops meanwhile.
+/// Every cgroup but those of other programs that come and go meanwhile: the units of a systemd, and what holds
+/// processes (a process that a container left is found by itself).
 fn cgroups() -> Vec<String> {
     let mut found = Vec::new();
     walk(Path::new("/sys/fs/cgroup"), &mut |path, is_dir| {
         let text = path.to_string_lossy().into_owned();
-        let unit = text.contains(".service") || text.contains(".scope");
-        if is_dir && (!unit || text.contains("sampan")) {
+        let foreign = || {
+            text.contains(".service") || text.contains(".scope") || !lines(&format!("{text}/cgroup.procs")).is_empty()
+        };
+        if is_dir && (text.contains("sampan") || !foreign()) {
             found.push(text);
         }
     });
