@@ -5,6 +5,7 @@
 use image::host::{self, Entry, Frame, Guest, View};
 use image::unpack::Rights;
 use rustix::mount::{MountFlags, mount, mount_bind};
+use rustix::thread::{CapabilitySet, Gid, Uid, capabilities, set_capabilities, set_thread_res_gid, set_thread_res_uid};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
@@ -22,7 +23,22 @@ fn overlay(target: &Path, options: &str, userxattr: bool) {
         .unwrap_or_else(|errno| panic!("mount overlay on {target:?}, {options}: {errno}"));
 }
 
-/// What the lead's child does, with paths instead of descriptors.
+/// With that user's rights on files, and the one to mount: all others leave the effective set with uid 0, and come back
+/// with it (capabilities(7), "Effect of user ID changes to capabilities").
+fn as_reader(uid: u32, gid: u32, act: impl FnOnce()) {
+    let become_effective = |uid, gid| {
+        set_thread_res_gid(None, Gid::from_raw(gid), None).unwrap();
+        set_thread_res_uid(None, Uid::from_raw(uid), None).unwrap();
+    };
+    become_effective(uid, gid);
+    let mut sets = capabilities(None).unwrap();
+    sets.effective |= CapabilitySet::SYS_ADMIN | CapabilitySet::SETGID;
+    set_capabilities(None, sets).unwrap();
+    act();
+    become_effective(0, 0);
+}
+
+/// What a container's child does, with paths instead of descriptors.
 fn build(view: &View, base: &Path, userxattr: bool) -> PathBuf {
     mount("tmpfs", base, "tmpfs", MountFlags::empty(), Some(c"mode=755")).unwrap();
     let root = base.join("root");
@@ -53,9 +69,7 @@ fn build(view: &View, base: &Path, userxattr: bool) -> PathBuf {
         }
         let mut lower = format!("{}:{}", dir.join("veil").display(), unit.at.display());
         if let Some(reader) = unit.reader {
-            sys::fsid::set(reader.uid, reader.gid).unwrap();
-            overlay(&dir.join("inner"), &format!("lowerdir={lower}"), userxattr);
-            sys::fsid::set(0, 0).unwrap();
+            as_reader(reader.uid, reader.gid, || overlay(&dir.join("inner"), &format!("lowerdir={lower}"), userxattr));
             lower = dir.join("inner").display().to_string();
         }
         let (upper, work) = (dir.join("upper"), dir.join("work"));

@@ -6,12 +6,10 @@
 pub mod bpf;
 pub mod cgroup;
 pub mod child;
-pub mod fsid;
 pub mod mount;
 pub mod netlink;
 pub mod nft;
 pub mod process;
-pub mod seccomp;
 pub mod signal;
 pub mod terminal;
 pub mod tree;
