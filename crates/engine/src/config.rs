@@ -4,7 +4,7 @@
 
 use crate::request::limit::Bound;
 use crate::request::mount::{Bind, Flags, Kind, Mount as Asked, Recursion, Tmpfs, TmpfsSize};
-use crate::request::security::{Capability, Seccomp as AskedSeccomp, Unmask};
+use crate::request::security::{Seccomp as AskedSeccomp, Unmask};
 use crate::request::{Join, Limits, Run};
 use plan::host::Host;
 use plan::{Rejected, capability, seccomp};
@@ -53,7 +53,7 @@ pub struct Facts {
 /// # Errors
 /// What contradicts itself, or this host.
 pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejected> {
-    let bounding = capabilities(request, facts, host)?;
+    let bounding = capabilities(request, facts, host);
     let linux = linux(request, facts, host, &bounding)?;
     let user_namespace = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
     Ok(Config {
@@ -70,22 +70,15 @@ pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejec
 
 /// "All" is all that can be given: what the host's bounding set lacks, no process of it can have (capabilities(7)). In
 /// a user namespace the sets start full.
-fn capabilities(request: &Run, facts: &Facts, host: &Host) -> Result<Vec<String>, Rejected> {
-    let names = |capabilities: &[Capability]| -> Vec<String> {
-        let name = |capability: &Capability| match capability {
-            Capability::All => "ALL".to_owned(),
-            Capability::Named(name) => name.clone(),
-        };
-        capabilities.iter().map(name).collect()
-    };
+fn capabilities(request: &Run, facts: &Facts, host: &Host) -> Vec<String> {
     let security = &request.security;
-    let mut chosen = capability::select(security.privileged, &names(&security.cap_add), &names(&security.cap_drop))?;
+    let mut chosen = capability::select(security.privileged, &security.cap_add, &security.cap_drop);
     let user_namespace = !facts.uid_map.is_empty() || facts.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User);
     if !user_namespace {
-        let by_name = |name: &String| security.cap_add.iter().any(|cap| *cap == Capability::Named(name.clone()));
+        let by_name = |name: &String| security.cap_add.iter().any(|asked| asked.is(name));
         chosen.retain(|name| by_name(name) || capability::bits(std::slice::from_ref(name)) & host.capabilities != 0);
     }
-    Ok(chosen)
+    chosen
 }
 
 fn process(request: &Run, facts: &Facts, bounding: Vec<String>) -> Process {

@@ -1,6 +1,7 @@
 //! Capability names and numbers (capabilities(7), linux/capability.h).
 
-use crate::Rejected;
+use spec::unit::Invalid;
+use std::str::FromStr;
 
 /// By number.
 pub const NAMES: [&str; 41] = [
@@ -70,16 +71,41 @@ pub const DEFAULT: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// `net_admin`, `NET_ADMIN` and `CAP_NET_ADMIN` are the same.
-///
-/// # Errors
-/// For a name that is no capability.
-pub fn normalize(name: &str) -> Result<&'static str, Rejected> {
-    let upper = name.to_ascii_uppercase();
-    NAMES.into_iter().find(|known| *known == upper || known[4..] == upper).ok_or_else(|| {
-        Rejected::new(format!("cannot use capability {name:?}"), "there is no such capability")
-            .hint("capabilities(7) lists them; ALL stands for every one")
-    })
+/// As it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    All,
+    /// One of [`NAMES`].
+    Named(&'static str),
+}
+
+impl Capability {
+    /// Whether it was asked for by this name, one of [`NAMES`].
+    #[must_use]
+    pub fn is(self, name: &str) -> bool {
+        matches!(self, Self::Named(asked) if asked == name)
+    }
+}
+
+impl FromStr for Capability {
+    type Err = Invalid;
+
+    /// In any case, with or without `CAP_`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if name == "ALL" {
+            return Ok(Self::All);
+        }
+        if let Some(known) = NAMES.into_iter().find(|known| known[4..] == *name) {
+            return Ok(Self::Named(known));
+        }
+        let near = NAMES.into_iter().find(|known| !name.is_empty() && known[4..].contains(name));
+        let hint = near.map_or("a name of capabilities(7) such as NET_ADMIN, or ALL".into(), |near| {
+            format!("did you mean {}?", &near[4..])
+        });
+        Err(Invalid::new("unknown capability").hint(hint))
+    }
 }
 
 /// Bit set of the names that are known; the OCI spec has unknown ones ignored with a warning.
@@ -90,44 +116,50 @@ pub fn bits(names: &[String]) -> u64 {
 }
 
 /// docker's rule: start from the default (or all, for privileged), add, drop; `ALL` first.
-///
-/// # Errors
-/// For a name that is no capability.
-pub fn select(privileged: bool, add: &[String], drop: &[String]) -> Result<Vec<String>, Rejected> {
-    let is_all = |name: &String| name.eq_ignore_ascii_case("all") || name.eq_ignore_ascii_case("cap_all");
-    let normal = |names: &[String]| {
-        names.iter().filter(|name| !is_all(name)).map(|name| normalize(name)).collect::<Result<Vec<_>, _>>()
-    };
-    let (added, dropped) = (normal(add)?, normal(drop)?);
-    let all = privileged || add.iter().any(is_all);
-    let none = drop.iter().any(is_all);
+#[must_use]
+pub fn select(privileged: bool, add: &[Capability], drop: &[Capability]) -> Vec<String> {
+    let names = |list: &[Capability], name: &str| list.iter().any(|asked| asked.is(name));
+    let (all, none) = (add.contains(&Capability::All), drop.contains(&Capability::All));
     let chosen = |name: &&str| {
-        let given = if none && !privileged { false } else { all || DEFAULT.contains(name) };
-        if all && none {
-            !dropped.contains(name) && added.contains(name)
-        } else {
-            (given && !dropped.contains(name)) || (added.contains(name) && !dropped.contains(name))
-        }
+        let given = !none && (all || DEFAULT.contains(name));
+        privileged || (given || names(add, name)) && !names(drop, name)
     };
-    Ok(NAMES.iter().filter(|name| privileged || chosen(name)).map(|name| (*name).to_owned()).collect())
+    NAMES.into_iter().filter(chosen).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn strings(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn count(add: &[Capability], drop: &[Capability]) -> usize {
+        select(false, add, drop).len()
     }
 
     #[test]
     fn adds_and_drops_as_docker_does() {
-        assert_eq!(select(false, &[], &[]).unwrap().len(), DEFAULT.len());
-        let admin = select(false, &strings(&["net_admin"]), &strings(&["CHOWN"])).unwrap();
-        assert!(admin.contains(&"CAP_NET_ADMIN".to_owned()) && !admin.contains(&"CAP_CHOWN".to_owned()));
-        assert_eq!(select(false, &strings(&["KILL"]), &strings(&["ALL"])).unwrap(), ["CAP_KILL"]);
-        assert_eq!(select(false, &strings(&["ALL"]), &strings(&["sys_admin"])).unwrap().len(), NAMES.len() - 1);
-        assert_eq!(select(true, &[], &[]).unwrap().len(), NAMES.len());
-        assert!(select(false, &strings(&["fly"]), &[]).is_err());
+        let [admin, kill, chown] = ["net_admin", "KILL", "CAP_CHOWN"].map(|name| name.parse::<Capability>().unwrap());
+        assert_eq!(count(&[], &[]), DEFAULT.len());
+        let chosen = select(false, &[admin], &[chown]);
+        assert!(chosen.contains(&"CAP_NET_ADMIN".to_owned()) && !chosen.contains(&"CAP_CHOWN".to_owned()));
+        assert_eq!(select(false, &[kill], &[Capability::All]), ["CAP_KILL"]);
+        assert_eq!(select(false, &[Capability::All, kill], &[Capability::All]), ["CAP_KILL"]);
+        assert_eq!(count(&[Capability::All], &[admin]), NAMES.len() - 1);
+        assert_eq!(select(true, &[], &[Capability::All]).len(), NAMES.len());
+    }
+
+    #[test]
+    fn reads_names() {
+        for text in ["NET_ADMIN", "net_admin", "CAP_NET_ADMIN", "cap_net_admin"] {
+            assert_eq!(text.parse(), Ok(Capability::Named("CAP_NET_ADMIN")));
+        }
+        assert_eq!("all".parse(), Ok(Capability::All));
+        for (text, hint) in [
+            ("ADMIN", "did you mean NET_ADMIN?"),
+            ("", "a name of capabilities(7) such as NET_ADMIN, or ALL"),
+            ("ROOT", "did you mean SYS_CHROOT?"),
+        ] {
+            let error = text.parse::<Capability>().unwrap_err();
+            assert_eq!((error.why.as_str(), error.hint.as_deref()), ("unknown capability", Some(hint)));
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The container's process: what runs, as whom, with which environment and limits of its own.
 
 use super::{Invalid, text};
+pub use runtime::supervise::Signal;
 use spec::runtime::Rlimit;
-use std::fmt;
 use std::str::FromStr;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -219,63 +219,13 @@ const ULIMITS: [&str; 16] = [
     "stack",
 ];
 
-/// signal(7), numbers of x86 and ARM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signal(pub i32);
-
-const SIGNALS: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-    "PWR", "SYS",
-];
-
-/// What a program may use: glibc keeps the kernel's first two for itself.
-const RTMIN: i32 = 34;
-const RTMAX: i32 = 64;
-
-impl FromStr for Signal {
-    type Err = Invalid;
-
-    /// A number or a name, with or without `SIG`, in any case; `RTMIN+N` and `RTMAX-N`.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let unknown = || Invalid::new("unknown signal").hint("a name such as SIGTERM, or a number from 1 to 64");
-        if let Some(number) = text::number(text) {
-            return if (1..=RTMAX).contains(&number) { Ok(Self(number)) } else { Err(unknown()) };
-        }
-        let upper = text.to_ascii_uppercase();
-        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let number = match name {
-            "IOT" => Some(6),
-            "CLD" => Some(17),
-            "POLL" => Some(29),
-            "UNUSED" => Some(31),
-            _ => SIGNALS.iter().position(|known| *known == name).and_then(|at| i32::try_from(at + 1).ok()),
-        };
-        number.or_else(|| realtime(name)).map(Self).ok_or_else(unknown)
-    }
-}
-
-fn realtime(name: &str) -> Option<i32> {
-    let (base, sign, rest) = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(rest), _) => (RTMIN, '+', rest),
-        (_, Some(rest)) => (RTMAX, '-', rest),
-        _ => return None,
-    };
-    let offset: i32 = if rest.is_empty() { 0 } else { text::number(rest.strip_prefix(sign)?)? };
-    let number = if sign == '+' { base.checked_add(offset)? } else { base.checked_sub(offset)? };
-    (RTMIN..=RTMAX).contains(&number).then_some(number)
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = usize::try_from(self.0 - 1).ok().and_then(|at| SIGNALS.get(at));
-        match (name, self.0) {
-            (Some(name), _) => write!(f, "SIG{name}"),
-            (None, RTMIN) => f.write_str("SIGRTMIN"),
-            (None, number @ RTMIN..=RTMAX) => write!(f, "SIGRTMIN+{}", number - RTMIN),
-            (None, number) => write!(f, "signal {number}"),
-        }
-    }
+/// A name, with or without `SIG`, in any case; a number; `RTMIN+N` and `RTMAX-N`.
+///
+/// # Errors
+/// [`Invalid`] for anything else.
+pub fn signal(text: &str) -> Result<Signal, Invalid> {
+    let unknown = |_| Invalid::new("unknown signal").hint("a name such as SIGTERM, or a number from 1 to 64");
+    text.parse().map_err(unknown)
 }
 
 /// How long a container may take to stop before it is killed.
@@ -416,26 +366,6 @@ mod tests {
         ] {
             assert_eq!(ulimit(text).unwrap_err().why, why);
         }
-    }
-
-    #[test]
-    fn reads_signals() {
-        for (text, number) in [
-            ("9", 9),
-            ("KILL", 9),
-            ("sigterm", 15),
-            ("SIGSYS", 31),
-            ("CLD", 17),
-            ("SIGRTMIN", 34),
-            ("RTMIN+3", 37),
-            ("SIGRTMAX-1", 63),
-        ] {
-            assert_eq!(text.parse(), Ok(Signal(number)), "{text}");
-        }
-        for text in ["", "0", "65", "-9", "SIGNONE", "RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMIN3"] {
-            assert_eq!(text.parse::<Signal>().unwrap_err().why, "unknown signal", "{text}");
-        }
-        assert_eq!([Signal(15), Signal(34), Signal(37)].map(|s| s.to_string()), ["SIGTERM", "SIGRTMIN", "SIGRTMIN+3"]);
     }
 
     #[test]

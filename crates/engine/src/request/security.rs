@@ -1,6 +1,7 @@
 //! Privileges: capabilities, seccomp, mandatory access control, masked paths, kernel parameters.
 
 use super::{Invalid, text};
+pub use plan::capability::Capability;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,79 +20,6 @@ pub struct Security {
     /// Dotted names; later ones win.
     pub sysctls: Vec<(String, String)>,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Capability {
-    All,
-    /// With the `CAP_` prefix.
-    Named(String),
-}
-
-impl std::str::FromStr for Capability {
-    type Err = Invalid;
-
-    /// In any case, with or without `CAP_`.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let upper = text.to_ascii_uppercase();
-        let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        if name == "ALL" {
-            return Ok(Self::All);
-        }
-        if CAPABILITIES.contains(&name) {
-            return Ok(Self::Named(format!("CAP_{name}")));
-        }
-        let near = CAPABILITIES.iter().find(|known| !name.is_empty() && known.contains(name));
-        let hint = near.map_or("a name of capabilities(7) such as NET_ADMIN, or ALL".into(), |near| {
-            format!("did you mean {near}?")
-        });
-        Err(Invalid::new("unknown capability").hint(hint))
-    }
-}
-
-/// capabilities(7), in the order of their numbers.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Seccomp {
@@ -201,23 +129,6 @@ fn paths(text: &str) -> Result<Vec<String>, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_capabilities() {
-        for text in ["NET_ADMIN", "net_admin", "CAP_NET_ADMIN", "cap_net_admin"] {
-            assert_eq!(text.parse(), Ok(Capability::Named("CAP_NET_ADMIN".into())));
-        }
-        assert_eq!("all".parse(), Ok(Capability::All));
-        for (text, hint) in [
-            ("ADMIN", "did you mean NET_ADMIN?"),
-            ("", "a name of capabilities(7) such as NET_ADMIN, or ALL"),
-            ("ROOT", "did you mean SYS_CHROOT?"),
-        ] {
-            let error = text.parse::<Capability>().unwrap_err();
-            assert_eq!(error.why, "unknown capability");
-            assert_eq!(error.hint.as_deref(), Some(hint));
-        }
-    }
 
     #[test]
     fn reads_options() {

@@ -12,7 +12,7 @@ mod pump;
 mod stop;
 
 pub use detach::DetachKeys;
-pub use sys::signal::Signals;
+pub use sys::signal::{Signal, Signals};
 pub use sys::terminal::Size;
 
 use plan::Rejected;
@@ -23,7 +23,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::time::Instant;
 use stop::{Action, Policy};
-use sys::signal::{self, Signal};
+use sys::signal;
 use sys::{Error, Result};
 
 /// What to watch. Without a terminal the container has the caller's own stdio, and there is nothing to copy.

@@ -76,7 +76,7 @@ pub struct Container {
     #[arg(long, value_name = "RUNTIME", value_parser = word)]
     pub runtime: Option<String>,
     /// The signal that asks it to stop
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", value_parser = process::signal)]
     pub stop_signal: Option<Signal>,
     /// Seconds until it is killed, or -1
     #[arg(long, value_name = "SECONDS")]
