@@ -247,8 +247,13 @@ EOF",
 
     /// `sampan run --rm FLAGS`, on the bridge when they do not say otherwise.
     fn command(&self, flags: &[&str], command: &[&str]) -> Command {
-        let network: &[&str] =
-            if flags.iter().any(|flag| flag.starts_with("--network")) { &[] } else { &["--network=bridge"] };
+        let asked = |name| flags.iter().any(|flag| flag.starts_with(name));
+        let network: &[&str] = match (asked("--network"), asked("--dns")) {
+            (true, _) => &[],
+            (_, true) => &["--network=bridge"],
+            // A machine that names no resolver warns of that.
+            _ => &["--network=bridge", "--dns=192.0.2.53"],
+        };
         self.ground.runner(&[network, flags].concat(), command)
     }
 
@@ -483,7 +488,7 @@ fn names_are_as_asked() {
     }
     assert_eq!(seen.matches("nameserver").count(), 2, "{seen}");
     // Whatever this machine's resolvers are: none on a loopback, which would be the container's own.
-    let seen = world.run(&[], "cat /etc/resolv.conf").ok();
+    let seen = world.run(&["--network=bridge"], "cat /etc/resolv.conf").ok();
     assert!(!seen.contains("nameserver 127.") && !seen.contains("nameserver ::1"), "{seen}");
 }
 
