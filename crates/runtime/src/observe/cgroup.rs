@@ -267,9 +267,13 @@ fn note_features(root: &Dir, controllers: &[String], features: &mut Features) {
     }
 }
 
-/// On v2 the real root has no memory files; any cgroup that has them tells for all.
+/// On v2 the real root has no memory files; any cgroup that has them tells for all. In this order: the files of one
+/// that is removed meanwhile are gone, and the second says that it still is there.
 fn accounts_swap(root: &Dir) -> bool {
-    let told = |dir: &Dir| dir.has("memory.max").then(|| dir.has("memory.swap.max"));
+    let told = |dir: &Dir| match dir.has("memory.swap.max") {
+        true => Some(true),
+        false => dir.has("memory.max").then_some(false),
+    };
     let below = || root.children().ok()?.iter().find_map(|name| told(&root.below(name).ok()?));
     told(root).or_else(below).unwrap_or_else(|| Path::new("/proc/swaps").exists())
 }
