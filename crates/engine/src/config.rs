@@ -56,15 +56,18 @@ pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejec
     let bounding = capabilities(request, facts, host);
     let linux = linux(request, facts, host, &bounding)?;
     let user_namespace = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
+    // Those of a namespace that is shared are somebody else's.
+    let own_names = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Uts && ns.path.is_none());
     Ok(Config {
         oci_version: "1.2.0".to_owned(),
         root: Some(Root { path: "rootfs".into(), readonly: request.files.read_only }),
         process: Some(process(request, facts, bounding)),
-        hostname: facts.hostname.clone(),
-        domainname: request.network.domainname.clone().unwrap_or_default(),
+        hostname: if own_names { facts.hostname.clone() } else { String::new() },
+        domainname: request.network.domainname.clone().filter(|_| own_names).unwrap_or_default(),
         mounts: mounts(request, facts, user_namespace),
         annotations: request.annotations.iter().cloned().collect(),
         linux: Some(linux),
+        ..Config::default()
     })
 }
 
@@ -103,6 +106,7 @@ fn process(request: &Run, facts: &Facts, bounding: Vec<String>) -> Process {
         apparmor_profile: facts.apparmor.clone(),
         selinux_label: String::new(),
         oom_score_adj: request.process.oom_score_adj,
+        ..Process::default()
     }
 }
 
@@ -379,6 +383,7 @@ fn memory(limits: &Limits, facts: &Facts) -> Option<Memory> {
         },
         swappiness: limits.memory_swappiness.map(u64::from),
         disable_oom_killer: limits.oom_kill_disable.then_some(true),
+        ..Memory::default()
     };
     (memory != Memory::default()).then_some(memory)
 }
@@ -398,6 +403,7 @@ fn cpu(limits: &Limits) -> Option<Cpu> {
         burst: None,
         cpus: numbers(&limits.cpuset_cpus),
         mems: numbers(&limits.cpuset_mems),
+        ..Cpu::default()
     };
     (cpu != Cpu::default()).then_some(cpu)
 }
@@ -418,7 +424,12 @@ fn block_io(limits: &Limits, facts: &Facts) -> Result<Option<BlockIo>, Rejected>
         rates.iter().map(|rate| throttle(&rate.device, rate.rate.0)).collect::<Result<Vec<_>, _>>()
     };
     let weight = |device: &spec::unit::DeviceWeight| {
-        number(&device.device).map(|(major, minor)| WeightDevice { major, minor, weight: device.weight })
+        number(&device.device).map(|(major, minor)| WeightDevice {
+            major,
+            minor,
+            weight: device.weight,
+            leaf_weight: None,
+        })
     };
     let block_io = BlockIo {
         weight: limits.blkio_weight,
@@ -427,6 +438,7 @@ fn block_io(limits: &Limits, facts: &Facts) -> Result<Option<BlockIo>, Rejected>
         throttle_write_bps_device: sizes(&limits.device_write_bps)?,
         throttle_read_iops_device: operations(&limits.device_read_iops)?,
         throttle_write_iops_device: operations(&limits.device_write_iops)?,
+        ..BlockIo::default()
     };
     Ok((block_io != BlockIo::default()).then_some(block_io))
 }

@@ -12,7 +12,7 @@ use crate::{targets, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::{Input, Plan};
-use runtime::container::Started;
+use runtime::container::{Call, Started};
 use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
@@ -119,6 +119,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,
+        bundle: None,
     })?;
     Ok(Prepared {
         plan,
@@ -222,8 +223,9 @@ fn live(
     let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)
-        .map_err(|error| starved(error, prepared))?;
+    let call = Call { stdio: [stdin, 1, 2], passed: 0, timed: request.timings, hooks: &mut |_| Ok(()) };
+    let mut started =
+        runtime::container::start(&prepared.plan, journal, context, call).map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
     // The ports are the container's now.
     prepared.net.held = None;

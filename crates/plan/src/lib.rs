@@ -18,9 +18,10 @@ pub mod shell;
 pub mod step;
 mod sysctl;
 pub mod undo;
+mod unsupported;
 pub mod volumes;
 
 mod rejected;
-pub use order::{Input, Rootfs, plan};
+pub use order::{Bundle, Input, Rootfs, plan};
 pub use rejected::Rejected;
 pub use step::Plan;

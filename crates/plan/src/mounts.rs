@@ -105,7 +105,8 @@ fn flag(option: &str) -> Option<(u64, u64, bool)> {
     find(option.strip_prefix('r')?).map(|(_, set, clear)| (*set, *clear, true))
 }
 
-fn propagation(option: &str) -> Option<u64> {
+/// `MS_*` of `rslave` and the like.
+pub(crate) fn propagation(option: &str) -> Option<u64> {
     let (recursive, name) = match option.strip_prefix('r') {
         Some(name) => (RECURSIVE, name),
         None => (0, option),

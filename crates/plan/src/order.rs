@@ -1,11 +1,11 @@
 //! Which step comes where, and why there. The order is the security design.
 
 use crate::host::Host;
-use crate::mounts::{self, Ids, RECURSIVE, SLAVE, Source};
+use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
-use crate::{Rejected, capability, cgroup, ids, network, overlay, seccomp, sysctl};
-use spec::runtime::{Config, Device, Linux, Namespace, NamespaceKind, Process};
+use crate::{Rejected, capability, cgroup, ids, network, overlay, seccomp, sysctl, unsupported};
+use spec::runtime::{Config, Device, Hook, Linux, Namespace, NamespaceKind, Process, State, Status};
 
 /// What the container stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,16 @@ pub struct Input<'a> {
     pub foreground: bool,
     /// The working directory is made when it is not there, as docker does for an image's.
     pub create_cwd: bool,
+    pub bundle: Option<Bundle>,
+}
+
+/// What the callers of an OCI runtime ask for beside config.json: one command makes the container, another starts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// For hooks, that of a container that is being created; its pid is not known yet.
+    pub state: State,
+    /// A session keyring of its own.
+    pub keyring: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +96,7 @@ pub struct NetworkSteps {
 pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let linux = input.config.linux.as_ref().ok_or_else(|| refuse("there is no linux section"))?;
     let process = input.config.process.as_ref().ok_or_else(|| refuse("there is no process"))?;
+    unsupported::check(input.config)?;
     let new = new_namespaces(linux)?;
     check_process(process, input.host)?;
     sysctl::check(linux)?;
@@ -180,6 +191,10 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
         steps.push(directory(format!("{}/scratch", input.data), 0o755));
     }
     steps.push(directory(root_at(input.data), 0o755));
+    if input.bundle.is_some() {
+        let fifo = |path| HostStep::Fifo { path, mode: 0o600 };
+        steps.extend([gate_at(input.data), outcome_at(input.data)].map(fifo));
+    }
     if input.idmapped {
         idmapped(&input, linux, &directory, &mut steps);
     }
@@ -221,6 +236,18 @@ fn root_at(data: &str) -> String {
     format!("{data}/merged")
 }
 
+/// Where who starts the container knocks.
+#[must_use]
+pub fn gate_at(data: &str) -> String {
+    format!("{data}/gate")
+}
+
+/// Where he hears what came of it.
+#[must_use]
+pub fn outcome_at(data: &str) -> String {
+    format!("{data}/outcome")
+}
+
 /// Ids and cgroup first: until then the child may do nothing that depends on who and where it is. The network is set
 /// up while the child builds its mounts.
 fn attach(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind]) -> Vec<AttachStep> {
@@ -255,7 +282,16 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     }
 
     // Mounts, the root first, so that every later path is resolved inside it.
-    steps.push(InitStep::Propagation { flags: SLAVE | RECURSIVE });
+    let propagation = match linux.rootfs_propagation.as_str() {
+        "" => 0,
+        word => mounts::propagation(word).ok_or_else(|| {
+            let what = format!("cannot use the rootfsPropagation {word:?}");
+            Rejected::new(what, "it is none of shared, slave, private, unbindable and their recursive forms")
+        })?,
+    };
+    // A slave while the mounts are made, whatever becomes of the root: what is made in here must not reach the host.
+    let cut = if propagation & PRIVATE != 0 { PRIVATE } else { SLAVE };
+    steps.push(InitStep::Propagation { flags: cut | RECURSIVE });
     let at = root_at(input.data);
     let userxattr = new.contains(&NamespaceKind::User);
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
@@ -267,16 +303,24 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         }
         Rootfs::Host(view) => host_view(view, input, &at, userxattr, &mut steps)?,
     }
-    let mut own_dev = false;
+    // Without a /dev of its own, in the root's.
+    let mut own_dev = true;
+    let mut sealed = Vec::new();
     for spec in &input.config.mounts {
         if spec.kind == "cgroup" {
             cgroup_mounts(input, spec, new, &mut steps)?;
             continue;
         }
-        let mount = volumes::mount(spec, linux, input.host)?;
+        let mut mount = volumes::mount(spec, linux, input.host)?;
         // A volume there, which comes after, is somebody's: nothing is made in it.
         if mount.destination == "/dev" {
             own_dev = matches!(mount.source, Source::Filesystem { .. });
+            // Not yet: the devices are made in it.
+            if own_dev && mount.attributes.set & mounts::RDONLY != 0 {
+                mount.attributes.set &= !mounts::RDONLY;
+                mount.options.retain(|option| option != "ro");
+                sealed.push(InitStep::ReadonlyMount { path: mount.destination.clone() });
+            }
         }
         steps.push(InitStep::Mount(mount));
     }
@@ -300,16 +344,26 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     steps.extend(linux.sysctl.iter().map(sysctl));
     steps.extend(linux.readonly_paths.iter().map(|path| InitStep::Readonly { path: path.clone() }));
     steps.extend(linux.masked_paths.iter().map(|path| InitStep::Mask { path: path.clone() }));
+    steps.append(&mut sealed);
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
         steps.push(InitStep::ReadonlyMount { path: "/".to_owned() });
     }
     if input.reaper {
         steps.push(InitStep::Reaper);
     }
+    if let (Some(hooks), Some(bundle)) = (&input.config.hooks, &input.bundle) {
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            steps.push(InitStep::AwaitHooks);
+        }
+        steps.extend(called(&hooks.create_container, bundle, Status::Creating));
+    }
     // Never chroot alone: a chroot can be left, and the host's mounts would still be there to be found.
     steps.push(InitStep::Pivot { at });
+    if propagation != 0 {
+        steps.push(InitStep::Propagation { flags: propagation });
+    }
 
-    if !input.config.hostname.is_empty() && new.contains(&NamespaceKind::Uts) {
+    if !input.config.hostname.is_empty() {
         steps.push(InitStep::Hostname(input.config.hostname.clone()));
     }
     if !input.config.domainname.is_empty() {
@@ -507,7 +561,9 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
 fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    steps.push(InitStep::Keyring);
+    if input.bundle.as_ref().is_none_or(|bundle| bundle.keyring) {
+        steps.push(InitStep::Keyring);
+    }
     steps.extend(process.rlimits.iter().map(|limit| InitStep::Rlimit {
         kind: limit.kind.clone(),
         soft: limit.soft,
@@ -544,10 +600,24 @@ fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec
     if process.no_new_privileges {
         steps.push(InitStep::NoNewPrivileges);
     }
+    if input.bundle.is_some() {
+        // Still in the first of the two commands; its user's rights are in force.
+        steps.push(InitStep::FindCommand);
+    }
     steps.push(InitStep::Ready);
+    if let Some(bundle) = &input.bundle {
+        let (gate, outcome) = (gate_at(input.data), outcome_at(input.data));
+        steps.push(InitStep::AwaitStart { gate, outcome });
+        let hooks = input.config.hooks.iter().flat_map(|hooks| called(&hooks.start_container, bundle, Status::Created));
+        steps.extend(hooks);
+    }
     // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes.
     steps.extend(late);
     Ok(())
+}
+
+fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item = InitStep> {
+    hooks.iter().map(move |hook| InitStep::Hook { hook: hook.clone(), state: State { status, ..bundle.state.clone() } })
 }
 
 fn compile(profile: &spec::runtime::Seccomp, host: &Host) -> Result<seccomp::Program, Rejected> {

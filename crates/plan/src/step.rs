@@ -8,7 +8,7 @@ use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
 use crate::{cgroup, network, overlay};
-use spec::runtime::{Device, IdMapping, NamespaceKind};
+use spec::runtime::{Device, Hook, IdMapping, NamespaceKind, State};
 
 /// Done by the parent, before the clone.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,11 @@ pub enum HostStep {
         mode: u32,
         owner: Option<(u32, u32)>,
         content: String,
+    },
+    /// A named pipe in it.
+    Fifo {
+        path: String,
+        mode: u32,
     },
     /// A layer as the container's user namespace is to see it: on the disk the ids are the host's.
     Idmapped {
@@ -193,6 +198,20 @@ pub enum InitStep {
     },
     /// The program that stays as pid 1, from a mount that cannot be written to.
     Reaper,
+    /// Until the parent has run the hooks of its own.
+    AwaitHooks,
+    /// A hook of the container's own; its process adds its own number to the state.
+    Hook {
+        hook: Hook,
+        state: State,
+    },
+    /// The command can be executed, as far as that can be told before.
+    FindCommand,
+    /// From here on on its own, until somebody writes to the one pipe; what fails after it is told by the other.
+    AwaitStart {
+        gate: String,
+        outcome: String,
+    },
     /// The command is not sampan's own program, which would let the container write to it (CVE-2019-5736).
     NotSampan,
     Ready,
@@ -269,6 +288,7 @@ impl HostStep {
             Self::Home { .. } => "a directory of this container's own".into(),
             Self::Directory { .. } => "a directory in it".into(),
             Self::File { .. } => "a file that the container will see".into(),
+            Self::Fifo { .. } => "by which the container is started, and tells what came of it".into(),
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
@@ -289,6 +309,7 @@ impl HostStep {
                 let written = format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path));
                 written + &chown(path, *owner)
             }
+            Self::Fifo { path, mode } => format!("mkfifo -m {mode:o} {}", quote(path)),
             Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
             Self::Own { path, owner: (uid, gid), mapped } => {
                 let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
@@ -307,7 +328,9 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::Directory { .. } | Self::File { .. } | Self::Source { .. } | Self::Own { .. } => Vec::new(),
+            Self::Directory { .. } | Self::File { .. } | Self::Fifo { .. } | Self::Source { .. } | Self::Own { .. } => {
+                Vec::new()
+            }
             Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
@@ -447,6 +470,10 @@ impl InitStep {
             Self::Seccomp { .. } => "the system calls that may be used".into(),
             Self::Chdir { .. } => "where it starts".into(),
             Self::Reaper => "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into(),
+            Self::AwaitHooks => "wait until the hooks of prestart and createRuntime have run".into(),
+            Self::Hook { hook, .. } => format!("the hook {}", hook.path),
+            Self::FindCommand => "the command must be there".into(),
+            Self::AwaitStart { .. } => "wait for the start".into(),
             Self::NotSampan => "the command must not be sampan's own program (CVE-2019-5736)".into(),
             Self::Ready => "tell the parent that all is set up".into(),
         }
@@ -535,6 +562,10 @@ impl InitStep {
                 format!("WORKDIR={0}\n[ -d {0} ] || tool mkdir -p {0}", quote(path))
             }
             Self::Reaper => "# no shell equivalent: here the command itself is pid 1".into(),
+            Self::AwaitHooks => "# no shell equivalent: only sampan's parent runs them".into(),
+            Self::Hook { hook, .. } => format!("{} <\"$STATE\"", quote(&hook.path)),
+            Self::FindCommand => "# no shell equivalent: here the exec finds it".into(),
+            Self::AwaitStart { gate, .. } => format!("read -r <{}", quote(gate)),
             Self::NotSampan => "# no shell equivalent: here it is a shell that executes the command".into(),
             Self::Ready => "# no shell equivalent: only sampan's parent waits for it".into(),
         }

@@ -133,6 +133,7 @@ fn planned(case: Case) -> Plan {
         reaper: case.reaper,
         foreground: true,
         create_cwd: true,
+        bundle: None,
     };
     plan(input).unwrap()
 }

@@ -24,17 +24,22 @@ pub struct Started {
     pub timings: Option<Timings>,
 }
 
+/// What the caller gives along.
+pub struct Call<'a> {
+    pub stdio: Stdio,
+    /// So many of the caller's files after these go on to the container.
+    pub passed: u32,
+    pub timed: bool,
+    /// To be done when the container waits for it, with its pid; asked for by [`InitStep::AwaitHooks`].
+    pub hooks: &'a mut dyn FnMut(i32) -> Result<()>,
+}
+
 /// Run the plan. On an error nothing is undone here: the journal says what there is to undo.
 ///
 /// # Errors
 /// The step that failed, with its shell form.
-pub fn start(
-    plan: &Plan,
-    journal: &mut Journal,
-    mut context: apply::Context,
-    stdio: Stdio,
-    timed: bool,
-) -> Result<Started> {
+pub fn start(plan: &Plan, journal: &mut Journal, mut context: apply::Context, call: Call<'_>) -> Result<Started> {
+    let Call { stdio, passed, timed, hooks } = call;
     let one = SingleThread::check()?;
     let mut progress = Progress::new(plan, timed);
     for step in &plan.prepare {
@@ -45,11 +50,11 @@ pub fn start(
     let (ours, theirs) = sync::pair()?;
     let trace = Trace::new(plan.init.len(), timed)?;
     let parents = [ours.as_raw_fd(), journal.fd()];
-    let inherited = Inherited { sync: theirs.as_raw_fd(), parents, stdio, trace: &trace };
+    let inherited = Inherited { sync: theirs.as_raw_fd(), parents, stdio, passed, trace: &trace };
     let compiled = init::compile(plan, &mut context, inherited)?;
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
-    match attach(plan, journal, &context, &child, &ours, &mut progress) {
+    match attach(plan, journal, &context, &child, &ours, &mut progress, hooks) {
         Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
         Err(error) => {
             end(&child);
@@ -76,6 +81,7 @@ fn attach(
     child: &Child,
     sync: &OwnedFd,
     progress: &mut Progress,
+    hooks: &mut dyn FnMut(i32) -> Result<()>,
 ) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
@@ -87,10 +93,10 @@ fn attach(
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            return Err(listen(plan, sync, child).err().filter(is_report).unwrap_or(error));
+            return Err(listen(plan, sync, child, hooks).err().filter(is_report).unwrap_or(error));
         }
     }
-    listen(plan, sync, child)
+    listen(plan, sync, child, hooks)
 }
 
 fn clone(
@@ -120,14 +126,23 @@ fn is_report(error: &Error) -> bool {
     matches!(error, Error::Step { .. } | Error::Exec { .. })
 }
 
-/// Until the end of file that means that the exec worked; its terminal, if it has one.
-fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>> {
+/// Until the end of file that means that the exec worked, or that the child waits for its start; its terminal, if it has one.
+fn listen(
+    plan: &Plan,
+    sync: &OwnedFd,
+    child: &Child,
+    hooks: &mut dyn FnMut(i32) -> Result<()>,
+) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     let mut ready = false;
     while let Some((report, fd)) = sync::receive(sync)? {
         match report.kind {
             Report::CONSOLE => terminal = fd,
             Report::READY => ready = true,
+            Report::HOOKS => {
+                hooks(child.pid)?;
+                sync::go(sync)?;
+            }
             #[cfg(debug_assertions)]
             Report::HALTED => crate::fault::kill_self(),
             _ => return Err(failure(plan, report)),
@@ -137,13 +152,14 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>>
 }
 
 fn failure(plan: &Plan, report: Report) -> Error {
-    let errno = Errno::from_raw_os_error(report.errno);
-    if report.step == Report::EXEC {
-        return Error::Exec { command: plan.exec.args[0].clone(), source: sys::Error::new("execve", errno) };
+    let finds = |at: u16| matches!(plan.init.get(usize::from(at)), Some(InitStep::FindCommand));
+    if report.step == Report::EXEC || finds(report.step) {
+        let source = sys::Error::new("execve", Errno::from_raw_os_error(report.errno));
+        return Error::Exec { command: plan.exec.args[0].clone(), source };
     }
     let at = match report.step {
         Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper)).unwrap_or_default(),
         step => usize::from(step),
     };
-    progress::child_failed(plan, at, Error::Child { call: report.call_name(), errno })
+    progress::child_failed(plan, at, Error::of_child(report))
 }

@@ -2,6 +2,7 @@
 
 use crate::remedy;
 use std::fmt;
+use sys::child::Report;
 use sys::process::Exit;
 use sys::signal::Signal;
 
@@ -38,6 +39,13 @@ pub enum Error {
     },
     /// The child ended without a word.
     Died(Exit),
+    /// A program that was called did not end well.
+    Ended(Exit),
+    /// Something without a number in the plan.
+    Late {
+        why: String,
+        source: Box<Error>,
+    },
     Nul(String),
     Unknown(String),
 }
@@ -51,13 +59,14 @@ impl fmt::Display for Error {
             Self::Step { number, total, why, source, .. } => write!(f, "step {number}/{total} ({why}): {source}"),
             Self::Child { call, errno } => write!(f, "{}", sys::Error::new(*call, *errno)),
             Self::Exec { command, source } => write!(f, "cannot execute {command}: {source}"),
+            Self::Ended(Exit::Code(code)) => write!(f, "it ended with {code}"),
+            Self::Ended(Exit::Signal(signal)) => write!(f, "it was killed by {}", name(*signal)),
+            Self::Late { why, source } => write!(f, "{why}: {source}"),
             Self::Died(Exit::Code(code)) => {
                 write!(f, "the container's first process ended with {code}, without a word")
             }
             Self::Died(Exit::Signal(signal)) => {
-                let name =
-                    Signal::from_raw(*signal).map_or_else(|| format!("signal {signal}"), |signal| signal.to_string());
-                write!(f, "the container's first process was killed by {name}")
+                write!(f, "the container's first process was killed by {}", name(*signal))
             }
             Self::Nul(text) => write!(f, "{text:?} has a NUL byte"),
             Self::Unknown(what) => write!(f, "there is no {what}"),
@@ -65,13 +74,31 @@ impl fmt::Display for Error {
     }
 }
 
+fn name(signal: i32) -> String {
+    Signal::from_raw(signal).map_or_else(|| format!("signal {signal}"), |signal| signal.to_string())
+}
+
 impl std::error::Error for Error {}
 
 impl Error {
+    /// What a child's report says of a call, or of a program that it called.
+    pub(crate) fn of_child(report: Report) -> Self {
+        // wait(2): the signal is in the low bits.
+        match (report.call, report.errno & 0x7f) {
+            (Report::ENDED, 0) => Self::Ended(Exit::Code((report.errno >> 8) as u8)),
+            (Report::ENDED, signal) => Self::Ended(Exit::Signal(signal)),
+            _ => {
+                let errno = rustix::io::Errno::from_raw_os_error(report.errno);
+                Self::Child { call: report.call_name(), errno }
+            }
+        }
+    }
+
     /// The fix, if it is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Late { source, .. } => source.hint(),
             Self::Step { hint, source, .. } => hint.as_deref().or_else(|| source.hint()),
             Self::Exec { source, .. } => remedy::of_exec(source.errno),
             Self::Sys(error) => sys::remedy(error.errno),

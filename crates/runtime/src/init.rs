@@ -8,7 +8,7 @@ use plan::mounts::{self, Idmap, Source};
 
 use plan::overlay::Told;
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
-use spec::runtime::{Device, NamespaceKind};
+use spec::runtime::{Device, Hook, NamespaceKind, State};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -41,13 +41,15 @@ pub struct Inherited<'a> {
     /// What it must not hold.
     pub parents: [RawFd; 2],
     pub stdio: Stdio,
+    /// So many more after these.
+    pub passed: u32,
     pub trace: &'a Trace,
 }
 
 /// # Errors
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
 pub fn compile<'a>(plan: &Plan, context: &mut apply::Context, inherited: Inherited<'a>) -> Result<Compiled<'a>> {
-    let Inherited { sync, parents, stdio, trace } = inherited;
+    let Inherited { sync, parents, stdio, passed, trace } = inherited;
     let mut compiler = Compiler { context, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
@@ -64,6 +66,7 @@ pub fn compile<'a>(plan: &Plan, context: &mut apply::Context, inherited: Inherit
         sync,
         parents,
         die_with_parent: plan.spawn.die_with_parent,
+        passed,
         trace,
         #[cfg(debug_assertions)]
         fault: crate::fault::Fault::asked().and_then(|fault| fault.of_child(plan)),
@@ -71,8 +74,25 @@ pub fn compile<'a>(plan: &Plan, context: &mut apply::Context, inherited: Inherit
     Ok(Compiled { program, _fds: compiler.fds })
 }
 
+fn strings(texts: &[String]) -> Result<Vec<CString>> {
+    texts.iter().map(|text| c(text)).collect()
+}
+
+fn hook(hook: &Hook, state: &State) -> Result<child::Hook> {
+    // The child knows its number as its hook will see it. Inside a string a quote has a backslash before it.
+    const PID: &str = "\"pid\":";
+    let text = crate::hook::state(&State { pid: 0, ..state.clone() });
+    let (before, after) = text.split_once(&format!("{PID}0")).unwrap_or((&text, ""));
+    Ok(child::Hook {
+        path: c(&hook.path)?,
+        argv: Strings::new(strings(crate::hook::arguments(hook))?),
+        env: Strings::new(strings(&hook.env)?),
+        state: [format!("{before}{PID}").into_bytes(), after.as_bytes().to_vec()],
+        seconds: hook.timeout.map(i64::cast_unsigned),
+    })
+}
+
 fn exec(exec: &Exec) -> Result<child::Exec> {
-    let strings = |texts: &[String]| texts.iter().map(|text| c(text)).collect::<Result<Vec<_>>>();
     Ok(child::Exec {
         candidates: strings(&exec.candidates)?,
         argv: Strings::new(strings(&exec.args)?),
@@ -210,6 +230,13 @@ impl Compiler<'_> {
             InitStep::NotSampan => {
                 let (_, device, inode) = sys::process::own_program()?;
                 Op::NotThis { device, inode }
+            }
+            InitStep::AwaitHooks => Op::AwaitHooks,
+            InitStep::Hook { hook, state } => Op::Hook(self::hook(hook, state)?),
+            InitStep::FindCommand => Op::FindCommand,
+            InitStep::AwaitStart { gate, outcome } => {
+                let gate = self.keep(crate::gate::child(gate)?);
+                Op::AwaitStart { gate, outcome: self.keep(crate::gate::child_outcome(outcome)?) }
             }
             InitStep::Ready => Op::Ready,
         };

@@ -6,6 +6,8 @@ pub mod apply;
 pub mod container;
 #[cfg(debug_assertions)]
 pub mod fault;
+pub mod gate;
+pub mod hook;
 pub mod init;
 pub mod journal;
 pub mod observe;

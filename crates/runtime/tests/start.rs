@@ -5,6 +5,7 @@
 use plan::order::NetworkSteps;
 use plan::step::Upper;
 use plan::{Input, Rootfs};
+use runtime::container::Call;
 use runtime::journal::Journal;
 use spec::runtime::{Config, Linux, Mount, Namespace, NamespaceKind, Process};
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ impl Ground {
             reaper: false,
             foreground: true,
             create_cwd: false,
+            bundle: None,
         })
         .unwrap();
         forked(|| {
@@ -92,7 +94,8 @@ impl Ground {
             use std::os::fd::AsRawFd;
             let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
             let context = runtime::apply::Context::new(None);
-            let exit = match runtime::container::start(&plan, &mut journal, context, stdio, false) {
+            let call = Call { stdio, passed: 0, timed: false, hooks: &mut |_| Ok(()) };
+            let exit = match runtime::container::start(&plan, &mut journal, context, call) {
                 Ok(started) => sys::process::wait(&started.child).unwrap(),
                 Err(error) => {
                     std::fs::write(out, error.to_string()).unwrap();

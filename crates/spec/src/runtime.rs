@@ -1,9 +1,11 @@
-//! The OCI runtime configuration (`config.json`), runtime-spec 1.2: the one description of a container that the
+//! The OCI runtime configuration (`config.json`), runtime-spec 1.3: the one description of a container that the
 //! runtime takes. Field names and meanings are the spec's (config.md, config-linux.md).
 //!
-//! Absent and `null` are the same; unknown properties are ignored, as the spec asks.
+//! Absent and `null` are the same; properties that the spec does not have are ignored, as it asks. One that it has and
+//! this version does not is [`Present`], so that the plan can refuse it by name.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -24,7 +26,75 @@ pub struct Config {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Hooks>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub linux: Option<Linux>,
+    #[serde(skip_serializing)]
+    pub vm: Option<Present>,
+}
+
+/// What a runtime tells of a container (runtime.md): on a hook's standard input, and to who asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    pub oci_version: String,
+    pub id: String,
+    pub status: Status,
+    pub pid: i32,
+    pub bundle: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    #[default]
+    Creating,
+    Created,
+    Running,
+    Stopped,
+}
+
+/// A property that is there; what it says is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present;
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+/// Each list in its order; config.md says who runs which when, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hooks {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prestart: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub create_runtime: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub create_container: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub start_container: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub poststart: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub poststop: Vec<Hook>,
+}
+
+/// `args` as execv(3) takes them, `args[0]` too; `timeout` in seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hook {
+    pub path: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +125,12 @@ pub struct Process {
     pub selinux_label: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
+    #[serde(skip_serializing)]
+    pub scheduler: Option<Present>,
+    #[serde(skip_serializing)]
+    pub io_priority: Option<Present>,
+    #[serde(rename = "execCPUAffinity", skip_serializing)]
+    pub exec_cpu_affinity: Option<Present>,
 }
 
 /// In character cells.
@@ -137,6 +213,16 @@ pub struct Linux {
     pub readonly_paths: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mount_label: String,
+    #[serde(skip_serializing)]
+    pub personality: Option<Present>,
+    #[serde(skip_serializing)]
+    pub intel_rdt: Option<Present>,
+    #[serde(skip_serializing)]
+    pub memory_policy: Option<Present>,
+    #[serde(skip_serializing)]
+    pub time_offsets: BTreeMap<String, Present>,
+    #[serde(skip_serializing)]
+    pub net_devices: BTreeMap<String, Present>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -202,6 +288,20 @@ pub struct Resources {
     pub block_io: Option<BlockIo>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
+    #[serde(skip_serializing)]
+    pub hugepage_limits: Vec<Present>,
+    #[serde(skip_serializing)]
+    pub network: Option<Network>,
+    #[serde(skip_serializing)]
+    pub rdma: BTreeMap<String, Present>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    #[serde(rename = "classID")]
+    pub class_id: Option<u32>,
+    pub priorities: Vec<Present>,
 }
 
 /// `kind` `a` (all), `c` or `b`; absent numbers are wildcards; `access` out of `rwm`.
@@ -233,6 +333,10 @@ pub struct Memory {
     pub swappiness: Option<u64>,
     #[serde(rename = "disableOOMKiller", skip_serializing_if = "Option::is_none")]
     pub disable_oom_killer: Option<bool>,
+    #[serde(skip_serializing)]
+    pub kernel: Option<i64>,
+    #[serde(rename = "kernelTCP", skip_serializing)]
+    pub kernel_tcp: Option<i64>,
 }
 
 /// `quota` and `period` in microseconds.
@@ -251,6 +355,12 @@ pub struct Cpu {
     pub cpus: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mems: String,
+    #[serde(skip_serializing)]
+    pub realtime_runtime: Option<i64>,
+    #[serde(skip_serializing)]
+    pub realtime_period: Option<u64>,
+    #[serde(skip_serializing)]
+    pub idle: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,6 +373,8 @@ pub struct Pids {
 pub struct BlockIo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
+    #[serde(skip_serializing)]
+    pub leaf_weight: Option<u16>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weight_device: Vec<WeightDevice>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -275,11 +387,15 @@ pub struct BlockIo {
     pub throttle_write_iops_device: Vec<ThrottleDevice>,
 }
 
+/// Of no `weight`: 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct WeightDevice {
     pub major: i64,
     pub minor: i64,
     pub weight: u16,
+    #[serde(skip_serializing)]
+    pub leaf_weight: Option<u16>,
 }
 
 /// Bytes or operations a second.

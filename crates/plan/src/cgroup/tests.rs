@@ -321,7 +321,7 @@ fn limits_out_of_range() {
          (name the disk: /dev/sda (8:0))"
     );
     assert_eq!(reject(throttle(9)), "cannot limit I/O of the device 8:9: there is no such block device ()");
-    let weight = WeightDevice { major: 8, minor: 0, weight: 200 };
+    let weight = WeightDevice { major: 8, minor: 0, weight: 200, leaf_weight: None };
     let weight = BlockIo { weight_device: vec![weight], ..BlockIo::default() };
     let weight = Resources { block_io: Some(weight), ..Resources::default() };
     assert_eq!(

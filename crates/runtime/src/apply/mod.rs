@@ -6,6 +6,7 @@ pub mod network;
 use crate::error::{Error, Result};
 use plan::mounts::Ids;
 use plan::step::{AttachStep, HostStep, map_words};
+use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
@@ -69,6 +70,11 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             let mut file = file.write(true).create_new(true).mode(*mode).open(path).map_err(sys::Error::of_io(call))?;
             std::io::Write::write_all(&mut file, content.as_bytes()).map_err(sys::Error::of_io(call))?;
             own(path, *owner)
+        }
+        HostStep::Fifo { path, mode } => {
+            let call = || format!("mknod({path:?}, S_IFIFO | 0{mode:o})");
+            let made = rustix::fs::mknodat(CWD, path.as_str(), FileType::Fifo, Mode::from(*mode), 0);
+            Ok(made.map_err(sys::Error::of(call))?)
         }
         HostStep::Source { path, owner } => {
             let call = || format!("mkdir({path:?}, 0755)");

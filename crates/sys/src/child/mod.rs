@@ -15,7 +15,7 @@ mod trace;
 
 #[cfg(debug_assertions)]
 pub use fault::Fault;
-pub use op::{Attributes, Console, Destination, Exec, Mount, Op, Place, Slot, Source, Strings, Target};
+pub use op::{Attributes, Console, Destination, Exec, Hook, Mount, Op, Place, Slot, Source, Strings, Target};
 pub use run::{REAPER, reap, run};
 pub use trace::{Trace, now};
 
@@ -34,6 +34,8 @@ pub struct Program<'a> {
     pub parents: [RawFd; 2],
     /// SIGKILL for the child when its parent dies, so that a `kill -9` of sampan ends a foreground container.
     pub die_with_parent: bool,
+    /// So many of the caller's files after standard error go on to the container.
+    pub passed: u32,
     pub trace: &'a Trace,
     /// For tests of the undoing.
     #[cfg(debug_assertions)]
@@ -56,13 +58,17 @@ impl Report {
     pub const SIZE: usize = 12;
     /// A step failed; the child is gone.
     pub const FAILED: u16 = 1;
-    /// Every step is done; the next thing is `await` of the start, if the program has one, and the exec.
+    /// Every step is done; the next thing is to wait for the start, if the program does, and the exec.
     pub const READY: u16 = 2;
     /// The container's terminal: its fd is in the message.
     pub const CONSOLE: u16 = 3;
     /// The child goes no further: a fault that a test asked for.
     #[cfg(debug_assertions)]
     pub const HALTED: u16 = 4;
+    /// All is there but the change of the root: what the parent waits for to run its hooks.
+    pub const HOOKS: u16 = 5;
+    /// `call` of a hook that did not end well; `errno` is its status as wait(2) has it.
+    pub const ENDED: u32 = u32::MAX;
     /// `step` of a pid 1 that could not become the reaper.
     pub const REAPER: u16 = u16::MAX - 1;
     /// `step` of a failed exec.

@@ -85,7 +85,7 @@ pub struct Console {
     pub bind_console: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Op {
     /// Read one byte of the sync socket; end of file means that the parent is gone.
     Await,
@@ -223,6 +223,29 @@ pub enum Op {
     },
     /// Tell the parent that all is set up.
     Ready,
+    /// Tell the parent that it may run its hooks, and wait until it has.
+    AwaitHooks,
+    Hook(Hook),
+    /// One of the exec's candidates is a file that can be executed.
+    FindCommand,
+    /// Let the parent go, with an end of file, and wait for a byte in the one pipe; to the other goes what is still to
+    /// report.
+    AwaitStart {
+        gate: RawFd,
+        outcome: RawFd,
+    },
+}
+
+/// A program that is called and waited for.
+#[derive(Debug)]
+pub struct Hook {
+    pub path: CString,
+    pub argv: Strings,
+    pub env: Strings,
+    /// Its standard input, but for this process's own number, which comes between the two.
+    pub state: [Vec<u8>; 2],
+    /// Until it is killed.
+    pub seconds: Option<u64>,
 }
 
 #[derive(Debug)]

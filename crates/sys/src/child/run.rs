@@ -1,6 +1,6 @@
 //! The loop itself. See the module above for what may not happen here.
 
-use super::{Attributes, Console, Destination, Exec, Mount, Op, Place, Program, Report, Slot, Source, Target};
+use super::{Attributes, Console, Destination, Exec, Hook, Mount, Op, Place, Program, Report, Slot, Source, Target};
 use libc::{c_char, c_int, c_long};
 use std::ffi::{CStr, CString};
 use std::os::fd::RawFd;
@@ -82,7 +82,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_dup2 SYS_dup3 SYS_ioctl SYS_setsid SYS_chdir SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname
     SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
-    SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll);
+    SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll SYS_memfd_create SYS_lseek SYS_wait4 SYS_faccessat2);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -136,15 +136,15 @@ pub fn run(program: &Program<'_>) -> ! {
         })
     });
     if let Err(failure) = outcome {
-        fail(program.sync, step, failure);
+        fail(state.sync, step, failure);
     }
     if let Some(reaper) = state.reaper
         && let Err(failure) = leave_reaper(reaper)
     {
-        fail(program.sync, Report::REAPER, failure);
+        fail(state.sync, Report::REAPER, failure);
     }
     let failure = execute(&program.exec);
-    fail(program.sync, Report::EXEC, failure)
+    fail(state.sync, Report::EXEC, failure)
 }
 
 #[cfg(debug_assertions)]
@@ -157,7 +157,7 @@ fn begin(program: &Program<'_>, state: &State<'_>) -> Outcome<()> {
     program.parents.into_iter().for_each(close);
     die_with_parent(state)?;
     // Whatever the caller leaked to us, the container shall not get (CVE-2024-21626): close on exec, all of it.
-    sys!(SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
+    sys!(SYS_close_range, 3 + program.passed, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
     // Rust ignores SIGPIPE, and what is ignored stays so across exec (execve(2)).
     let default: [u64; 4] = [0; 4];
     sys!(SYS_rt_sigaction, libc::SIGPIPE, default.as_ptr(), 0, 8)?;
@@ -187,8 +187,10 @@ fn fail(sync: RawFd, step: u16, (number, errno): Failure) -> ! {
 }
 
 pub(super) fn send(sync: RawFd, report: Report) {
+    // Not send(2): it may be a pipe, and the container's own filter is often there already. A SIGPIPE ends what has
+    // nobody to tell.
     let bytes = report.bytes();
-    let _ = sys!(SYS_sendto, sync, bytes.as_ptr(), bytes.len(), libc::MSG_NOSIGNAL, 0, 0);
+    let _ = sys!(SYS_write, sync, bytes.as_ptr(), bytes.len());
 }
 
 fn exit(code: c_int) -> ! {
@@ -317,6 +319,83 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             send(state.sync, Report { kind: Report::READY, step: 0, call: 0, errno: 0 });
             Ok(())
         }
+        Op::AwaitHooks => {
+            send(state.sync, Report { kind: Report::HOOKS, step: 0, call: 0, errno: 0 });
+            wait(state.sync)
+        }
+        Op::Hook(hook) => self::hook(hook),
+        Op::FindCommand => find(state.exec),
+        Op::AwaitStart { gate, outcome } => {
+            close(std::mem::replace(&mut state.sync, *outcome));
+            let mut byte = 0u8;
+            while let Err(failure) = sys!(SYS_read, *gate, &raw mut byte, 1) {
+                if failure.1 != libc::EINTR {
+                    return Err(failure);
+                }
+            }
+            close(*gate);
+            Ok(())
+        }
+    }
+}
+
+/// As [`execute`] will choose; what it cannot know, such as a missing interpreter, the exec tells.
+fn find(exec: &Exec) -> Outcome<()> {
+    let mut errno = libc::ENOENT;
+    for candidate in &exec.candidates {
+        let Ok(fd) = open_plainly(candidate, libc::O_PATH) else { continue };
+        let is_file = stat(fd.0)?.st_mode & libc::S_IFMT == libc::S_IFREG;
+        let may = sys!(SYS_faccessat2, libc::AT_FDCWD, text(candidate), libc::X_OK, libc::AT_EACCESS);
+        match may {
+            // ENOSYS, EPERM: an older kernel's, or a filter's; then the exec has to tell.
+            Ok(_) | Err((_, libc::ENOSYS | libc::EPERM)) if is_file => return Ok(()),
+            _ => errno = libc::EACCES,
+        }
+    }
+    Err((libc::SYS_execve, errno))
+}
+
+/// Its standard input is a file in memory: a pipe that it does not read would hold us up, or kill us.
+fn hook(hook: &Hook) -> Outcome<()> {
+    let state = Fd(sys!(SYS_memfd_create, c"state".as_ptr(), libc::MFD_CLOEXEC)? as RawFd);
+    let mut digits = [0u8; 11];
+    decimal(sys!(SYS_getpid)? as u32, &mut digits);
+    let length = digits.iter().position(|byte| *byte == 0).unwrap_or(digits.len());
+    for part in [hook.state[0].as_slice(), &digits[..length], &hook.state[1]] {
+        sys!(SYS_write, state.0, part.as_ptr(), part.len())?;
+    }
+    sys!(SYS_lseek, state.0, 0, libc::SEEK_SET)?;
+    let mut pidfd: c_int = NO_FD;
+    let child = sys!(SYS_clone, libc::SIGCHLD | libc::CLONE_PIDFD, 0, &raw mut pidfd, 0, 0)?;
+    if child == 0 {
+        if sys!(SYS_dup3, state.0, 0, 0).is_ok() {
+            let _ = sys!(SYS_execve, text(&hook.path), hook.argv.as_ptr(), hook.env.as_ptr());
+        }
+        exit(127);
+    }
+    let pidfd = Fd(pidfd);
+    let mut poll = libc::pollfd { fd: pidfd.0, events: libc::POLLIN, revents: 0 };
+    let limit = libc::timespec { tv_sec: hook.seconds.unwrap_or(0) as i64, tv_nsec: 0 };
+    let limit = hook.seconds.map_or(std::ptr::null(), |_| &raw const limit);
+    let ended = loop {
+        match sys!(SYS_ppoll, &raw mut poll, 1, limit, 0, 8) {
+            Err((_, libc::EINTR)) => {}
+            other => break other? > 0,
+        }
+    };
+    if !ended {
+        sys!(SYS_kill, child, libc::SIGKILL)?;
+    }
+    let mut status: c_int = 0;
+    while let Err(failure) = sys!(SYS_wait4, child, &raw mut status, 0, 0) {
+        if failure.1 != libc::EINTR {
+            return Err(failure);
+        }
+    }
+    match status {
+        _ if !ended => Err((libc::SYS_wait4, libc::ETIMEDOUT)),
+        0 => Ok(()),
+        status => Err((c_long::from(Report::ENDED), status)),
     }
 }
 
