@@ -97,6 +97,18 @@ const FLAGS: [(&str, u64, u64); 18] = [
     ("symfollow", 0, NOSYMFOLLOW),
 ];
 
+/// What is more than a word for the filesystem: for who asks which options there are.
+#[must_use]
+pub fn options() -> Vec<String> {
+    let recursive = |(name, ..): &(&str, u64, u64)| [(*name).to_owned(), format!("r{name}")];
+    let kinds =
+        ["private", "slave", "shared", "unbindable"].into_iter().flat_map(|kind| [kind.to_owned(), format!("r{kind}")]);
+    let binds = ["bind", "rbind", "idmap", "ridmap", "defaults", "async"].map(str::to_owned);
+    let mut all: Vec<String> = FLAGS.iter().flat_map(recursive).chain(kinds).chain(binds).collect();
+    all.sort_unstable();
+    all
+}
+
 fn flag(option: &str) -> Option<(u64, u64, bool)> {
     let find = |name: &str| FLAGS.iter().find(|(known, ..)| *known == name);
     if let Some((_, set, clear)) = find(option) {

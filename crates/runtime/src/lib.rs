@@ -3,6 +3,7 @@
 //! Invariant: the only place where plan's steps meet sys's calls. Nothing else changes the host.
 
 pub mod apply;
+pub mod console;
 pub mod container;
 #[cfg(debug_assertions)]
 pub mod fault;
@@ -11,6 +12,7 @@ pub mod hook;
 pub mod init;
 pub mod journal;
 pub mod observe;
+pub mod process;
 pub mod progress;
 mod remedy;
 pub mod supervise;

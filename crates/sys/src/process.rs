@@ -159,13 +159,28 @@ pub fn clone_flags(flags: u64) -> String {
     names.join(" | ")
 }
 
-/// The start time of a process in clock ticks since boot (proc(5), stat field 22); `None` when it is gone. With the
-/// pid it names one process for good.
+/// What proc(5) says of a process in its `stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// `R`, `S`, `Z` …
+    pub state: char,
+    /// In clock ticks since boot. With the pid it names one process for good.
+    pub start: u64,
+}
+
+/// `None` when it is gone.
 #[must_use]
-pub fn start_time(pid: i32) -> Option<u64> {
+pub fn stat(pid: i32) -> Option<Stat> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command's name is in parentheses and may hold anything, so count from the last one.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    Some(Stat { state: fields.next()?.chars().next()?, start: fields.nth(18)?.parse().ok()? })
+}
+
+/// [`Stat::start`]; `None` when it is gone.
+#[must_use]
+pub fn start_time(pid: i32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start)
 }
 
 /// The path, device and inode of the file that this process executes.

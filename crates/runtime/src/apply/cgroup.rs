@@ -332,6 +332,23 @@ fn for_each(dir: &Dir, act: &mut impl FnMut(&Dir) -> sys::Result<()>) -> sys::Re
     Ok(())
 }
 
+/// All processes of a tree, by the numbers that they have here; none when it is gone.
+///
+/// # Errors
+/// A call that failed.
+pub fn processes(path: &str) -> Result<Vec<i32>> {
+    let mut all = Vec::new();
+    let dir = match Dir::open(path) {
+        Err(error) if gone(&error) => return Ok(all),
+        dir => dir?,
+    };
+    for_each(&dir, &mut |dir| {
+        all.extend(dir.processes()?);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 /// How many of the container's processes the kernel killed for want of memory. To be read before the cgroup is removed;
 /// 0 without a memory controller.
 ///

@@ -117,6 +117,11 @@ pub fn euid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+#[must_use]
+pub fn egid() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
 /// When a process started, in clock ticks since boot; 0 when it is gone.
 #[must_use]
 pub fn start_time(pid: i32) -> u64 {
@@ -144,6 +149,23 @@ pub fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(
         Err(_) => "it is no namespace".to_owned(),
     };
     Err(Rejected::new(what, why).hint(format!("name one such as /proc/PID/ns/{word}")))
+}
+
+/// A regular file of a tree, resolved inside it; `None` when it is not there, or too large to be believed.
+#[must_use]
+pub fn read_inside(root: &Path, path: &str) -> Option<String> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags};
+    use std::io::Read;
+    const MOST: u64 = 16 << 20;
+    let directory = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    // O_NONBLOCK: a named pipe there would hold us up.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = std::fs::File::from(rustix::fs::openat2(&directory, path, flags, Mode::empty(), inside).ok()?);
+    let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes).ok()?;
+    (found.len() < MOST).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// # Errors

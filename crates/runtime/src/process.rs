@@ -1,0 +1,54 @@
+//! A process that another command made: who it is, whether it lives, and signals for it.
+
+use crate::error::Result;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
+use std::os::fd::OwnedFd;
+pub use sys::signal::{Signal, Unknown};
+
+/// A number and when it started, in clock ticks since boot: together they name one process for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub start: u64,
+}
+
+impl Process {
+    /// The one that has this number now.
+    #[must_use]
+    pub fn now(pid: i32) -> Self {
+        Self { pid, start: sys::process::start_time(pid).unwrap_or_default() }
+    }
+
+    /// One that has ended and was not reaped does not.
+    #[must_use]
+    pub fn lives(self) -> bool {
+        sys::process::stat(self.pid).is_some_and(|stat| stat.start == self.start && !matches!(stat.state, 'Z' | 'X'))
+    }
+
+    /// `None` when it is gone.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(self) -> Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            // It is held now, so the number cannot be reused after this look.
+            Ok(pidfd) => Ok(self.lives().then_some(pidfd)),
+            Err(Errno::SRCH) => Ok(None),
+            Err(errno) => Err(sys::Error::new(format!("pidfd_open({})", self.pid), errno).into()),
+        }
+    }
+
+    /// Whether it was there to get it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn signal(self, signal: Signal) -> Result<bool> {
+        let Some(pidfd) = self.open()? else { return Ok(false) };
+        match sys::signal::send(&pidfd, signal) {
+            Err(error) if error.errno == Errno::SRCH => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+}
