@@ -6,6 +6,7 @@
 
 mod globals;
 mod list;
+pub mod oci;
 mod run;
 mod tree;
 mod usage;
@@ -18,6 +19,7 @@ pub use tree::tree;
 use crate::ui::Failure;
 use engine::request;
 use std::ffi::OsString;
+use std::path::Path;
 
 /// One call of the program.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub enum Verb {
     Version(Version),
     Info(Info),
     Completion(Shell),
+    Oci(Box<oci::Call>),
     /// Text to print.
     Help(String),
 }
@@ -47,6 +50,13 @@ impl Verb {
     pub fn quiet(&self) -> bool {
         matches!(self, Self::Run(request) if request.quiet)
     }
+}
+
+/// The words after the program's name; what that stands for is one of them where it is called `sampan-oci`.
+pub fn words(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let name = arguments.next().unwrap_or_default();
+    let verb = Path::new(&name).file_name().is_some_and(|name| name == oci::NAME).then(|| "oci".into());
+    verb.into_iter().chain(arguments).collect()
 }
 
 /// # Errors

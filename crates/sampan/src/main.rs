@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     engine::run::reap_if_asked();
-    let call = match cli::parse(std::env::args_os().skip(1).collect()) {
+    let call = match cli::parse(cli::words(std::env::args_os())) {
         Ok(call) => call,
         Err(failure) => return ui::Ui::plain().failed(&failure),
     };

@@ -5,8 +5,9 @@ use crate::command;
 use serde_json::Value;
 
 /// A crate of the workspace and those of the workspace that it may name. `spec` holds the nouns: anyone may.
-const EDGES: [(&str, &[&str]); 8] = [
-    ("sampan", &["engine", "spec"]),
+const EDGES: [(&str, &[&str]); 9] = [
+    ("sampan", &["engine", "oci", "spec"]),
+    ("oci", &["runtime", "plan", "spec"]),
     ("engine", &["runtime", "image", "plan", "spec"]),
     ("runtime", &["plan", "sys", "spec"]),
     ("image", &["sys", "spec"]),

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, list, run, usage};
+use super::{Verb, list, oci, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -34,7 +34,7 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 9] = [
+static ENTRIES: [Entry; 10] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
@@ -44,6 +44,7 @@ static ENTRIES: [Entry; 9] = [
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),
+    Entry { names: &["oci"], command: oci::command, parse: oci::parse },
 ];
 
 /// What the words from the verb on mean.

@@ -1,0 +1,183 @@
+//! `create`: a container whose process waits for its start.
+
+use crate::bundle::Bundle;
+use crate::record::{Record, write_whole};
+use crate::root::{Home, Root};
+use crate::{Id, refused};
+use plan::cgroup::CgroupPath;
+use plan::host::Host;
+use plan::order::NetworkSteps;
+use plan::step::InitStep;
+use plan::{Input, Plan, Rootfs};
+use runtime::container::{Call, Started};
+use runtime::journal::Journal;
+use runtime::process::Process;
+use runtime::{Result, hook};
+use spec::runtime::{Config, NamespaceKind, State, Status};
+use std::path::{Path, PathBuf};
+
+/// What the caller asks for beside the bundle.
+#[derive(Debug, Clone, Default)]
+pub struct Create {
+    pub bundle: PathBuf,
+    pub pid_file: Option<PathBuf>,
+    /// Where a terminal's master goes.
+    pub console_socket: Option<PathBuf>,
+    /// Where a pidfd of the container's process goes.
+    pub pidfd_socket: Option<PathBuf>,
+    /// So many of the caller's files after standard error.
+    pub preserve_fds: u32,
+    pub no_new_keyring: bool,
+    /// The caller stays, watches the container, and shows its terminal.
+    pub foreground: bool,
+}
+
+/// # Errors
+/// What is wrong with the bundle, or failed; what was done until then is undone.
+pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
+    // First, as long as no file of our own can be taken for one of them.
+    let (passed, listen) = passed(create.preserve_fds)?;
+    let mut bundle = Bundle::open(&create.bundle)?;
+    if let Some(process) = bundle.config.process.as_mut().filter(|_| listen > 0) {
+        process.env.extend([format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".to_owned()]);
+    }
+    check_terminal(&bundle.config, create)?;
+    let (plan, cgroups) = plan(root, id, &bundle, create)?;
+    let (home, mut journal) = root.claim(id)?;
+    let record = record(id, &bundle, &plan, cgroups);
+    let made = make(&home, &mut journal, &plan, record, &bundle.path, create, passed);
+    if made.is_err() {
+        // The error that led here is the one to tell; what could not be undone stays for `delete --force`.
+        home.undo(Some(journal));
+    }
+    made
+}
+
+fn make(
+    home: &Home,
+    journal: &mut Journal,
+    plan: &Plan,
+    mut record: Record,
+    bundle: &Path,
+    create: &Create,
+    passed: u32,
+) -> Result<Started> {
+    record.save(home)?;
+    let mut hooks = |pid| {
+        let state = State { pid, ..record.state(Status::Creating) };
+        let both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
+        both.into_iter().try_for_each(|called| hook::run(called, &state, bundle))
+    };
+    let context = runtime::apply::Context::default();
+    let call = Call { stdio: [0, 1, 2], passed, timed: false, hooks: &mut hooks };
+    let mut started = runtime::container::start(plan, journal, context, call)?;
+    if let Some(socket) = &create.console_socket
+        && let Some(master) = started.terminal.take()
+    {
+        runtime::console::send_terminal(socket, master)?;
+    }
+    if let Some(socket) = &create.pidfd_socket {
+        runtime::console::send(socket, &started.child.pidfd, b"pidfd")?;
+    }
+    Process { pid: record.pid, start: record.start } = Process::now(started.child.pid);
+    record.save(home)?;
+    if let Some(path) = &create.pid_file {
+        write_whole(path, record.pid.to_string().as_bytes())?;
+    }
+    Ok(started)
+}
+
+/// How many files go on to the container, and how many of them are sockets of a service manager's, which come first
+/// (sd_listen_fds(3)).
+fn passed(preserve: u32) -> Result<(u32, u32)> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    let listen = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(std::process::id())).unwrap_or(0);
+    let count = preserve.saturating_add(listen);
+    let is_open = |fd: &u32| Path::new(&format!("/proc/self/fd/{fd}")).symlink_metadata().is_ok();
+    match (3..count.saturating_add(3)).find(|fd| !is_open(fd)) {
+        Some(fd) => refused(format!("cannot pass on {count} files"), format!("the file descriptor {fd} is not open")),
+        None => Ok((count, listen)),
+    }
+}
+
+fn check_terminal(config: &Config, create: &Create) -> Result<()> {
+    let terminal = config.process.as_ref().is_some_and(|process| process.terminal);
+    match (terminal, create.foreground, &create.console_socket) {
+        (true, false, None) => {
+            refused("cannot give the container a terminal", "nobody would have its other end: name a --console-socket")
+        }
+        (false, _, Some(_)) | (_, true, Some(_)) => {
+            refused("cannot use the console socket", "the container has no terminal, or its caller stays to show it")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Vec<String>)> {
+    let host = runtime::observe::host()?;
+    let config = &bundle.config;
+    let Some(linux) = &config.linux else {
+        return refused("cannot create the container", "config.json has no linux section");
+    };
+    for namespace in &linux.namespaces {
+        if let Some(path) = &namespace.path {
+            runtime::observe::check_namespace(namespace.kind, &path.to_string_lossy())?;
+        }
+    }
+    let resources = linux.resources.clone().unwrap_or_default();
+    let path = cgroup_path(&linux.cgroups_path, id, &host)?;
+    let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
+    let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
+    let v1 = cgroup.cgroup.v1.iter().map(|(_, path)| path);
+    let cgroups = cgroup.cgroup.v2.iter().chain(v1).cloned().collect();
+    let new_network = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Network && ns.path.is_none());
+    let loopback = new_network.then_some(plan::network::InitStep::Loopback);
+    let state = State {
+        oci_version: config.oci_version.clone(),
+        id: id.to_string(),
+        bundle: bundle.path.to_string_lossy().into_owned(),
+        annotations: config.annotations.clone(),
+        ..State::default()
+    };
+    let plan = plan::plan(Input {
+        config,
+        rootfs: Rootfs::Directory(bundle.rootfs.to_string_lossy().into_owned()),
+        idmapped: false,
+        host: &host,
+        data: &root.container(id).data(),
+        files: Vec::new(),
+        cgroup,
+        network: NetworkSteps { init: loopback.into_iter().collect(), ..NetworkSteps::default() },
+        volumes: Vec::new(),
+        reaper: false,
+        foreground: create.foreground,
+        create_cwd: true,
+        bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
+    })?;
+    Ok((plan, cgroups))
+}
+
+fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
+    Ok(match asked {
+        "" => CgroupPath::of_container(None, &id.to_string(), host.rootless())?,
+        path => CgroupPath::parse(path)?,
+    })
+}
+
+fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroups: Vec<String>) -> Record {
+    let gate = plan.init.iter().position(|step| matches!(step, InitStep::AwaitStart { .. })).unwrap_or_default();
+    Record {
+        oci_version: bundle.config.oci_version.clone(),
+        id: id.to_string(),
+        bundle: bundle.path.to_string_lossy().into_owned(),
+        rootfs: bundle.rootfs.to_string_lossy().into_owned(),
+        annotations: bundle.config.annotations.clone(),
+        created: crate::now(),
+        owner: runtime::observe::euid(),
+        hooks: bundle.config.hooks.clone().unwrap_or_default(),
+        cgroups,
+        command: plan.exec.args.first().cloned().unwrap_or_default(),
+        late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.why())).collect(),
+        ..Record::default()
+    }
+}

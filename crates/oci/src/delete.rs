@@ -1,0 +1,37 @@
+//! `delete`: all that the container was is undone.
+
+use crate::record::Record;
+use crate::root::Root;
+use crate::{Id, refused};
+use runtime::{Error, Result, hook};
+use spec::runtime::Status;
+use std::path::Path;
+
+/// What went wrong without making it fail: hooks, which the spec wants called all the same.
+///
+/// # Errors
+/// It runs, and is not to be killed; what could not be undone, for the next try.
+pub fn delete(root: &Root, id: &Id, force: bool) -> Result<Vec<Error>> {
+    let what = format!("cannot delete the container {id}");
+    let home = root.container(id);
+    if !home.exists() {
+        return if force { Ok(Vec::new()) } else { refused(what, "container does not exist") };
+    }
+    let record = match Record::load(root, id, &what) {
+        // Whoever made it was killed before he had written it down.
+        Err(_) if force => Record::default(),
+        record => record?.1,
+    };
+    let status = record.status(&home);
+    if !force && matches!(status, Status::Running | Status::Creating) {
+        let word = if status == Status::Running { "running" } else { "being created" };
+        return refused(what, format!("container is not stopped: it is {word}"));
+    }
+    let journal = home.lock(&what)?;
+    if let Some(error) = home.undo(journal).into_iter().next() {
+        return Err(error);
+    }
+    let state = record.state(Status::Stopped);
+    let call = |called| hook::run(called, &state, Path::new(&record.bundle)).err();
+    Ok(record.hooks.poststop.iter().filter_map(call).collect())
+}

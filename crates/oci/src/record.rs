@@ -1,0 +1,94 @@
+//! What is known of a container, from its creation on; what changes, the kernel knows.
+
+use crate::root::{Home, Root};
+use crate::{Id, io, refused};
+use runtime::process::Process;
+use runtime::{Result, gate};
+use serde::{Deserialize, Serialize};
+use spec::runtime::{Hooks, State, Status};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Record {
+    pub(crate) oci_version: String,
+    pub(crate) id: String,
+    pub(crate) bundle: String,
+    pub(crate) rootfs: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// RFC 3339.
+    pub(crate) created: String,
+    /// User id.
+    pub(crate) owner: u32,
+    pub(crate) hooks: Hooks,
+    /// Its directory in each hierarchy, that of v2 first.
+    pub(crate) cgroups: Vec<String>,
+    /// `args[0]`.
+    pub(crate) command: String,
+    /// What its process does after the gate, by the step's number, and why.
+    pub(crate) late: BTreeMap<usize, String>,
+    /// 0: none yet.
+    pub(crate) pid: i32,
+    pub(crate) start: u64,
+}
+
+impl Record {
+    /// # Errors
+    /// There is no such container.
+    pub(crate) fn load(root: &Root, id: &Id, what: &str) -> Result<(Home, Self)> {
+        let home = root.container(id);
+        let path = home.record();
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return refused(what, "container does not exist");
+            }
+            text => text.map_err(io(what))?,
+        };
+        let record = serde_json::from_slice(&text)
+            .map_err(|error| plan::Rejected::new(what, format!("{} is damaged: {error}", path.display())))?;
+        Ok((home, record))
+    }
+
+    /// Whole or not at all.
+    pub(crate) fn save(&self, home: &Home) -> Result<()> {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        write_whole(&home.record(), &text)
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process { pid: self.pid, start: self.start }
+    }
+
+    pub(crate) fn status(&self, home: &Home) -> Status {
+        if self.pid == 0 {
+            // Who makes it is at it, or was killed.
+            let held = runtime::journal::Journal::take_over(&home.journal()).is_ok_and(|journal| journal.is_none());
+            return if held { Status::Creating } else { Status::Stopped };
+        }
+        match (self.process().lives(), gate::is_closed(&home.data())) {
+            (false, _) => Status::Stopped,
+            (true, true) => Status::Created,
+            (true, false) => Status::Running,
+        }
+    }
+
+    pub(crate) fn state(&self, status: Status) -> State {
+        State {
+            oci_version: self.oci_version.clone(),
+            id: self.id.clone(),
+            status,
+            pid: if status == Status::Stopped { 0 } else { self.pid },
+            bundle: self.bundle.clone(),
+            annotations: self.annotations.clone(),
+        }
+    }
+}
+
+/// Under another name first: who reads it never sees a part.
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<()> {
+    let what = || format!("cannot write {}", path.display());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = path.with_file_name(format!(".{name}.new"));
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(io(what()))
+}

@@ -1,0 +1,116 @@
+//! Where containers are kept: one directory each, below the root that the caller names.
+//!
+//! | file | what |
+//! |---|---|
+//! | `journal` | how it is undone; locked while a command works on it |
+//! | `record.json` | what is known of it ([`crate::record::Record`]) |
+//! | `data` | what the plan makes: the mount point of its root, the pipes of its start |
+
+use crate::{Id, io, refused};
+use runtime::journal::Journal;
+use runtime::{Error, Result};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The named directory, or the usual one. `env` is the caller's environment.
+    ///
+    /// # Errors
+    /// An ordinary user has no runtime directory.
+    pub fn new(named: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
+        if let Some(path) = named {
+            return std::path::absolute(&path).map(Self).map_err(io(format!("cannot use {}", path.display())));
+        }
+        if runtime::observe::euid() == 0 {
+            return Ok(Self("/run/sampan-oci".into()));
+        }
+        match env("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
+            Some(path) => Ok(Self(path.join("sampan-oci"))),
+            None => {
+                let rejected = plan::Rejected::new("cannot find a place for containers", "XDG_RUNTIME_DIR is not set");
+                Err(rejected.hint("set it, or name a directory with --root").into())
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn container(&self, id: &Id) -> Home {
+        Home(self.0.join(id.to_string()))
+    }
+
+    /// A new directory for this container, and its journal.
+    pub(crate) fn claim(&self, id: &Id) -> Result<(Home, Journal)> {
+        // Open to pass through: the root of a container's user namespace comes this way.
+        let directory =
+            |path: &Path, recursive| std::fs::DirBuilder::new().recursive(recursive).mode(0o711).create(path);
+        let cannot = |path: &Path| format!("cannot make the directory {}", path.display());
+        directory(&self.0, true).map_err(io(cannot(&self.0)))?;
+        let home = self.container(id);
+        match directory(&home.0, false) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return refused(format!("cannot create the container {id}"), "container with given ID already exists");
+            }
+            made => made.map_err(io(cannot(&home.0)))?,
+        }
+        match Journal::create(&home.journal()) {
+            Ok(journal) => Ok((home, journal)),
+            Err(error) => {
+                let _ = std::fs::remove_dir(&home.0);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The directory of one container.
+#[derive(Debug, Clone)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    pub(crate) fn exists(&self) -> bool {
+        self.0.is_dir()
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.0.join("record.json")
+    }
+
+    /// What the plan makes.
+    pub(crate) fn data(&self) -> String {
+        self.0.join("data").to_string_lossy().into_owned()
+    }
+
+    /// The journal, for one command at a time.
+    ///
+    /// # Errors
+    /// Another command has it.
+    pub(crate) fn lock(&self, what: &str) -> Result<Option<Journal>> {
+        let path = self.journal();
+        match Journal::take_over(&path)? {
+            None if path.exists() => refused(what, "another command works on the container"),
+            journal => Ok(journal),
+        }
+    }
+
+    /// Undo all of it. What could not be undone stays, and is told.
+    pub(crate) fn undo(&self, journal: Option<Journal>) -> Vec<Error> {
+        let mut errors = journal.map(|journal| runtime::undo::replay(journal, None)).unwrap_or_default();
+        if errors.is_empty()
+            && let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            errors.push(io(format!("cannot remove {}", self.0.display()))(error));
+        }
+        errors
+    }
+}

@@ -1,0 +1,31 @@
+//! `start`: the container's process executes its command.
+
+use crate::record::Record;
+use crate::root::Root;
+use crate::{Id, refused};
+use runtime::{Result, gate, hook};
+use spec::runtime::Status;
+use std::path::Path;
+
+/// # Errors
+/// It waits for no start; the command cannot be executed; a hook failed, and the container is gone.
+pub fn start(root: &Root, id: &Id) -> Result<()> {
+    let what = format!("cannot start the container {id}");
+    let (home, record) = Record::load(root, id, &what)?;
+    match record.status(&home) {
+        Status::Created => {}
+        Status::Stopped => return refused(what, "cannot start a container that has stopped"),
+        Status::Running => return refused(what, "cannot start an already running container"),
+        Status::Creating => return refused(what, "the container is being created"),
+    }
+    let journal = home.lock(&what)?;
+    gate::pass(&home.data(), &record.command, |step| record.late.get(&step).cloned())?;
+    let state = record.state(Status::Running);
+    let mut hooks = record.hooks.poststart.iter();
+    let called = hooks.try_for_each(|called| hook::run(called, &state, Path::new(&record.bundle)));
+    if called.is_err() {
+        // Since 1.2 of the spec: the container is stopped, as if by the rest of its life.
+        home.undo(journal);
+    }
+    called
+}

@@ -1,0 +1,304 @@
+//! `sampan oci`, and the whole program where it is called `sampan-oci`: runc's commands and flags.
+
+use super::{Verb, tree, usage};
+use crate::ui::Failure;
+use clap::{Args, Command, FromArgMatches};
+use spec::unit::Invalid;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What the program is called to be this one.
+pub const NAME: &str = "sampan-oci";
+
+#[derive(Debug)]
+pub struct Call {
+    pub globals: Globals,
+    pub verb: Oci,
+}
+
+#[derive(Debug)]
+pub enum Oci {
+    Create(Create),
+    Run(Run),
+    Start(Start),
+    State(State),
+    Kill(Kill),
+    Delete(Delete),
+    List(List),
+    Ps(Ps),
+    Spec(Spec),
+    Features,
+    Version,
+}
+
+/// Flags before the command.
+#[derive(Debug, Default, Args)]
+pub struct Globals {
+    /// Keep containers in this directory, on a tmpfs
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write messages to this file, too
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Say more
+    #[arg(long)]
+    pub debug: bool,
+    /// Have systemd make cgroups; not supported by this version
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// auto, true or false; found out anyway
+    #[arg(long, value_name = "WHETHER")]
+    pub rootless: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(Invalid::new("unknown format").hint("one of text, json")),
+        }
+    }
+}
+
+/// runc prints one JSON document, not one a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            _ => Err(Invalid::new("unknown format").hint("one of table, json")),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Top {
+    #[command(flatten)]
+    globals: Globals,
+    /// Print the version
+    #[arg(long, short = 'v')]
+    version: bool,
+    /// Print help
+    #[arg(long, short = 'h')]
+    help: bool,
+    #[arg(trailing_var_arg = true)]
+    words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Directory of config.json
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Unix socket that takes the terminal's master
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Unix socket that takes a pidfd of the container's first process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// Write the pid of the container's first process to this file
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Do without pivot_root; not supported
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring
+    #[arg(long)]
+    pub no_new_keyring: bool,
+    /// Pass on so many files after standard error
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    pub preserve_fds: u32,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub create: Create,
+    /// Leave the container to itself
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Do not delete the container when it has ended
+    #[arg(long)]
+    pub keep: bool,
+    /// Accepted: orphans are never adopted
+    #[arg(long)]
+    pub no_subreaper: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Start {
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct State {
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// All processes of the container
+    #[arg(long, short)]
+    pub all: bool,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+    /// Name or number
+    #[arg(value_name = "SIGNAL", default_value = "TERM")]
+    pub signal: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Kill a running container first, and do not complain about one that is not there
+    #[arg(long, short)]
+    pub force: bool,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// table or json
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// Print ids only
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// table or json
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+    /// What ps(1) is called with, -ef if nothing
+    #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Spec {
+    /// Directory to write config.json to
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// For an ordinary user
+    #[arg(long)]
+    pub rootless: bool,
+}
+
+#[derive(Debug, Args)]
+struct Features {}
+
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    parse: fn(Vec<OsString>) -> Result<Parsed, Failure>,
+}
+
+enum Parsed {
+    Verb(Oci),
+    Help(String),
+}
+
+static ENTRIES: [Entry; 10] = [
+    Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
+    Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
+    Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
+    Entry { name: "state", about: "Print a container's state", parse: |words| leaf("state", words, Oci::State) },
+    Entry { name: "kill", about: "Send a signal to a container", parse: |words| leaf("kill", words, Oci::Kill) },
+    Entry { name: "delete", about: "Delete a container", parse: |words| leaf("delete", words, Oci::Delete) },
+    Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
+    Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },
+    Entry { name: "spec", about: "Write a config.json to begin with", parse: |words| leaf("spec", words, Oci::Spec) },
+    Entry {
+        name: "features",
+        about: "Print what this runtime can do",
+        parse: |words| leaf("features", words, |Features {}| Oci::Features),
+    },
+];
+
+fn leaf<A: Args + FromArgMatches>(
+    name: &'static str,
+    words: Vec<OsString>,
+    verb: fn(A) -> Oci,
+) -> Result<Parsed, Failure> {
+    let failed = |error: clap::Error| usage::failure(&error, &format!("sampan oci {name}")).code(1);
+    let parsed = tree::leaf::<A>(name, true).try_get_matches_from(std::iter::once(NAME.into()).chain(words));
+    match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
+        Ok(arguments) => Ok(Parsed::Verb(verb(arguments))),
+        Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {
+            Ok(Parsed::Help(error.render().to_string()))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// What the words after `oci` mean.
+///
+/// # Errors
+/// [`Failure`] for an unknown command, and for flags that it does not have.
+pub fn parse(words: Vec<OsString>) -> Result<Verb, Failure> {
+    let failed = |error: clap::Error| usage::failure(&error, "sampan oci").code(1);
+    let (globals, mut words) = match words.first() {
+        Some(first) if first.as_encoded_bytes().starts_with(b"-") => {
+            let command = tree::leaf::<Top>("oci", false);
+            let words = std::iter::once(NAME.into()).chain(words);
+            let top = command.try_get_matches_from(words).and_then(|matches| Top::from_arg_matches(&matches));
+            let Top { globals, version, help, words } = top.map_err(failed)?;
+            if version {
+                return Ok(Verb::Oci(Box::new(Call { globals, verb: Oci::Version })));
+            }
+            (globals, if help { Vec::new() } else { words })
+        }
+        _ => (Globals::default(), words),
+    };
+    if words.is_empty() || words[0] == "help" {
+        return Ok(Verb::Help(command("oci").render_help().to_string()));
+    }
+    let name = words.remove(0);
+    let Some(entry) = ENTRIES.iter().find(|entry| name == entry.name) else {
+        let known: Vec<&str> = ENTRIES.iter().map(|entry| entry.name).collect();
+        let failure = Failure::new(format!("unknown command {:?}", name.to_string_lossy()));
+        return Err(failure.hint(format!("one of {}", known.join(", "))).code(1));
+    };
+    Ok(match (entry.parse)(words)? {
+        Parsed::Verb(verb) => Verb::Oci(Box::new(Call { globals, verb })),
+        Parsed::Help(text) => Verb::Help(text),
+    })
+}
+
+/// For people: what there is.
+pub fn command(name: &'static str) -> Command {
+    let command = Globals::augment_args(Command::new(name)).disable_help_subcommand(true);
+    let command = command.about("The OCI runtime: containers of bundles, with runc's commands");
+    command.subcommands(ENTRIES.iter().map(|entry| Command::new(entry.name).about(entry.about)))
+}

@@ -1,0 +1,160 @@
+//! `sampan oci`: containers of bundles, as engines ask for them.
+//!
+//! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
+//! it, a message on standard error, and exit code 1.
+
+use crate::cli::oci::{Call, Create, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec};
+use crate::ui::{self, Failure, Ui, table};
+use oci::{Id, Root, Seen};
+use serde_json::json;
+use std::io::Write;
+use std::process::{Command, ExitCode};
+
+/// # Errors
+/// [`Failure`], which is in the log by then.
+pub fn run(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
+    let globals = call.globals;
+    act(call.verb, &globals, ui).map_err(|failure| {
+        let text = std::iter::once(&failure.what).chain(&failure.causes).map(String::as_str).collect::<Vec<_>>();
+        log(&globals, "error", &text.join(": "));
+        failure.code(1)
+    })
+}
+
+fn act(verb: Oci, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
+    if globals.systemd_cgroup {
+        let failure = Failure::new("cannot use --systemd-cgroup").cause("this version makes cgroups by itself");
+        return Err(failure.hint("set the engine's cgroup driver to cgroupfs"));
+    }
+    let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
+    let root = Root::new(globals.root.clone(), variable)?;
+    let id = |text: String| text.parse::<Id>().map_err(Failure::from);
+    match verb {
+        Oci::Create(arguments) => {
+            let name = id(arguments.id.clone())?;
+            oci::create(&root, &name, &asked(arguments, false)?).map(drop)?;
+        }
+        Oci::Run(arguments) => return launch(&root, arguments, globals),
+        Oci::Start(arguments) => oci::start(&root, &id(arguments.id)?)?,
+        Oci::State(arguments) => print_json(&oci::state(&root, &id(arguments.id)?)?)?,
+        Oci::Kill(arguments) => kill(&root, arguments)?,
+        Oci::Delete(arguments) => {
+            let warnings = oci::delete(&root, &id(arguments.id)?, arguments.force)?;
+            warn(globals, &warnings);
+        }
+        Oci::List(arguments) => list(&root, &arguments)?,
+        Oci::Ps(arguments) => ps(&root, arguments)?,
+        Oci::Spec(arguments) => spec(&arguments)?,
+        Oci::Features => print_json(&oci::features())?,
+        Oci::Version => ui::print(&format!("sampan-oci version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION")))?,
+    }
+    if globals.debug {
+        ui.debug("done");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn asked(arguments: Create, foreground: bool) -> Result<oci::Create, Failure> {
+    if arguments.no_pivot {
+        let why = "a chroot can be left, and the host's mounts would still be there to be found";
+        return Err(Failure::new("cannot do without pivot_root").cause(why));
+    }
+    Ok(oci::Create {
+        bundle: arguments.bundle,
+        pid_file: arguments.pid_file,
+        console_socket: arguments.console_socket,
+        pidfd_socket: arguments.pidfd_socket,
+        preserve_fds: arguments.preserve_fds,
+        no_new_keyring: arguments.no_new_keyring,
+        foreground,
+    })
+}
+
+fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<ExitCode, Failure> {
+    let id: Id = arguments.create.id.parse()?;
+    let ended = oci::run(root, &id, &asked(arguments.create, !arguments.detach)?, arguments.keep)?;
+    warn(globals, &ended.warnings);
+    Ok(ExitCode::from(ended.code))
+}
+
+fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {
+    let id: Id = arguments.id.parse()?;
+    let unknown = |error| Failure::new(format!("cannot send a signal to the container {id}")).cause(error);
+    let signal: oci::Signal = arguments.signal.parse().map_err(unknown)?;
+    if arguments.all {
+        oci::kill_all(root, &id, signal)?
+    } else {
+        oci::kill(root, &id, signal)?
+    }
+    Ok(())
+}
+
+fn list(root: &Root, arguments: &List) -> Result<(), Failure> {
+    let seen = oci::list(root)?;
+    match arguments.format {
+        _ if arguments.quiet => ui::print(&seen.iter().map(|seen| format!("{}\n", seen.state.id)).collect::<String>()),
+        Format::Json => ui::print(&format!("{}\n", json!(seen))),
+        Format::Table => {
+            let cells: Vec<_> = seen.into_iter().map(cells).collect();
+            ui::print(&table(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &cells))
+        }
+    }
+}
+
+fn cells(Seen { state, created, owner, .. }: Seen) -> [String; 6] {
+    let status = json!(state.status).as_str().unwrap_or_default().to_owned();
+    [state.id, state.pid.to_string(), status, state.bundle, created, owner]
+}
+
+/// The table is that of ps(1), whatever it is called with, with the lines of the container's processes.
+fn ps(root: &Root, arguments: Ps) -> Result<(), Failure> {
+    let pids = oci::processes(root, &arguments.id.parse()?)?;
+    if arguments.format == Format::Json {
+        return ui::print(&format!("{}\n", json!(pids)));
+    }
+    let options = if arguments.options.is_empty() { vec!["-ef".to_owned()] } else { arguments.options };
+    let cannot = "cannot list processes";
+    let output = Command::new("ps").args(options).output().map_err(|error| engine::refused(cannot, &error))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines();
+    let header = lines.next().unwrap_or_default();
+    let Some(column) = header.split_whitespace().position(|word| word == "PID") else {
+        return Err(Failure::new(cannot).cause("ps shows no column PID").hint("use --format json"));
+    };
+    let own = |line: &&str| {
+        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
+        pid.is_some_and(|pid| pids.contains(&pid))
+    };
+    ui::print(&std::iter::once(header).chain(lines.filter(own)).map(|line| format!("{line}\n")).collect::<String>())
+}
+
+fn spec(arguments: &Spec) -> Result<(), Failure> {
+    let path = arguments.bundle.join("config.json");
+    let text = oci::template(arguments.rootless.then(oci::caller));
+    let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| engine::refused(format!("cannot write {}", path.display()), &error).into())
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    ui::print(&format!("{text}\n"))
+}
+
+/// Only in the log: standard error of a command that worked is empty.
+fn warn(globals: &Globals, warnings: &[oci::Error]) {
+    for warning in warnings {
+        log(globals, "warning", &warning.to_string());
+    }
+}
+
+/// As callers read it: containerd looks for `level` and `msg`. A log that cannot be written to leaves nobody to tell.
+fn log(globals: &Globals, level: &str, text: &str) {
+    let Some(path) = &globals.log else { return };
+    let time = oci::now();
+    let line = match globals.log_format {
+        LogFormat::Json => format!("{}\n", json!({ "level": level, "msg": text, "time": time })),
+        LogFormat::Text => format!("time={} level={level} msg={}\n", json!(time), json!(text)),
+    };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+}
