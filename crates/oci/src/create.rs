@@ -25,27 +25,54 @@ pub struct Create {
     pub console_socket: Option<PathBuf>,
     /// Where a pidfd of the container's process goes.
     pub pidfd_socket: Option<PathBuf>,
-    /// So many of the caller's files after standard error.
-    pub preserve_fds: u32,
+    pub passed: Passed,
     pub no_new_keyring: bool,
     /// The caller stays, watches the container, and shows its terminal.
     pub foreground: bool,
 }
 
+/// Files of the caller's, from the first after standard error on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Passed {
+    files: u32,
+    /// The first of them are sockets of a service manager's (sd_listen_fds(3)).
+    sockets: u32,
+}
+
+impl Passed {
+    /// To be called first, as long as no file of our own can be taken for one of them.
+    ///
+    /// # Errors
+    /// One of them is not open.
+    pub fn find(preserve: u32) -> Result<Self> {
+        let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+        let ours = number("LISTEN_PID") == Some(std::process::id());
+        let sockets = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0);
+        let files = preserve.saturating_add(sockets);
+        let is_open = |fd: &u32| Path::new(&format!("/proc/self/fd/{fd}")).symlink_metadata().is_ok();
+        match (3..files.saturating_add(3)).find(|fd| !is_open(fd)) {
+            Some(fd) => {
+                refused(format!("cannot pass on {files} files"), format!("the file descriptor {fd} is not open"))
+            }
+            None => Ok(Self { files, sockets }),
+        }
+    }
+}
+
 /// # Errors
 /// What is wrong with the bundle, or failed; what was done until then is undone.
 pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
-    // First, as long as no file of our own can be taken for one of them.
-    let (passed, listen) = passed(create.preserve_fds)?;
+    root.check_free(id)?;
     let mut bundle = Bundle::open(&create.bundle)?;
-    if let Some(process) = bundle.config.process.as_mut().filter(|_| listen > 0) {
-        process.env.extend([format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".to_owned()]);
+    let Passed { sockets, .. } = create.passed;
+    if let Some(process) = bundle.config.process.as_mut().filter(|_| sockets > 0) {
+        process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
     }
     check_terminal(&bundle.config, create)?;
     let (plan, cgroups) = plan(root, id, &bundle, create)?;
     let (home, mut journal) = root.claim(id)?;
     let record = record(id, &bundle, &plan, cgroups);
-    let made = make(&home, &mut journal, &plan, record, &bundle.path, create, passed);
+    let made = make(&home, &mut journal, &plan, record, &bundle.path, create);
     if made.is_err() {
         // The error that led here is the one to tell; what could not be undone stays for `delete --force`.
         home.undo(Some(journal));
@@ -60,7 +87,6 @@ fn make(
     mut record: Record,
     bundle: &Path,
     create: &Create,
-    passed: u32,
 ) -> Result<Started> {
     record.save(home)?;
     let mut hooks = |pid| {
@@ -69,7 +95,7 @@ fn make(
         both.into_iter().try_for_each(|called| hook::run(called, &state, bundle))
     };
     let context = runtime::apply::Context::default();
-    let call = Call { stdio: [0, 1, 2], passed, timed: false, hooks: &mut hooks };
+    let call = Call { stdio: [0, 1, 2], passed: create.passed.files, timed: false, hooks: &mut hooks };
     let mut started = runtime::container::start(plan, journal, context, call)?;
     if let Some(socket) = &create.console_socket
         && let Some(master) = started.terminal.take()
@@ -85,19 +111,6 @@ fn make(
         write_whole(path, record.pid.to_string().as_bytes())?;
     }
     Ok(started)
-}
-
-/// How many files go on to the container, and how many of them are sockets of a service manager's, which come first
-/// (sd_listen_fds(3)).
-fn passed(preserve: u32) -> Result<(u32, u32)> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    let listen = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(std::process::id())).unwrap_or(0);
-    let count = preserve.saturating_add(listen);
-    let is_open = |fd: &u32| Path::new(&format!("/proc/self/fd/{fd}")).symlink_metadata().is_ok();
-    match (3..count.saturating_add(3)).find(|fd| !is_open(fd)) {
-        Some(fd) => refused(format!("cannot pass on {count} files"), format!("the file descriptor {fd} is not open")),
-        None => Ok((count, listen)),
-    }
 }
 
 fn check_terminal(config: &Config, create: &Create) -> Result<()> {

@@ -17,7 +17,7 @@ mod run;
 mod start;
 mod template;
 
-pub use create::{Create, create};
+pub use create::{Create, Passed, create};
 pub use delete::delete;
 pub use features::features;
 pub use id::Id;

@@ -44,6 +44,15 @@ impl Root {
         Home(self.0.join(id.to_string()))
     }
 
+    /// # Errors
+    /// There is such a container.
+    pub(crate) fn check_free(&self, id: &Id) -> Result<()> {
+        if self.container(id).exists() {
+            return refused(format!("cannot create the container {id}"), "container with given ID already exists");
+        }
+        Ok(())
+    }
+
     /// A new directory for this container, and its journal.
     pub(crate) fn claim(&self, id: &Id) -> Result<(Home, Journal)> {
         // Open to pass through: the root of a container's user namespace comes this way.
@@ -53,9 +62,7 @@ impl Root {
         directory(&self.0, true).map_err(io(cannot(&self.0)))?;
         let home = self.container(id);
         match directory(&home.0, false) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return refused(format!("cannot create the container {id}"), "container with given ID already exists");
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => self.check_free(id)?,
             made => made.map_err(io(cannot(&home.0)))?,
         }
         match Journal::create(&home.journal()) {

@@ -96,8 +96,8 @@ pub struct NetworkSteps {
 pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let linux = input.config.linux.as_ref().ok_or_else(|| refuse("there is no linux section"))?;
     let process = input.config.process.as_ref().ok_or_else(|| refuse("there is no process"))?;
-    unsupported::check(input.config)?;
     let new = new_namespaces(linux)?;
+    unsupported::check(input.config)?;
     check_process(process, input.host)?;
     sysctl::check(linux)?;
     if new.contains(&NamespaceKind::User) {
@@ -346,6 +346,9 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     steps.extend(linux.masked_paths.iter().map(|path| InitStep::Mask { path: path.clone() }));
     steps.append(&mut sealed);
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
+        if input.create_cwd && process.cwd.len() > 1 {
+            steps.push(InitStep::Workdir { path: process.cwd.clone() });
+        }
         steps.push(InitStep::ReadonlyMount { path: "/".to_owned() });
     }
     if input.reaper {

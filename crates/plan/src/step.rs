@@ -192,6 +192,10 @@ pub enum InitStep {
     Seccomp {
         program: crate::seccomp::Program,
     },
+    /// While it still can be made; one that is there is left as it is.
+    Workdir {
+        path: String,
+    },
     Chdir {
         path: String,
         create: bool,
@@ -468,6 +472,7 @@ impl InitStep {
             Self::AppArmor { .. } => "the AppArmor profile of the command".into(),
             Self::NoNewPrivileges => "set-uid programs give nothing".into(),
             Self::Seccomp { .. } => "the system calls that may be used".into(),
+            Self::Workdir { .. } => "where it will start, as long as it can be made".into(),
             Self::Chdir { .. } => "where it starts".into(),
             Self::Reaper => "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into(),
             Self::AwaitHooks => "wait until the hooks of prestart and createRuntime have run".into(),
@@ -557,6 +562,7 @@ impl InitStep {
             Self::Seccomp { .. } => {
                 "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into()
             }
+            Self::Workdir { path } => format!("mkdir -p {}", inside(path)),
             Self::Chdir { path, create: false } => format!("WORKDIR={}", quote(path)),
             Self::Chdir { path, create: true } => {
                 format!("WORKDIR={0}\n[ -d {0} ] || tool mkdir -p {0}", quote(path))

@@ -220,6 +220,7 @@ impl Compiler<'_> {
             InitStep::Seccomp { program } => {
                 Op::Seccomp { program: program.instructions.iter().map(instruction).collect(), flags: program.flags }
             }
+            InitStep::Workdir { path } => Op::Directory { place: root(path)?, mode: 0o755, owner: None },
             InitStep::Chdir { path, create } => {
                 Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }
             }

@@ -64,7 +64,7 @@ fn asked(arguments: Create, foreground: bool) -> Result<oci::Create, Failure> {
         pid_file: arguments.pid_file,
         console_socket: arguments.console_socket,
         pidfd_socket: arguments.pidfd_socket,
-        preserve_fds: arguments.preserve_fds,
+        passed: oci::Passed::find(arguments.preserve_fds)?,
         no_new_keyring: arguments.no_new_keyring,
         foreground,
     })

@@ -107,6 +107,10 @@ impl From<RuntimeError> for Failure {
                 let what = format!("cannot start the container: step {number}/{total} failed: {why}");
                 Self { what, causes, step: Some(shell), hint, code }
             }
+            RuntimeError::Late { why, source } => {
+                let what = format!("cannot start the container: {why} failed");
+                Self { what, causes: vec![source.to_string()], hint, code, ..Self::default() }
+            }
             RuntimeError::Exec { command, source } => {
                 let what = format!("cannot execute {command}");
                 Self { what, causes: vec![source.to_string()], step: None, hint, code }

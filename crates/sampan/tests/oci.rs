@@ -1,0 +1,482 @@
+//! `sampan oci` on real bundles, beside runc where it is installed.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
+
+mod ground;
+
+use ground::{Ground, Ran, ran, until};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A directory with a root file system, and the calls of a runtime on it.
+struct Bundle {
+    ground: Ground,
+    config: Value,
+}
+
+impl Bundle {
+    fn new() -> Option<Self> {
+        let ground = Ground::new()?;
+        let mut bundle = Self { ground, config: Value::Null };
+        bundle.oci(&["spec", "--bundle", bundle.at("").to_str().unwrap()]).ok();
+        bundle.config = serde_json::from_slice(&fs::read(bundle.at("config.json")).unwrap()).unwrap();
+        let config = &mut bundle.config;
+        config["process"]["terminal"] = false.into();
+        config["process"]["env"] = json!(["PATH=/bin"]);
+        // What the oldest of those that it is compared with takes.
+        config["ociVersion"] = "1.0.2".into();
+        Some(bundle)
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.ground.dir.join(path)
+    }
+
+    fn sh(&mut self, script: &str) -> &mut Self {
+        self.config["process"]["args"] = json!(["sh", "-c", script]);
+        self.save()
+    }
+
+    fn save(&mut self) -> &mut Self {
+        fs::write(self.at("config.json"), self.config.to_string()).unwrap();
+        self
+    }
+
+    fn command(&self, runtime: &Path, words: &[&str]) -> Command {
+        let mut command = Command::new(runtime);
+        command.arg("--root").arg(self.at("root")).args(words).current_dir(self.at("")).stdin(Stdio::null());
+        command
+    }
+
+    fn oci(&self, words: &[&str]) -> Ran {
+        // By that name it needs no verb of its own.
+        let name = self.at("sampan-oci");
+        if !name.exists() {
+            std::os::unix::fs::symlink(ground::SAMPAN, &name).unwrap();
+        }
+        ran(self.command(&name, words).output().unwrap())
+    }
+
+    /// `create` with its output in a file: a pipe would end with the container only.
+    fn create(&self, id: &str, words: &[&str]) -> Ran {
+        let output = fs::File::create(self.at("output")).unwrap();
+        let mut command = self.command(&self.at("sampan-oci"), &["create"]);
+        command.args(words).arg(id).stdout(output);
+        let errors = fs::File::create(self.at("errors")).unwrap();
+        let code = command.stderr(errors).status().unwrap().code().unwrap_or(-1);
+        Ran { code, out: String::new(), err: fs::read_to_string(self.at("errors")).unwrap() }
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(self.at("output")).unwrap()
+    }
+
+    fn state(&self, id: &str) -> Value {
+        serde_json::from_str(&self.oci(&["state", id]).ok()).unwrap()
+    }
+
+    fn until_status(&self, id: &str, status: &str) {
+        until(&format!("{id} is {status}"), || self.state(id)["status"] == status);
+    }
+
+    /// Its directory and its cgroups are gone.
+    #[track_caller]
+    fn nothing_left(&self, id: &str) {
+        let root = fs::read_dir(self.at("root")).map(|entries| entries.count()).unwrap_or(0);
+        assert_eq!(root, 0);
+        let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", id]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        for id in self.oci(&["list", "-q"]).out.lines() {
+            self.oci(&["delete", "--force", id]);
+        }
+    }
+}
+
+/// One that no other test has: cgroups are the whole host's.
+fn id(name: &str) -> String {
+    format!("e2e-{name}-{}", std::process::id())
+}
+
+#[test]
+fn a_container_lives() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("lives");
+    bundle.config["annotations"] = json!({ "a": "b" });
+    bundle.sh("echo started; trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done");
+    bundle.create(&id, &["--pid-file", "pid"]).ok();
+    let created = bundle.state(&id);
+    let pid = fs::read_to_string(bundle.at("pid")).unwrap();
+    assert_eq!(created["status"], "created");
+    assert_eq!((created["id"].as_str(), created["pid"].to_string()), (Some(&*id), pid.clone()));
+    assert_eq!((&created["annotations"]["a"], &created["ociVersion"]), (&json!("b"), &json!("1.0.2")));
+    assert_eq!(created["bundle"], json!(bundle.ground.dir.canonicalize().unwrap()));
+    assert_eq!(bundle.output(), "");
+    bundle.create(&id, &[]).fails(1, "already exists");
+    let listed: Value = serde_json::from_str(&bundle.oci(&["list", "--format", "json"]).ok()).unwrap();
+    assert_eq!((&listed[0]["id"], &listed[0]["owner"]), (&json!(id), &json!("root")));
+    bundle.oci(&["start", &id]).ok();
+    bundle.oci(&["start", &id]).fails(1, "already running");
+    bundle.oci(&["delete", &id]).fails(1, "not stopped");
+    until("it says so", || bundle.output() == "started\n");
+    let pids: Vec<u32> = serde_json::from_str(&bundle.oci(&["ps", "--format=json", &id]).ok()).unwrap();
+    assert!(pids.contains(&pid.parse().unwrap()));
+    let table = bundle.oci(&["ps", &id]).ok();
+    assert!(table.lines().next().unwrap().contains("PID") && table.contains(&pid), "{table}");
+    bundle.oci(&["kill", &id, "SIGNOT"]).fails(1, "SIGNOT");
+    bundle.oci(&["kill", &id]).ok();
+    bundle.until_status(&id, "stopped");
+    assert_eq!(bundle.output(), "started\nbye\n");
+    assert_eq!(bundle.state(&id)["pid"], 0);
+    bundle.oci(&["kill", &id, "9"]).fails(1, "container not running");
+    bundle.oci(&["kill", "--all", &id, "9"]).ok();
+    bundle.oci(&["start", &id]).fails(1, "has stopped");
+    bundle.oci(&["delete", &id]).ok();
+    bundle.nothing_left(&id);
+    for verb in ["start", "state", "kill", "delete", "ps"] {
+        bundle.oci(&[verb, &id]).fails(1, "does not exist");
+    }
+    assert_eq!(bundle.oci(&["delete", "--force", &id]).ok(), "");
+}
+
+#[test]
+fn a_created_or_running_one_is_deleted_by_force() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("force");
+    bundle.sh("sleep 100");
+    bundle.create(&id, &[]).ok();
+    // As runc and crun: what has not begun need not be forced.
+    bundle.oci(&["delete", &id]).ok();
+    bundle.create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+    // Without a pid namespace of its own what it leaves behind is found by the cgroup.
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    bundle.sh("sleep 100 & echo $!");
+    bundle.create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    bundle.until_status(&id, "stopped");
+    let orphan = bundle.output();
+    let is_there = || Path::new("/proc").join(orphan.trim()).exists();
+    assert!(is_there());
+    bundle.oci(&["kill", "--all", &id, "KILL"]).ok();
+    until("it is killed", || bundle.oci(&["ps", "--format", "json", &id]).ok() == "[]");
+    bundle.oci(&["delete", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn run_is_as_runcs() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("run");
+    bundle.sh("exit 3");
+    assert_eq!(bundle.oci(&["run", &id]).code, 3);
+    bundle.nothing_left(&id);
+    if Command::new("runc").arg("--version").output().is_err() {
+        eprintln!("skipped: no runc to compare with");
+        return;
+    }
+    bundle.config["hostname"] = "named".into();
+    bundle.config["process"]["cwd"] = "/made/here".into();
+    bundle.config["process"]["user"] = json!({ "uid": 1000, "gid": 1001, "umask": 63, "additionalGids": [10, 29] });
+    bundle.config["process"]["capabilities"]["inheritable"] = json!(["CAP_KILL"]);
+    bundle.config["process"]["capabilities"]["ambient"] = json!(["CAP_KILL"]);
+    bundle.config["process"]["oomScoreAdj"] = 100.into();
+    bundle.config["linux"]["sysctl"] = json!({ "net.ipv4.ip_default_ttl": "77", "kernel.msgmax": "9000" });
+    bundle.config["linux"]["devices"] = json!([
+        { "path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 416, "uid": 3, "gid": 4 }
+    ]);
+    bundle.config["linux"]["rootfsPropagation"] = "private".into();
+    // /proc/keys and the like are covered by the tmpfs of /dev, whatever is said of its size.
+    let script = "id; pwd; umask; hostname; env | sort | grep -v SHLVL; ulimit -n; cat /proc/self/oom_score_adj; \
+        grep -E 'Cap|NoNewPrivs|Seccomp:|Groups' /proc/self/status; ip addr show lo | grep -c UP; \
+        cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax; \
+        cd /dev; for d in null zero full random urandom tty mine; do stat -c '%n %F %a %u:%g %t:%T' $d; done; \
+        for l in fd stdin stdout stderr ptmx; do readlink $l; done; \
+        awk '{ print $2, $3, $4 }' /proc/mounts | grep -v -e cgroup -e '^/ ' | sed 's/,inode64//' | sort; \
+        for p in /proc/kcore /proc/acpi /sys/firmware; do wc -c <$p 2>/dev/null || ls $p; done; \
+        touch /x 2>&1; echo 1 >/proc/sys/kernel/panic; echo end";
+    bundle.sh(script);
+    let ours = bundle.oci(&["run", &id]).ok();
+    assert!(ours.ends_with("end"), "{ours}");
+    let mut theirs = bundle.command("runc".as_ref(), &["run", &id]);
+    let theirs = ran(theirs.output().unwrap()).ok();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn the_terminal_goes_to_the_console_socket() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("console");
+    bundle.config["process"]["terminal"] = true.into();
+    bundle.config["process"]["consoleSize"] = json!({ "height": 11, "width": 22 });
+    bundle.sh("tty; stty size");
+    bundle.create(&id, &[]).fails(1, "--console-socket");
+    let socket = bundle.at("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    bundle.create(&id, &["--console-socket", socket.to_str().unwrap()]).ok();
+    let (master, name) = receive(&listener);
+    assert_eq!(name, b"/dev/ptmx");
+    bundle.oci(&["start", &id]).ok();
+    let mut output = Vec::new();
+    // EIO when the last slave is closed.
+    let _ = fs::File::from(master).read_to_end(&mut output);
+    assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\n11 22\n");
+    bundle.until_status(&id, "stopped");
+    bundle.oci(&["delete", &id]).ok();
+    bundle.config["process"]["terminal"] = false.into();
+    bundle.save().create(&id, &["--console-socket", socket.to_str().unwrap()]).fails(1, "no terminal");
+    bundle.nothing_left(&id);
+}
+
+fn receive(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    let (stream, _) = listener.accept().unwrap();
+    let mut bytes = [0; 64];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let length = rustix::net::recvmsg(&stream, &mut parts, &mut control, RecvFlags::empty()).unwrap().bytes;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    (fd.unwrap(), bytes[..length].to_vec())
+}
+
+#[test]
+fn hooks_run_where_and_when_the_spec_has_them() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("hooks");
+    let log = bundle.at("log");
+    // The same file by two paths: the container's own hooks look for it in the container.
+    let hook = bundle.at("hook");
+    let text = "#!/bin/sh\nread -r state\necho \"$1 $WHERE $state $(readlink /proc/self/ns/uts)\" >>\"$2\"\n";
+    for path in [&hook, &bundle.at("rootfs/bin/hook")] {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::write(bundle.at("rootfs/log"), "").unwrap();
+    let stages = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    for stage in stages {
+        let inside = stage == "startContainer";
+        bundle.config["hooks"][stage] = json!([{
+            "path": if inside { Path::new("/bin/hook") } else { &hook },
+            "args": ["hook", stage, if inside { Path::new("/log") } else { &log }],
+            "env": ["PATH=/bin:/usr/bin", format!("WHERE={stage}-env")],
+            "timeout": 60,
+        }]);
+    }
+    bundle.config["root"]["readonly"] = false.into();
+    bundle.config["process"]["args"] = json!(["sleep", "100"]);
+    bundle.save().create(&id, &[]).ok();
+    let lines = || fs::read_to_string(&log).unwrap_or_default();
+    assert_eq!(lines().lines().count(), 3);
+    bundle.oci(&["start", &id]).ok();
+    let pid = bundle.state(&id)["pid"].to_string();
+    let uts = fs::read_link(format!("/proc/{pid}/ns/uts")).unwrap();
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+    let inside = fs::read_to_string(bundle.at("rootfs/log")).unwrap();
+    let text = lines();
+    let mut all: Vec<&str> = text.lines().collect();
+    all.insert(3, inside.trim_end());
+    let expected = [
+        ("creating", &*pid, false),
+        ("creating", &*pid, false),
+        ("creating", "1", true),
+        ("created", "1", true),
+        ("running", &*pid, false),
+        ("stopped", "0", false),
+    ];
+    assert_eq!(all.len(), expected.len(), "{all:?}");
+    for ((line, stage), (status, pid, own)) in all.iter().zip(stages).zip(expected) {
+        let [name, env, state, namespace] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let state: Value = serde_json::from_str(state).unwrap();
+        assert_eq!((name, env), (stage, &*format!("{stage}-env")));
+        assert_eq!((&state["status"], state["pid"].to_string().as_str()), (&json!(status), pid), "{stage}");
+        assert_eq!(Path::new(namespace) == uts, own, "{stage}");
+    }
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_container() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("unhooked");
+    bundle.config["process"]["args"] = json!(["sleep", "100"]);
+    for (stage, program, why) in [
+        ("prestart", "/bin/false", "ended with 1"),
+        ("createRuntime", "/nowhere", "ENOENT"),
+        ("createContainer", "/bin/false", "ended with 1"),
+    ] {
+        bundle.config["hooks"] = json!({ stage: [{ "path": program }] });
+        bundle.save().create(&id, &[]).fails(1, why);
+        bundle.nothing_left(&id);
+    }
+    bundle.config["hooks"] =
+        json!({ "createRuntime": [{ "path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1 }] });
+    bundle.save().create(&id, &[]).fails(1, "ETIMEDOUT");
+    bundle.config["hooks"] = json!({ "startContainer": [{ "path": "/bin/false" }] });
+    bundle.save().create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).fails(1, "the hook /bin/false failed");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.config["hooks"] = json!({ "poststart": [{ "path": "/bin/false" }] });
+    bundle.save().create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).fails(1, "ended with 1");
+    bundle.nothing_left(&id);
+    // What is over is over.
+    bundle.config["hooks"] = json!({ "poststop": [{ "path": "/bin/false" }] });
+    bundle.save().create(&id, &[]).ok();
+    let log = bundle.at("log");
+    bundle.oci(&["--log", log.to_str().unwrap(), "--log-format=json", "delete", &id]).ok();
+    let line: Value = serde_json::from_str(&fs::read_to_string(log).unwrap()).unwrap();
+    assert_eq!(line["level"], "warning");
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("bad");
+    bundle.sh("true");
+    let good = bundle.config.clone();
+    let log = bundle.at("log");
+    for (at, value, why) in [
+        ("/ociVersion", json!("2.0.0"), "ociVersion"),
+        ("/root", json!(null), "no root"),
+        ("/root/path", json!("nowhere"), "ENOENT"),
+        ("/process", json!(null), "no process"),
+        ("/process/args", json!([]), "no command"),
+        ("/process/args", json!(["nope"]), "No such file or directory"),
+        ("/process/args", json!(["/etc/passwd/x"]), "No such file or directory"),
+        ("/process/cwd", json!("relative"), "not an absolute path"),
+        ("/process/scheduler", json!({ "policy": "SCHED_BATCH" }), "process.scheduler"),
+        ("/process/selinuxLabel", json!("a:b:c"), "process.selinuxLabel"),
+        ("/process/rlimits", json!([{ "type": "RLIMIT_NONE", "soft": 1, "hard": 1 }]), "RLIMIT_NONE"),
+        ("/mounts", json!("x"), "invalid type"),
+        ("/mounts", json!([{ "destination": "/x", "type": "bind", "source": "/nowhere" }]), "ENOENT"),
+        ("/linux", json!(null), "no linux section"),
+        ("/linux/namespaces", json!([{ "type": "mount" }, { "type": "mount" }]), "named twice"),
+        ("/linux/namespaces", json!([{ "type": "mount" }]), "uts namespace"),
+        ("/linux/namespaces", json!([{ "type": "none" }]), "unknown variant"),
+        ("/linux/namespaces/0/path", json!("/proc/self/ns/net"), "another kind of namespace"),
+        ("/linux/intelRdt", json!({ "closID": "x" }), "linux.intelRdt"),
+        ("/linux/rootfsPropagation", json!("often"), "rootfsPropagation"),
+        ("/linux/cgroupsPath", json!("/../x"), "cgroup path"),
+        ("/linux/sysctl", json!({ "vm.swappiness": "1" }), "vm.swappiness"),
+        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_NONE" }), "SCMP_ACT_NONE"),
+    ] {
+        bundle.config = good.clone();
+        let (above, name) = at.rsplit_once('/').unwrap();
+        bundle.config.pointer_mut(above).unwrap()[name] = value;
+        bundle.save();
+        fs::write(&log, "").unwrap();
+        let ran = bundle.oci(&["--log", log.to_str().unwrap(), "--log-format", "json", "create", &id]);
+        ran.fails(1, why);
+        let line: Value = serde_json::from_str(&fs::read_to_string(&log).unwrap()).unwrap();
+        assert_eq!(line["level"], "error");
+        assert!(line["msg"].as_str().unwrap().contains(why), "{line}");
+    }
+    fs::write(bundle.at("config.json"), "{").unwrap();
+    bundle.oci(&["create", &id]).fails(1, "config.json");
+    fs::remove_file(bundle.at("config.json")).unwrap();
+    bundle.oci(&["create", &id]).fails(1, "ENOENT");
+    bundle.config = good;
+    bundle.save();
+    for bad in ["a/b", "..", ""] {
+        bundle.oci(&["create", bad]).fails(1, "invalid id format");
+    }
+    bundle.oci(&["create", "--no-pivot", &id]).fails(1, "pivot_root");
+    bundle.oci(&["--systemd-cgroup", "create", &id]).fails(1, "--systemd-cgroup");
+    bundle.oci(&["create", "--preserve-fds", "9", &id]).fails(1, "is not open");
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn only_the_files_that_are_passed_reach_the_container() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("files");
+    bundle.sh("for f in 3 4 5 6; do cat <&$f 2>/dev/null || echo no $f; done");
+    fs::write(bundle.at("three"), "three\n").unwrap();
+    let script = format!("exec 3<three 4</dev/null 5<three; exec {} oci --root root run", ground::SAMPAN);
+    let sh = |flags: &str| {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &format!("{script} {flags} {id}")]).current_dir(bundle.at("")).stdin(Stdio::null());
+        ran(sh.output().unwrap()).ok()
+    };
+    assert_eq!(sh("--preserve-fds 2"), "three\nno 5\nno 6");
+    assert_eq!(sh(""), "no 3\nno 4\nno 5\nno 6");
+}
+
+#[test]
+fn containers_share_namespaces_by_path() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let (first, second) = (id("first"), id("second"));
+    bundle.config["hostname"] = "pod".into();
+    bundle.sh("sleep 100");
+    bundle.create(&first, &[]).ok();
+    bundle.oci(&["start", &first]).ok();
+    let pid = bundle.state(&first)["pid"].to_string();
+    for namespace in bundle.config["linux"]["namespaces"].as_array_mut().unwrap() {
+        let kind = namespace["type"].as_str().unwrap().to_owned();
+        let name = if kind == "network" { "net" } else { &kind };
+        if kind != "mount" && kind != "cgroup" {
+            namespace["path"] = format!("/proc/{pid}/ns/{name}").into();
+        }
+    }
+    bundle.config.as_object_mut().unwrap().remove("hostname");
+    bundle.sh("hostname; for n in net ipc uts pid; do readlink /proc/self/ns/$n; done; ps | grep -c 'sleep 10[0]'");
+    let out = bundle.oci(&["run", &second]).ok();
+    let expected: Vec<String> = ["net", "ipc", "uts", "pid"]
+        .iter()
+        .map(|name| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(out, format!("pod\n{}\n1", expected.join("\n")));
+    bundle.oci(&["delete", "--force", &first]).ok();
+    bundle.nothing_left(&first);
+}
+
+#[test]
+fn a_user_namespace_has_its_maps() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("user");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    let chown = Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.ground.rootfs()).status();
+    assert!(chown.unwrap().success());
+    bundle.sh("id -u; tr -s ' ' </proc/self/uid_map; echo x >/dev/null && echo written");
+    assert_eq!(bundle.oci(&["run", &id]).ok(), "0\n 0 100000 65536\nwritten");
+    bundle.nothing_left(&id);
+}
+
+/// Whatever the moment at which `create` is killed, `delete --force` finds all that it made.
+#[test]
+#[cfg(debug_assertions)]
+fn a_create_that_was_killed_is_deleted() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("killed");
+    bundle.sh("sleep 100");
+    for step in (1..40).step_by(3) {
+        let mut create = bundle.command(&bundle.at("sampan-oci"), &["create", &id]);
+        create.env("SAMPAN_FAULT", format!("kill-after:{step}")).stdout(Stdio::null()).stderr(Stdio::null());
+        create.status().unwrap();
+        let deleted = bundle.oci(&["delete", "--force", &id]);
+        assert_eq!(deleted.code, 0, "{step}: {deleted:?}");
+        bundle.nothing_left(&id);
+    }
+}
