@@ -224,8 +224,8 @@ fn live(
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
     let call = Call { stdio: [stdin, 1, 2], passed: 0, timed: request.timings, hooks: &mut |_| Ok(()) };
-    let mut started =
-        runtime::container::start(&prepared.plan, journal, context, call).map_err(|error| starved(error, prepared))?;
+    let mut started = runtime::container::start(&prepared.plan, Some(journal), context, call)
+        .map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
     // The ports are the container's now.
     prepared.net.held = None;

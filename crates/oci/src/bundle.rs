@@ -5,6 +5,7 @@
 use crate::{io, refused};
 use plan::Rejected;
 use runtime::Result;
+use serde::de::DeserializeOwned;
 use spec::runtime::{Config, DeviceRule, Mount, Process};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ impl Bundle {
         let found = path.canonicalize().map_err(io(format!("cannot use the bundle {}", path.display())))?;
         let file = found.join("config.json");
         let text = std::fs::read(&file).map_err(io(format!("cannot read {}", file.display())))?;
-        let mut config = parse(&text)
+        let mut config: Config = parse(&text)
             .map_err(|error| Rejected::new(format!("cannot read {}", file.display()), error.to_string()))?;
         check_version(&config.oci_version)?;
         let Some(root) = &config.root else {
@@ -35,12 +36,7 @@ impl Bundle {
         }
         config.mounts.iter_mut().for_each(|mount| anchor(mount, &found));
         if let Some(process) = &mut config.process {
-            // Without them it has none; the plan would leave it its parent's.
-            let capabilities = process.capabilities.get_or_insert_default();
-            // What is not in both the kernel does not raise (capabilities(7)); as runc, left out.
-            let (inheritable, permitted) = (&capabilities.inheritable, &capabilities.permitted);
-            capabilities.ambient.retain(|name| inheritable.contains(name) && permitted.contains(name));
-            set_home(process, &rootfs);
+            settle(process, &rootfs);
         }
         let resources = config.linux.as_mut().and_then(|linux| linux.resources.as_mut());
         if let Some(resources) = resources.filter(|resources| !resources.devices.is_empty()) {
@@ -53,7 +49,7 @@ impl Bundle {
 }
 
 /// What Go writes as null where it has nothing: that is absent, too, but serde takes it for a list only when told.
-fn parse(text: &[u8]) -> serde_json::Result<Config> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(text).or_else(|error| {
         let mut value = serde_json::from_slice(text)?;
         drop_nulls(&mut value);
@@ -90,6 +86,16 @@ fn anchor(mount: &mut Mount, bundle: &Path) {
     }
 }
 
+/// What a process has that its configuration leaves open.
+pub(crate) fn settle(process: &mut Process, rootfs: &Path) {
+    // Without them it has none; the plan would leave it its parent's.
+    let capabilities = process.capabilities.get_or_insert_default();
+    // What is not in both the kernel does not raise (capabilities(7)); as runc, left out.
+    let (inheritable, permitted) = (&capabilities.inheritable, &capabilities.permitted);
+    capabilities.ambient.retain(|name| inheritable.contains(name) && permitted.contains(name));
+    set_home(process, rootfs);
+}
+
 /// As runc: from the container's own passwd, where the configuration does not say it; the last one counts.
 fn set_home(process: &mut Process, rootfs: &Path) {
     let given = process.env.iter().rev().find_map(|variable| variable.strip_prefix("HOME="));
@@ -109,12 +115,14 @@ fn set_home(process: &mut Process, rootfs: &Path) {
 #[cfg(test)]
 mod tests {
     use super::{check_version, parse};
+    use spec::runtime::Config;
 
     #[test]
     fn what_go_writes_as_null_is_absent() {
-        let config = parse(br#"{"ociVersion": "1.0.2", "mounts": null, "linux": {"namespaces": null}}"#).unwrap();
+        let config: Config =
+            parse(br#"{"ociVersion": "1.0.2", "mounts": null, "linux": {"namespaces": null}}"#).unwrap();
         assert!(config.mounts.is_empty());
-        let error = parse(br#"{"mounts": 3}"#).unwrap_err().to_string();
+        let error = parse::<Config>(br#"{"mounts": 3}"#).unwrap_err().to_string();
         assert!(error.contains("expected a sequence"), "{error}");
     }
 

@@ -1,10 +1,10 @@
 //! `create`: a container whose process waits for its start.
 
 use crate::bundle::Bundle;
-use crate::record::{Record, write_whole};
+use crate::record::{Model, Record, write_whole};
 use crate::root::{Home, Root};
 use crate::{Id, refused};
-use plan::cgroup::CgroupPath;
+use plan::cgroup::{Cgroup, CgroupPath};
 use plan::host::Host;
 use plan::order::NetworkSteps;
 use plan::step::InitStep;
@@ -13,7 +13,7 @@ use runtime::container::{Call, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
 use runtime::{Result, hook};
-use spec::runtime::{Config, NamespaceKind, State, Status};
+use spec::runtime::{NamespaceKind, State, Status};
 use std::path::{Path, PathBuf};
 
 /// What the caller asks for beside the bundle.
@@ -34,7 +34,7 @@ pub struct Create {
 /// Files of the caller's, from the first after standard error on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Passed {
-    files: u32,
+    pub(crate) files: u32,
     /// The first of them are sockets of a service manager's (sd_listen_fds(3)).
     sockets: u32,
 }
@@ -68,11 +68,12 @@ pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
     if let Some(process) = bundle.config.process.as_mut().filter(|_| sockets > 0) {
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
     }
-    check_terminal(&bundle.config, create)?;
-    let (plan, cgroups) = plan(root, id, &bundle, create)?;
+    let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
+    check_terminal(terminal, create.foreground, create.console_socket.as_deref())?;
+    let (plan, cgroup) = plan(root, id, &bundle, create)?;
     let (home, mut journal) = root.claim(id)?;
-    let record = record(id, &bundle, &plan, cgroups);
-    let made = make(&home, &mut journal, &plan, record, &bundle.path, create);
+    let record = record(id, &bundle, &plan, cgroup);
+    let made = make(&home, &mut journal, &plan, record, &bundle, create);
     if made.is_err() {
         // The error that led here is the one to tell; what could not be undone stays for `delete --force`.
         home.undo(Some(journal));
@@ -85,26 +86,20 @@ fn make(
     journal: &mut Journal,
     plan: &Plan,
     mut record: Record,
-    bundle: &Path,
+    bundle: &Bundle,
     create: &Create,
 ) -> Result<Started> {
     record.save(home)?;
+    Model::of(&bundle.config).save(home)?;
     let mut hooks = |pid| {
         let state = State { pid, ..record.state(Status::Creating) };
         let both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
-        both.into_iter().try_for_each(|called| hook::run(called, &state, bundle))
+        both.into_iter().try_for_each(|called| hook::run(called, &state, &bundle.path))
     };
     let context = runtime::apply::Context::default();
     let call = Call { stdio: [0, 1, 2], passed: create.passed.files, timed: false, hooks: &mut hooks };
-    let mut started = runtime::container::start(plan, journal, context, call)?;
-    if let Some(socket) = &create.console_socket
-        && let Some(master) = started.terminal.take()
-    {
-        runtime::console::send_terminal(socket, master)?;
-    }
-    if let Some(socket) = &create.pidfd_socket {
-        runtime::console::send(socket, &started.child.pidfd, b"pidfd")?;
-    }
+    let mut started = runtime::container::start(plan, Some(journal), context, call)?;
+    hand_over(&mut started, create.console_socket.as_deref(), create.pidfd_socket.as_deref())?;
     Process { pid: record.pid, start: record.start } = Process::now(started.child.pid);
     record.save(home)?;
     if let Some(path) = &create.pid_file {
@@ -113,9 +108,19 @@ fn make(
     Ok(started)
 }
 
-fn check_terminal(config: &Config, create: &Create) -> Result<()> {
-    let terminal = config.process.as_ref().is_some_and(|process| process.terminal);
-    match (terminal, create.foreground, &create.console_socket) {
+/// The terminal, and a pidfd, to whom they are for.
+pub(crate) fn hand_over(started: &mut Started, console: Option<&Path>, pidfd: Option<&Path>) -> Result<()> {
+    if let Some(socket) = console
+        && let Some(master) = started.terminal.take()
+    {
+        runtime::console::send_terminal(socket, master)?;
+    }
+    pidfd.map_or(Ok(()), |socket| runtime::console::send(socket, &started.child.pidfd, b"pidfd"))
+}
+
+/// Somebody has to have the other end of a terminal: who stays, or who listens.
+pub(crate) fn check_terminal(terminal: bool, foreground: bool, socket: Option<&Path>) -> Result<()> {
+    match (terminal, foreground, socket) {
         (true, false, None) => {
             refused("cannot give the container a terminal", "nobody would have its other end: name a --console-socket")
         }
@@ -126,7 +131,7 @@ fn check_terminal(config: &Config, create: &Create) -> Result<()> {
     }
 }
 
-fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Vec<String>)> {
+fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Cgroup)> {
     let host = runtime::observe::host()?;
     let config = &bundle.config;
     let Some(linux) = &config.linux else {
@@ -141,8 +146,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
     let path = cgroup_path(&linux.cgroups_path, id, &host)?;
     let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
     let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
-    let v1 = cgroup.cgroup.v1.iter().map(|(_, path)| path);
-    let cgroups = cgroup.cgroup.v2.iter().chain(v1).cloned().collect();
+    let made = cgroup.cgroup.clone();
     let new_network = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Network && ns.path.is_none());
     let loopback = new_network.then_some(plan::network::InitStep::Loopback);
     let state = State {
@@ -167,7 +171,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         create_cwd: true,
         bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
     })?;
-    Ok((plan, cgroups))
+    Ok((plan, made))
 }
 
 fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
@@ -177,7 +181,7 @@ fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
     })
 }
 
-fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroups: Vec<String>) -> Record {
+fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroup: Cgroup) -> Record {
     let gate = plan.init.iter().position(|step| matches!(step, InitStep::AwaitStart { .. })).unwrap_or_default();
     Record {
         oci_version: bundle.config.oci_version.clone(),
@@ -188,7 +192,8 @@ fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroups: Vec<String>) -> Record
         created: crate::now(),
         owner: runtime::observe::euid(),
         hooks: bundle.config.hooks.clone().unwrap_or_default(),
-        cgroups,
+        cgroup: cgroup.v2,
+        cgroups: cgroup.v1.into_iter().map(|(_, path)| path).collect(),
         command: plan.exec.args.first().cloned().unwrap_or_default(),
         late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.why())).collect(),
         ..Record::default()

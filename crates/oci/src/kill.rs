@@ -21,7 +21,7 @@ pub fn kill(root: &Root, id: &Id, signal: Signal) -> Result<()> {
 /// The kernel's.
 pub fn kill_all(root: &Root, id: &Id, signal: Signal) -> Result<()> {
     let (_, record) = Record::load(root, id, &format!("cannot send {signal} to the container {id}"))?;
-    let Some(cgroup) = record.cgroups.first() else { return record.process().signal(signal).map(drop) };
+    let Some(cgroup) = record.any_cgroup() else { return record.process().signal(signal).map(drop) };
     for pid in runtime::apply::cgroup::processes(cgroup)? {
         Process::now(pid).signal(signal)?;
     }

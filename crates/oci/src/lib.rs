@@ -7,6 +7,7 @@
 mod bundle;
 mod create;
 mod delete;
+mod exec;
 mod features;
 mod id;
 mod kill;
@@ -19,10 +20,12 @@ mod template;
 
 pub use create::{Create, Passed, create};
 pub use delete::delete;
+pub use exec::{Changes, Exec, What, exec};
 pub use features::features;
 pub use id::Id;
 pub use kill::{kill, kill_all};
 pub use list::{Seen, list, processes, state};
+pub use plan::capability::Capability;
 pub use root::Root;
 pub use run::{Ended, run};
 pub use runtime::Error;

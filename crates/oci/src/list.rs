@@ -48,7 +48,7 @@ pub fn list(root: &Root) -> Result<Vec<Seen>> {
 /// There is no such container.
 pub fn processes(root: &Root, id: &Id) -> Result<Vec<i32>> {
     let (_, record) = Record::load(root, id, &format!("cannot list the processes of the container {id}"))?;
-    match record.cgroups.first() {
+    match record.any_cgroup() {
         Some(cgroup) => Ok(runtime::apply::cgroup::processes(cgroup)?),
         None => Ok(record.process().lives().then_some(record.pid).into_iter().collect()),
     }

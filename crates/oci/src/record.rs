@@ -2,10 +2,9 @@
 
 use crate::root::{Home, Root};
 use crate::{Id, io, refused};
-use runtime::process::Process;
 use runtime::{Result, gate};
 use serde::{Deserialize, Serialize};
-use spec::runtime::{Hooks, State, Status};
+use spec::runtime::{Config, Hooks, Process, Seccomp, State, Status};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,7 +21,8 @@ pub(crate) struct Record {
     /// User id.
     pub(crate) owner: u32,
     pub(crate) hooks: Hooks,
-    /// Its directory in each hierarchy, that of v2 first.
+    /// Its directory on cgroup v2, and those on v1.
+    pub(crate) cgroup: Option<String>,
     pub(crate) cgroups: Vec<String>,
     /// `args[0]`.
     pub(crate) command: String,
@@ -56,8 +56,13 @@ impl Record {
         write_whole(&home.record(), &text)
     }
 
-    pub(crate) fn process(&self) -> Process {
-        Process { pid: self.pid, start: self.start }
+    /// All of its processes are there.
+    pub(crate) fn any_cgroup(&self) -> Option<&String> {
+        self.cgroup.as_ref().or_else(|| self.cgroups.first())
+    }
+
+    pub(crate) fn process(&self) -> runtime::process::Process {
+        runtime::process::Process { pid: self.pid, start: self.start }
     }
 
     pub(crate) fn status(&self, home: &Home) -> Status {
@@ -82,6 +87,34 @@ impl Record {
             bundle: self.bundle.clone(),
             annotations: self.annotations.clone(),
         }
+    }
+}
+
+/// What another process in the container has of its first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Model {
+    pub(crate) process: Process,
+    pub(crate) seccomp: Option<Seccomp>,
+}
+
+impl Model {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            process: config.process.clone().unwrap_or_default(),
+            seccomp: config.linux.as_ref().and_then(|linux| linux.seccomp.clone()),
+        }
+    }
+
+    pub(crate) fn save(&self, home: &Home) -> Result<()> {
+        write_whole(&home.model(), &serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    pub(crate) fn load(home: &Home) -> Result<Self> {
+        let path = home.model();
+        let what = || format!("cannot read {}", path.display());
+        let text = std::fs::read(&path).map_err(io(what()))?;
+        Ok(serde_json::from_slice(&text).map_err(|error| plan::Rejected::new(what(), error.to_string()))?)
     }
 }
 

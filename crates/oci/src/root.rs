@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `journal` | how it is undone; locked while a command works on it |
 //! | `record.json` | what is known of it ([`crate::record::Record`]) |
+//! | `model.json` | what `exec` takes of the container's first process ([`crate::record::Model`]) |
 //! | `data` | what the plan makes: the mount point of its root, the pipes of its start |
 
 use crate::{Id, io, refused};
@@ -90,6 +91,10 @@ impl Home {
 
     pub(crate) fn record(&self) -> PathBuf {
         self.0.join("record.json")
+    }
+
+    pub(crate) fn model(&self) -> PathBuf {
+        self.0.join("model.json")
     }
 
     /// What the plan makes.

@@ -32,7 +32,8 @@ pub fn run(root: &Root, id: &Id, create: &Create, keep: bool) -> Result<Ended> {
     watched.map(|code| Ended { code, warnings: Vec::new() })
 }
 
-fn watch(started: &mut runtime::container::Started, signals: &Signals) -> Result<u8> {
+/// The code that it ended with, as a shell has it.
+pub(crate) fn watch(started: &mut runtime::container::Started, signals: &Signals) -> Result<u8> {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     let terminal = started.terminal.is_some().then(|| supervise::Terminal {
         master: &mut started.terminal,

@@ -5,7 +5,7 @@ use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{Rejected, capability, cgroup, ids, network, overlay, seccomp, sysctl, unsupported};
-use spec::runtime::{Config, Device, Hook, Linux, Namespace, NamespaceKind, Process, State, Status};
+use spec::runtime::{Config, Device, Hook, Linux, Namespace, NamespaceKind, Process, Seccomp, State, Status};
 
 /// What the container stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,16 +118,29 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         join_pid: joined(linux, NamespaceKind::Pid),
         die_with_parent: input.foreground,
     };
-    let exec = Exec {
-        args: process.args.clone(),
-        env: process.env.clone(),
-        candidates: candidates(&process.args[0], &process.env),
-        terminal: process.terminal,
-    };
+    let exec = command(process);
     let attach = attach(&input, linux, process, &new);
     let sources = volumes::steps(&input, linux, &process.user)?;
     let prepare = prepare(input, linux, sources);
     Ok(Plan { prepare, spawn, attach, init, exec })
+}
+
+pub(crate) fn command(process: &Process) -> Exec {
+    Exec {
+        args: process.args.clone(),
+        env: process.env.clone(),
+        candidates: candidates(&process.args[0], &process.env),
+        terminal: process.terminal,
+    }
+}
+
+/// A terminal of its own, or at least a session.
+pub(crate) fn session(process: &Process, console: bool) -> InitStep {
+    if !process.terminal {
+        return InitStep::Session;
+    }
+    let size = process.console_size.unwrap_or_default();
+    InitStep::Console { uid: process.user.uid, rows: size.height, columns: size.width, console }
 }
 
 fn refuse(why: impl Into<String>) -> Rejected {
@@ -153,7 +166,7 @@ pub(crate) fn joined(linux: &Linux, kind: NamespaceKind) -> Option<String> {
     Some(found.path.as_ref()?.to_string_lossy().into_owned())
 }
 
-fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
+pub(crate) fn check_process(process: &Process, host: &Host) -> Result<(), Rejected> {
     if process.args.first().is_none_or(String::is_empty) {
         return Err(refuse("there is no command").hint("name one after the image"));
     }
@@ -327,12 +340,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     if own_dev {
         devices(input, linux, new, &mut steps);
     }
-    if process.terminal {
-        let size = process.console_size.unwrap_or_default();
-        steps.push(InitStep::Console { uid: process.user.uid, rows: size.height, columns: size.width });
-    } else {
-        steps.push(InitStep::Session);
-    }
+    steps.push(session(process, true));
 
     // As late as it can be: the parent makes the link while the child makes its mounts. And while /proc/sys, which has
     // the settings of links, can be written.
@@ -373,7 +381,15 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         steps.push(InitStep::Domainname(input.config.domainname.clone()));
     }
 
-    security(input, linux, process, &mut steps)?;
+    let rights = Rights {
+        process,
+        filter: linux.seccomp.as_ref(),
+        host: input.host,
+        keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
+        create_cwd: input.create_cwd,
+        after: start(input),
+    };
+    security(rights, &mut steps)?;
     // As early as the parent allows: an ordinary user's, and pasta, look at the namespaces through the child's /proc/PID,
     // which becomes root's (CVE-2019-5736, and the windows of CVE-2016-9962).
     let awaits = |step: &InitStep| matches!(step, InitStep::AwaitGo | InitStep::AwaitAttached);
@@ -561,10 +577,23 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
     steps.extend(LINKS.iter().map(link));
 }
 
+/// What `security` is made of.
+pub(crate) struct Rights<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) filter: Option<&'a Seccomp>,
+    pub(crate) host: &'a Host,
+    /// A session keyring of its own.
+    pub(crate) keyring: bool,
+    pub(crate) create_cwd: bool,
+    /// After the word that all is done, and before a filter that may refuse what they need.
+    pub(crate) after: Vec<InitStep>,
+}
+
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
-fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    if input.bundle.as_ref().is_none_or(|bundle| bundle.keyring) {
+pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
+    let Rights { process, filter, host, keyring, create_cwd, after } = rights;
+    if keyring {
         steps.push(InitStep::Keyring);
     }
     steps.extend(process.rlimits.iter().map(|limit| InitStep::Rlimit {
@@ -577,18 +606,18 @@ fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec
     if !cwd.starts_with('/') {
         return Err(refuse(format!("the working directory {cwd:?} is not an absolute path")));
     }
-    steps.push(InitStep::Chdir { path: cwd.to_owned(), create: input.create_cwd });
+    steps.push(InitStep::Chdir { path: cwd.to_owned(), create: create_cwd });
     // From there, as the exec will look. Still as root, who can read a script that its user can only execute; and before
     // the filter, which may not let through what this asks.
     steps.push(InitStep::NotSampan);
-    let filter = linux.seccomp.as_ref().map(|profile| compile(profile, input.host)).transpose()?;
+    let filter = filter.map(|profile| compile(profile, host)).transpose()?;
     let filter = filter.map(|program| InitStep::Seccomp { program });
     let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
     if let Some(capabilities) = &process.capabilities {
         let keep = capabilities.bounding.clone();
-        steps.push(InitStep::Bounding { keep, last: input.host.last_capability });
+        steps.push(InitStep::Bounding { keep, last: host.last_capability });
     }
-    let groups = ids::groups_allowed(input.host).then(|| process.user.additional_gids.clone());
+    let groups = ids::groups_allowed(host).then(|| process.user.additional_gids.clone());
     // Still with every capability: the filter needs CAP_SYS_ADMIN here, and must let the few calls below through.
     steps.extend(early);
     steps.push(InitStep::User { uid: process.user.uid, gid: process.user.gid, groups });
@@ -603,20 +632,22 @@ fn security(input: &Input<'_>, linux: &Linux, process: &Process, steps: &mut Vec
     if process.no_new_privileges {
         steps.push(InitStep::NoNewPrivileges);
     }
-    if input.bundle.is_some() {
-        // Still in the first of the two commands; its user's rights are in force.
-        steps.push(InitStep::FindCommand);
-    }
     steps.push(InitStep::Ready);
-    if let Some(bundle) = &input.bundle {
-        let (gate, outcome) = (gate_at(input.data), outcome_at(input.data));
-        steps.push(InitStep::AwaitStart { gate, outcome });
-        let hooks = input.config.hooks.iter().flat_map(|hooks| called(&hooks.start_container, bundle, Status::Created));
-        steps.extend(hooks);
-    }
+    steps.extend(after);
     // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes.
     steps.extend(late);
     Ok(())
+}
+
+/// Between the two commands that make and start a bundle's container.
+fn start(input: &Input<'_>) -> Vec<InitStep> {
+    let Some(bundle) = &input.bundle else { return Vec::new() };
+    let (gate, outcome) = (gate_at(input.data), outcome_at(input.data));
+    // With its user's rights, and still told to the first of the two.
+    let mut steps = vec![InitStep::FindCommand, InitStep::AwaitStart { gate, outcome }];
+    let hooks = input.config.hooks.iter().flat_map(|hooks| called(&hooks.start_container, bundle, Status::Created));
+    steps.extend(hooks);
+    steps
 }
 
 fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item = InitStep> {

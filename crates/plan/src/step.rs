@@ -85,6 +85,12 @@ pub enum InitStep {
         kind: NamespaceKind,
         path: String,
     },
+    /// All at once the namespaces of the process that has this number and started then.
+    Enter {
+        pid: i32,
+        start: u64,
+        kinds: Vec<NamespaceKind>,
+    },
     AwaitGo,
     BecomeRoot {
         clear_groups: bool,
@@ -139,10 +145,12 @@ pub enum InitStep {
         key: String,
         value: String,
     },
+    /// `console`: it is the container's /dev/console, too.
     Console {
         uid: u32,
         rows: u16,
         columns: u16,
+        console: bool,
     },
     Session,
     Mask {
@@ -433,6 +441,7 @@ impl InitStep {
     pub fn why(&self) -> String {
         match self {
             Self::Join { kind, .. } => format!("share the {} namespace", namespace_word(*kind)),
+            Self::Enter { .. } => "where the container's first process is".into(),
             Self::AwaitGo => "wait until ids and cgroup are set from outside".into(),
             Self::BecomeRoot { .. } => "root of the new user namespace, so that what is made belongs to it".into(),
             Self::Cgroup(step) => step.why(),
@@ -488,6 +497,10 @@ impl InitStep {
     pub fn shell(&self) -> String {
         match self {
             Self::Join { kind, path } => format!("THROUGH+=(nsenter --{}={})", namespace_word(*kind), quote(path)),
+            Self::Enter { pid, kinds, .. } => {
+                let flags: Vec<String> = kinds.iter().map(|kind| format!("--{}", namespace_word(*kind))).collect();
+                format!("THROUGH+=(nsenter --target={pid} {})", flags.join(" "))
+            }
             Self::AwaitGo => "read -r <\"$GO\"".into(),
             Self::BecomeRoot { clear_groups } => {
                 let groups = if *clear_groups { "--clear-groups" } else { "--keep-groups" };

@@ -8,21 +8,26 @@ use spec::runtime::{Config, Linux, NamespaceKind, Process, Resources};
 /// # Errors
 /// The first property that cannot be honoured.
 pub(crate) fn check(config: &Config) -> Result<(), Rejected> {
-    let refused = |name: &str, why: &str| Err(Rejected::new(format!("cannot honour {name} of config.json"), why));
-    let process = config.process.iter().flat_map(of_process);
+    config.process.as_ref().map_or(Ok(()), check_process)?;
     let linux = config.linux.iter().flat_map(of_linux);
     let resources = config.linux.iter().filter_map(|linux| linux.resources.as_ref()).flat_map(of_resources);
-    let all = [("vm", config.vm.is_some())].into_iter().chain(process).chain(linux).chain(resources);
-    if let Some((name, _)) = all.into_iter().find(|(_, asked)| *asked) {
-        return refused(name, "this version cannot do it");
-    }
-    let label = |label: &str, name| match label {
-        "" => Ok(()),
-        _ => refused(name, "this version sets no SELinux labels"),
-    };
-    config.process.iter().try_for_each(|process| label(&process.selinux_label, "process.selinuxLabel"))?;
-    config.linux.iter().try_for_each(|linux| label(&linux.mount_label, "linux.mountLabel"))?;
+    first([("vm", config.vm.is_some())].into_iter().chain(linux).chain(resources))?;
     config.linux.as_ref().map_or(Ok(()), |linux| namespaces(config, linux))
+}
+
+/// # Errors
+/// The first property that cannot be honoured.
+pub(crate) fn check_process(process: &Process) -> Result<(), Rejected> {
+    first(of_process(process).into_iter())
+}
+
+fn first(mut all: impl Iterator<Item = (&'static str, bool)>) -> Result<(), Rejected> {
+    match all.find(|(_, asked)| *asked) {
+        Some((name, _)) => {
+            Err(Rejected::new(format!("cannot honour {name} of config.json"), "this version cannot do it"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What only means something in a namespace that the container has.
@@ -44,17 +49,19 @@ fn namespaces(config: &Config, linux: &Linux) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn of_process(process: &Process) -> [(&'static str, bool); 3] {
+fn of_process(process: &Process) -> [(&'static str, bool); 4] {
     [
+        ("process.selinuxLabel", !process.selinux_label.is_empty()),
         ("process.scheduler", process.scheduler.is_some()),
         ("process.ioPriority", process.io_priority.is_some()),
         ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
     ]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 6] {
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 7] {
     let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
     [
+        ("linux.mountLabel", !linux.mount_label.is_empty()),
         ("linux.personality", linux.personality.is_some()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),

@@ -34,27 +34,33 @@ pub struct Call<'a> {
     pub hooks: &'a mut dyn FnMut(i32) -> Result<()>,
 }
 
-/// Run the plan. On an error nothing is undone here: the journal says what there is to undo.
+/// Run the plan; without a journal one that changes nothing of the host. On an error nothing is undone here: the journal
+/// says what there is to undo.
 ///
 /// # Errors
 /// The step that failed, with its shell form.
-pub fn start(plan: &Plan, journal: &mut Journal, mut context: apply::Context, call: Call<'_>) -> Result<Started> {
+pub fn start(
+    plan: &Plan,
+    mut journal: Option<&mut Journal>,
+    mut context: apply::Context,
+    call: Call<'_>,
+) -> Result<Started> {
     let Call { stdio, passed, timed, hooks } = call;
     let one = SingleThread::check()?;
     let mut progress = Progress::new(plan, timed);
     for step in &plan.prepare {
-        journal.write(&step.undo())?;
+        write(&mut journal, &step.undo())?;
         progress.run(Doing::Host(step), || apply::host(step, &mut context))?;
     }
     context.unlock();
     let (ours, theirs) = sync::pair()?;
     let trace = Trace::new(plan.init.len(), timed)?;
-    let parents = [ours.as_raw_fd(), journal.fd()];
+    let parents = [ours.as_raw_fd(), journal.as_ref().map_or(-1, |journal| journal.fd())];
     let inherited = Inherited { sync: theirs.as_raw_fd(), parents, stdio, passed, trace: &trace };
     let compiled = init::compile(plan, &mut context, inherited)?;
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
-    match attach(plan, journal, &context, &child, &ours, &mut progress, hooks) {
+    match attach(plan, &mut journal, &context, &child, &ours, &mut progress, hooks) {
         Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
         Err(error) => {
             end(&child);
@@ -64,6 +70,11 @@ pub fn start(plan: &Plan, journal: &mut Journal, mut context: apply::Context, ca
             })
         }
     }
+}
+
+/// Nothing is written of a process that is the container's to undo.
+fn write(journal: &mut Option<&mut Journal>, verbs: &[Verb]) -> Result<()> {
+    journal.as_mut().map_or(Ok(()), |journal| journal.write(verbs))
 }
 
 /// Dead and reaped before anything that it stands on is undone, whatever of it the journal knows.
@@ -76,7 +87,7 @@ fn end(child: &Child) {
 /// Everything after the clone; the terminal, if there is one.
 fn attach(
     plan: &Plan,
-    journal: &mut Journal,
+    journal: &mut Option<&mut Journal>,
     context: &apply::Context,
     child: &Child,
     sync: &OwnedFd,
@@ -85,10 +96,10 @@ fn attach(
 ) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
-        journal.write(&[Verb::Kill { pid: child.pid, start }])?;
+        write(journal, &[Verb::Kill { pid: child.pid, start }])?;
     }
     for step in &plan.attach {
-        journal.write(&step.undo())?;
+        write(journal, &step.undo())?;
         let attached = progress.run(Doing::Attach(step), || apply::attach(step, context, child.pid, sync));
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {

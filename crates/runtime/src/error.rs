@@ -37,6 +37,8 @@ pub enum Error {
         command: String,
         source: sys::Error,
     },
+    /// There is no process of this number, or it is another one.
+    Gone(i32),
     /// The child ended without a word.
     Died(Exit),
     /// A program that was called did not end well.
@@ -61,6 +63,7 @@ impl fmt::Display for Error {
             Self::Exec { command, source } => write!(f, "cannot execute {command}: {source}"),
             Self::Ended(Exit::Code(code)) => write!(f, "it ended with {code}"),
             Self::Ended(Exit::Signal(signal)) => write!(f, "it was killed by {}", name(*signal)),
+            Self::Gone(pid) => write!(f, "the process {pid} is gone"),
             Self::Late { why, source } => write!(f, "{why}: {source}"),
             Self::Died(Exit::Code(code)) => {
                 write!(f, "the container's first process ended with {code}, without a word")

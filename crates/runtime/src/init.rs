@@ -3,6 +3,7 @@
 
 use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::{apply, progress};
 use plan::mounts::{self, Idmap, Source};
 
@@ -170,8 +171,13 @@ impl Compiler<'_> {
                 place: root(&format!("/proc/sys/{}", key.replace('.', "/")))?,
                 data: value.clone().into_bytes(),
             },
-            InitStep::Console { uid, rows, columns } => {
-                Op::Console(child::Console { uid: *uid, rows: *rows, columns: *columns, bind_console: true })
+            InitStep::Console { uid, rows, columns, console } => {
+                Op::Console(child::Console { uid: *uid, rows: *rows, columns: *columns, bind_console: *console })
+            }
+            InitStep::Enter { pid, start, kinds } => {
+                let first = Process { pid: *pid, start: *start }.open()?.ok_or(Error::Gone(*pid))?;
+                let flags = kinds.iter().fold(0, |flags, kind| flags | clone_flag(*kind));
+                Op::Enter { pidfd: self.keep(first), flags }
             }
             InitStep::Session => Op::Session,
             InitStep::Mask { path } => Op::Mask { place: root(path)? },

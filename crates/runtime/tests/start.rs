@@ -95,7 +95,7 @@ impl Ground {
             let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
             let context = runtime::apply::Context::new(None);
             let call = Call { stdio, passed: 0, timed: false, hooks: &mut |_| Ok(()) };
-            let exit = match runtime::container::start(&plan, &mut journal, context, call) {
+            let exit = match runtime::container::start(&plan, Some(&mut journal), context, call) {
                 Ok(started) => sys::process::wait(&started.child).unwrap(),
                 Err(error) => {
                     std::fs::write(out, error.to_string()).unwrap();

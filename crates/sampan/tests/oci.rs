@@ -480,3 +480,47 @@ fn a_create_that_was_killed_is_deleted() {
         bundle.nothing_left(&id);
     }
 }
+
+#[test]
+fn another_process_is_where_and_what_the_first_is() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("exec");
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["sethostname"], "action": "SCMP_ACT_ERRNO" }]
+    });
+    bundle.config["process"]["args"] = json!(["sleep", "100"]);
+    bundle.save().create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    let probe = |pid: &str| {
+        format!(
+            "cat /proc/{pid}/cgroup; for n in mnt pid net ipc uts cgroup; do readlink /proc/{pid}/ns/$n; done; \
+            grep -E 'Cap|NoNew|Seccomp:|Uid|Gid|Groups' /proc/{pid}/status; readlink /proc/{pid}/cwd"
+        )
+    };
+    let sh =
+        |flags: &[&str], script: &str| bundle.oci(&[&["exec"], flags, &[id.as_str(), "sh", "-c", script]].concat());
+    assert_eq!(sh(&[], &probe("self")).ok(), sh(&[], &probe("1")).ok());
+    sh(&[], "exit 7").fails(7, "");
+    sh(&[], "hostname x").fails(1, "Operation not permitted");
+    let flags = ["--user", "5:6", "-g", "7", "--env=A=B", "--cwd", "/etc", "--cap", "CAP_SYS_ADMIN"];
+    let script = "id; echo $A $HOME; pwd; grep CapBnd /proc/self/status";
+    assert_eq!(sh(&flags, script).ok(), "uid=5 gid=6 groups=7\nB /\n/etc\nCapBnd:\t0000000020200420");
+    bundle.oci(&["exec", &id, "nope"]).fails(1, "No such file or directory");
+
+    let process = json!({
+        "terminal": true, "args": ["sh", "-c", "tty; id -u; echo $HOME"], "cwd": "/", "user": { "uid": 1000 },
+        "env": ["PATH=/bin"], "consoleSize": { "height": 3, "width": 4 }
+    });
+    fs::write(bundle.at("process.json"), process.to_string()).unwrap();
+    let socket = bundle.at("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let flags = ["exec", "--process", "process.json", "--detach", "--pid-file=pid", "--console-socket"];
+    bundle.oci(&[&flags[..], &[socket.to_str().unwrap(), &id]].concat()).ok();
+    assert!(fs::read_to_string(bundle.at("pid")).unwrap().parse::<u32>().is_ok());
+    let mut output = Vec::new();
+    let _ = fs::File::from(receive(&listener).0).read_to_end(&mut output);
+    assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\n1000\n/home/app\n");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    sh(&[], "true").fails(1, "does not exist");
+    bundle.nothing_left(&id);
+}

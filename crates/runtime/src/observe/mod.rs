@@ -168,6 +168,25 @@ pub fn read_inside(root: &Path, path: &str) -> Option<String> {
     (found.len() < MOST).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Those of a process's namespaces that are not ours.
+#[must_use]
+pub fn foreign_namespaces(pid: i32) -> Vec<NamespaceKind> {
+    use NamespaceKind as Kind;
+    let all = [
+        (Kind::User, "user"),
+        (Kind::Mount, "mnt"),
+        (Kind::Pid, "pid"),
+        (Kind::Network, "net"),
+        (Kind::Uts, "uts"),
+        (Kind::Ipc, "ipc"),
+        (Kind::Cgroup, "cgroup"),
+        (Kind::Time, "time"),
+    ];
+    let link = |who: &str, name: &str| std::fs::read_link(format!("/proc/{who}/ns/{name}")).ok();
+    let who = pid.to_string();
+    all.into_iter().filter(|(_, name)| link(&who, name) != link("self", name)).map(|(kind, _)| kind).collect()
+}
+
 /// # Errors
 /// The kernel's.
 pub fn random() -> Result<[u8; 32]> {

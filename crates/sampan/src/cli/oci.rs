@@ -22,6 +22,7 @@ pub enum Oci {
     Create(Create),
     Run(Run),
     Start(Start),
+    Exec(Box<Exec>),
     State(State),
     Kill(Kill),
     Delete(Delete),
@@ -157,6 +158,73 @@ pub struct Start {
 }
 
 #[derive(Debug, Args)]
+pub struct Exec {
+    /// File with the process, as config.json has it
+    #[arg(long, short, value_name = "FILE")]
+    pub process: Option<PathBuf>,
+    /// Leave the process to itself
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Give it a terminal
+    #[arg(long, short)]
+    pub tty: bool,
+    /// Unix socket that takes the terminal's master
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Unix socket that takes a pidfd of the process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// Write the pid to this file
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Working directory
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<String>,
+    /// Set an environment variable
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// User, and after a colon group, by number
+    #[arg(long, short, value_name = "UID[:GID]", value_parser = user)]
+    pub user: Option<(u32, Option<u32>)>,
+    /// One more group, by number
+    #[arg(long, short = 'g', value_name = "GID")]
+    pub additional_gids: Vec<u32>,
+    /// Set-uid programs give nothing
+    #[arg(long)]
+    pub no_new_privs: bool,
+    /// AppArmor profile
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
+    /// SELinux label; not supported
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
+    /// One more capability
+    #[arg(long, short, value_name = "CAP")]
+    pub cap: Vec<oci::Capability>,
+    /// Cgroup below the container's; not supported
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<String>,
+    /// Also in a paused container
+    #[arg(long)]
+    pub ignore_paused: bool,
+    /// Pass on so many files after standard error
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    pub preserve_fds: u32,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
+}
+
+fn user(text: &str) -> Result<(u32, Option<u32>), Invalid> {
+    let number = |text: &str| text.parse().map_err(|_| Invalid::new(format!("{text:?} is not a number")));
+    match text.split_once(':') {
+        Some((user, group)) => Ok((number(user)?, Some(number(group)?))),
+        None => Ok((number(text)?, None)),
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct State {
     #[arg(required = true, value_name = "CONTAINER")]
     pub id: String,
@@ -229,10 +297,15 @@ enum Parsed {
     Help(String),
 }
 
-static ENTRIES: [Entry; 10] = [
+static ENTRIES: [Entry; 11] = [
     Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
     Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
     Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
+    Entry {
+        name: "exec",
+        about: "Execute one more process in a container",
+        parse: |words| leaf("exec", words, |exec| Oci::Exec(Box::new(exec))),
+    },
     Entry { name: "state", about: "Print a container's state", parse: |words| leaf("state", words, Oci::State) },
     Entry { name: "kill", about: "Send a signal to a container", parse: |words| leaf("kill", words, Oci::Kill) },
     Entry { name: "delete", about: "Delete a container", parse: |words| leaf("delete", words, Oci::Delete) },

@@ -3,7 +3,7 @@
 //! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
 //! it, a message on standard error, and exit code 1.
 
-use crate::cli::oci::{Call, Create, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec};
+use crate::cli::oci::{Call, Create, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec};
 use crate::ui::{self, Failure, Ui, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
@@ -36,6 +36,7 @@ fn act(verb: Oci, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
         }
         Oci::Run(arguments) => return launch(&root, arguments, globals),
         Oci::Start(arguments) => oci::start(&root, &id(arguments.id)?)?,
+        Oci::Exec(arguments) => return exec(&root, *arguments),
         Oci::State(arguments) => print_json(&oci::state(&root, &id(arguments.id)?)?)?,
         Oci::Kill(arguments) => kill(&root, arguments)?,
         Oci::Delete(arguments) => {
@@ -75,6 +76,40 @@ fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<ExitCode, Fa
     let ended = oci::run(root, &id, &asked(arguments.create, !arguments.detach)?, arguments.keep)?;
     warn(globals, &ended.warnings);
     Ok(ExitCode::from(ended.code))
+}
+
+fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
+    let refused = |what: &str| Err(Failure::new(format!("cannot use {what}")).cause("this version has no such thing"));
+    if arguments.process_label.is_some() {
+        return refused("--process-label");
+    }
+    if !arguments.cgroup.is_empty() {
+        return refused("--cgroup");
+    }
+    let id: Id = arguments.id.parse()?;
+    let what = match arguments.process {
+        Some(path) => oci::What::File(path),
+        None => oci::What::Like(Box::new(oci::Changes {
+            args: arguments.args,
+            terminal: arguments.tty,
+            cwd: arguments.cwd,
+            env: arguments.env,
+            user: arguments.user,
+            additional_gids: arguments.additional_gids,
+            no_new_privileges: arguments.no_new_privs,
+            apparmor: arguments.apparmor,
+            capabilities: arguments.cap,
+        })),
+    };
+    let exec = oci::Exec {
+        what,
+        pid_file: arguments.pid_file,
+        console_socket: arguments.console_socket,
+        pidfd_socket: arguments.pidfd_socket,
+        passed: oci::Passed::find(arguments.preserve_fds)?,
+        foreground: !arguments.detach,
+    };
+    Ok(ExitCode::from(oci::exec(root, &id, &exec)?))
 }
 
 fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {

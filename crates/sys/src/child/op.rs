@@ -93,6 +93,11 @@ pub enum Op {
         fd: RawFd,
         flags: i32,
     },
+    /// The namespaces (`CLONE_NEW*`) of that process, all at once; its root is the slot's directory, even without flags.
+    Enter {
+        pidfd: RawFd,
+        flags: u64,
+    },
     Unshare {
         flags: i32,
     },

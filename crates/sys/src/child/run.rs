@@ -206,6 +206,13 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             sys!(SYS_setns, *fd, *flags)?;
             die_with_parent(state)
         }
+        Op::Enter { pidfd, flags } => {
+            if *flags != 0 {
+                sys!(SYS_setns, *pidfd, *flags)?;
+            }
+            state.slots[Slot::Root as usize] = open_plainly(c"/", libc::O_PATH | libc::O_DIRECTORY)?.keep();
+            die_with_parent(state)
+        }
         Op::Unshare { flags } => sys!(SYS_unshare, *flags).map(drop),
         Op::BecomeRoot { clear_groups } => {
             become_root(*clear_groups)?;

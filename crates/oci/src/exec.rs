@@ -1,0 +1,146 @@
+//! `exec`: one more process in a container that runs.
+
+use crate::bundle::{parse, settle};
+use crate::create::{check_terminal, hand_over};
+use crate::record::{Model, Record, write_whole};
+use crate::run::watch;
+use crate::{Id, Passed, Root, io, refused};
+use plan::Rejected;
+use plan::capability::Capability;
+use runtime::Result;
+use runtime::container::Call;
+use runtime::supervise::Signals;
+use spec::runtime::{Process, Status};
+use std::path::{Path, PathBuf};
+
+/// What the caller asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Exec {
+    pub what: What,
+    pub pid_file: Option<PathBuf>,
+    /// Where a terminal's master goes.
+    pub console_socket: Option<PathBuf>,
+    /// Where a pidfd of the process goes.
+    pub pidfd_socket: Option<PathBuf>,
+    pub passed: Passed,
+    /// The caller stays, watches the process, and shows its terminal.
+    pub foreground: bool,
+}
+
+/// Which process.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// As a file says that has a `process` of config.json.
+    File(PathBuf),
+    /// As the container's first, but for this.
+    Like(Box<Changes>),
+}
+
+impl Default for What {
+    fn default() -> Self {
+        Self::Like(Box::default())
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    pub args: Vec<String>,
+    pub terminal: bool,
+    pub cwd: Option<String>,
+    /// `NAME=VALUE`
+    pub env: Vec<String>,
+    /// User and group.
+    pub user: Option<(u32, Option<u32>)>,
+    pub additional_gids: Vec<u32>,
+    pub no_new_privileges: bool,
+    pub apparmor: Option<String>,
+    /// More than its first process has.
+    pub capabilities: Vec<Capability>,
+}
+
+/// The code that it ended with; of one that is left alone: 0.
+///
+/// # Errors
+/// The container does not run; the command cannot be executed.
+pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
+    let what = format!("cannot execute in the container {id}");
+    let (home, record) = Record::load(root, id, &what)?;
+    if !matches!(record.status(&home), Status::Running | Status::Created) {
+        return refused(what, "container not running");
+    }
+    let model = Model::load(&home)?;
+    let process = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
+    check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
+    let host = runtime::observe::host()?;
+    let plan = plan::join::plan(plan::join::Input {
+        process: &process,
+        filter: model.seccomp.as_ref(),
+        host: &host,
+        first: (record.pid, record.start),
+        namespaces: runtime::observe::foreign_namespaces(record.pid),
+        cgroup: record.cgroup.clone(),
+        cgroups: record.cgroups.clone(),
+        foreground: exec.foreground,
+    })?;
+    // Blocked before the clone: from here on a signal is read, not suffered.
+    let signals = exec.foreground.then(Signals::take).transpose()?;
+    let call = Call { stdio: [0, 1, 2], passed: exec.passed.files, timed: false, hooks: &mut |_| Ok(()) };
+    let mut started = runtime::container::start(&plan, None, runtime::apply::Context::default(), call)?;
+    hand_over(&mut started, exec.console_socket.as_deref(), exec.pidfd_socket.as_deref())?;
+    if let Some(path) = &exec.pid_file {
+        write_whole(path, started.child.pid.to_string().as_bytes())?;
+    }
+    signals.map_or(Ok(0), |signals| watch(&mut started, &signals))
+}
+
+fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {
+    let mut process = match what {
+        What::File(path) => {
+            let what = || format!("cannot read {}", path.display());
+            let text = std::fs::read(path).map_err(io(what()))?;
+            parse::<Process>(&text).map_err(|error| Rejected::new(what(), error.to_string()))?
+        }
+        What::Like(changes) => like(first, changes),
+    };
+    // As runc: of what it does not say, the first's.
+    if process.capabilities.is_none() {
+        process.capabilities.clone_from(&first.capabilities);
+    }
+    settle(&mut process, rootfs);
+    Ok(process)
+}
+
+fn like(first: &Process, changes: &Changes) -> Process {
+    let mut process = Process { args: changes.args.clone(), terminal: changes.terminal, ..first.clone() };
+    process.console_size = None;
+    if let Some(cwd) = &changes.cwd {
+        process.cwd.clone_from(cwd);
+    }
+    process.env.extend(changes.env.iter().cloned());
+    if let Some((uid, gid)) = changes.user {
+        process.user.uid = uid;
+        process.user.gid = gid.unwrap_or(process.user.gid);
+        // Not the first user's home.
+        process.env.retain(|variable| !variable.starts_with("HOME=") || changes.env.contains(variable));
+    }
+    process.user.additional_gids.extend(&changes.additional_gids);
+    process.no_new_privileges |= changes.no_new_privileges;
+    if let Some(profile) = &changes.apparmor {
+        process.apparmor_profile.clone_from(profile);
+    }
+    let sets = process.capabilities.get_or_insert_default();
+    // As runc: ambient only what is inheritable.
+    let inheritable = sets.inheritable.clone();
+    let more: Vec<String> = plan::capability::NAMES
+        .into_iter()
+        .filter(|name| {
+            changes.capabilities.iter().any(|capability| *capability == Capability::All || capability.is(name))
+        })
+        .map(str::to_owned)
+        .collect();
+    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+        set.extend_from_slice(&more);
+    }
+    sets.ambient.extend(more.into_iter().filter(|name| inheritable.contains(name)));
+    process
+}

@@ -1,0 +1,63 @@
+//! One more process for a container that runs.
+
+use crate::host::Host;
+use crate::order::{Rights, check_process, command, security, session};
+use crate::step::{AttachStep, InitStep, Plan, Spawn};
+use crate::{Rejected, cgroup, ids, unsupported};
+use spec::runtime::{NamespaceKind, Process, Seccomp};
+
+/// Everything that such a plan is made of.
+#[derive(Debug)]
+pub struct Input<'a> {
+    pub process: &'a Process,
+    pub filter: Option<&'a Seccomp>,
+    pub host: &'a Host,
+    /// The container's first process: its number, and when it started (clock ticks since boot).
+    pub first: (i32, u64),
+    /// Those of its namespaces that are not the caller's.
+    pub namespaces: Vec<NamespaceKind>,
+    /// The container's directory on cgroup v2, and those on v1.
+    pub cgroup: Option<String>,
+    pub cgroups: Vec<String>,
+    /// The process ends with the one that started it.
+    pub foreground: bool,
+}
+
+/// # Errors
+/// What can be wrong with the process on this host.
+pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
+    let Input { process, host, .. } = input;
+    check_process(process, host)?;
+    unsupported::check_process(process)?;
+    let enters = |kind| input.namespaces.contains(&kind);
+    let (pid, start) = input.first;
+    let mut init = Vec::new();
+    let mut attach = Vec::new();
+    if let Some(value) = process.oom_score_adj {
+        attach.extend([AttachStep::OomScoreAdj(value), AttachStep::Go]);
+        init.push(InitStep::AwaitGo);
+    }
+    // Before it is where the container's processes see it (CVE-2016-9962).
+    init.push(InitStep::Undumpable);
+    let join = |dir: &String| InitStep::Cgroup(cgroup::InitStep::Join { file: format!("{dir}/tasks") });
+    init.extend(input.cgroups.iter().map(join));
+    // While /proc is still the caller's.
+    if !process.apparmor_profile.is_empty() {
+        init.push(InitStep::AppArmor { profile: process.apparmor_profile.clone() });
+    }
+    let kinds = input.namespaces.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
+    init.push(InitStep::Enter { pid, start, kinds });
+    if enters(NamespaceKind::User) {
+        init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host) });
+    }
+    init.push(session(process, false));
+    let rights = Rights { process, filter: input.filter, host, keyring: false, create_cwd: false, after: Vec::new() };
+    security(rights, &mut init)?;
+    let spawn = Spawn {
+        namespaces: Vec::new(),
+        cgroup: input.cgroup,
+        join_pid: enters(NamespaceKind::Pid).then(|| format!("/proc/{pid}/ns/pid")),
+        die_with_parent: input.foreground,
+    };
+    Ok(Plan { prepare: Vec::new(), spawn, attach, init, exec: command(process) })
+}
