@@ -23,9 +23,18 @@ pub fn delete(root: &Root, id: &Id, force: bool) -> Result<Vec<Error>> {
         record => record?.1,
     };
     let status = record.status(&home);
-    if !force && matches!(status, Status::Running | Status::Creating) {
-        let word = if status == Status::Running { "running" } else { "being created" };
+    let word = match status {
+        Status::Running => "running",
+        Status::Paused => "paused",
+        Status::Creating => "being created",
+        Status::Created | Status::Stopped => "",
+    };
+    if !force && !word.is_empty() {
         return refused(what, format!("container is not stopped: it is {word}"));
+    }
+    if status == Status::Paused {
+        // On v1 a frozen process does not die.
+        runtime::apply::cgroup::freeze(&record.all_cgroups(), false)?;
     }
     let journal = home.lock(&what)?;
     if let Some(error) = home.undo(journal).into_iter().next() {

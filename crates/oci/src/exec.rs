@@ -23,6 +23,8 @@ pub struct Exec {
     /// Where a pidfd of the process goes.
     pub pidfd_socket: Option<PathBuf>,
     pub passed: Passed,
+    /// Also where it will only run when the container is resumed.
+    pub ignore_paused: bool,
     /// The caller stays, watches the process, and shows its terminal.
     pub foreground: bool,
 }
@@ -65,8 +67,11 @@ pub struct Changes {
 pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     let what = format!("cannot execute in the container {id}");
     let (home, record) = Record::load(root, id, &what)?;
-    if !matches!(record.status(&home), Status::Running | Status::Created) {
-        return refused(what, "container not running");
+    match record.status(&home) {
+        Status::Running | Status::Created => {}
+        Status::Paused if exec.ignore_paused => {}
+        Status::Paused => return refused(what, "container is paused"),
+        Status::Stopped | Status::Creating => return refused(what, "container not running"),
     }
     let model = Model::load(&home)?;
     let process = process(&exec.what, &model.process, Path::new(&record.rootfs))?;

@@ -56,6 +56,11 @@ impl Record {
         write_whole(&home.record(), &text)
     }
 
+    /// That of v2 first.
+    pub(crate) fn all_cgroups(&self) -> Vec<String> {
+        self.cgroup.iter().chain(&self.cgroups).cloned().collect()
+    }
+
     /// All of its processes are there.
     pub(crate) fn any_cgroup(&self) -> Option<&String> {
         self.cgroup.as_ref().or_else(|| self.cgroups.first())
@@ -74,6 +79,7 @@ impl Record {
         match (self.process().lives(), gate::is_closed(&home.data())) {
             (false, _) => Status::Stopped,
             (true, true) => Status::Created,
+            (true, false) if runtime::apply::cgroup::is_frozen(&self.all_cgroups()) => Status::Paused,
             (true, false) => Status::Running,
         }
     }

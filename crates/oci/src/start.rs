@@ -15,7 +15,7 @@ pub fn start(root: &Root, id: &Id) -> Result<()> {
     match record.status(&home) {
         Status::Created => {}
         Status::Stopped => return refused(what, "cannot start a container that has stopped"),
-        Status::Running => return refused(what, "cannot start an already running container"),
+        Status::Running | Status::Paused => return refused(what, "cannot start an already running container"),
         Status::Creating => return refused(what, "the container is being created"),
     }
     let journal = home.lock(&what)?;

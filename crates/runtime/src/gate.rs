@@ -51,17 +51,10 @@ pub fn pass(data: &str, command: &str, why: impl Fn(usize) -> Option<String>) ->
     let knocker = open(&gate, OFlags::WRONLY | OFlags::NONBLOCK)?;
     rustix::io::write(&knocker, &[1]).map_err(sys::Error::of(|| format!("write({gate:?})")))?;
     drop(knocker);
+    std::fs::remove_file(&gate).map_err(sys::Error::of_io(|| format!("unlink({gate:?})")))?;
     let mut bytes = Vec::with_capacity(Report::SIZE);
     reader.read_to_end(&mut bytes).map_err(sys::Error::of_io(|| format!("read({outcome:?})")))?;
-    if let Some(report) = Report::parse(&bytes) {
-        return Err(failure(report, command, why));
-    }
-    match std::fs::remove_file(&gate) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(sys::Error::of_io(|| format!("unlink({gate:?})"))(error).into())
-        }
-        _ => Ok(()),
-    }
+    Report::parse(&bytes).map_or(Ok(()), |report| Err(failure(report, command, why)))
 }
 
 fn failure(report: Report, command: &str, why: impl Fn(usize) -> Option<String>) -> Error {

@@ -524,3 +524,26 @@ fn another_process_is_where_and_what_the_first_is() {
     sh(&[], "true").fails(1, "does not exist");
     bundle.nothing_left(&id);
 }
+
+#[test]
+fn a_paused_container_does_nothing() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("pause");
+    bundle.sh("while :; do echo .; sleep 0.01; done");
+    bundle.create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    bundle.oci(&["resume", &id]).fails(1, "not paused");
+    bundle.oci(&["pause", &id]).ok();
+    let before = bundle.output().len();
+    assert_eq!(bundle.state(&id)["status"], "paused");
+    bundle.oci(&["pause", &id]).fails(1, "paused already");
+    bundle.oci(&["exec", &id, "true"]).fails(1, "is paused");
+    bundle.oci(&["delete", &id]).fails(1, "not stopped");
+    assert_eq!(bundle.output().len(), before);
+    bundle.oci(&["resume", &id]).ok();
+    until("it goes on", || bundle.output().len() > before);
+    bundle.oci(&["pause", &id]).ok();
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.oci(&["pause", &id]).fails(1, "does not exist");
+    bundle.nothing_left(&id);
+}

@@ -53,6 +53,8 @@ pub enum Status {
     Creating,
     Created,
     Running,
+    /// Not the spec's, but every runtime's: its processes are frozen.
+    Paused,
     Stopped,
 }
 

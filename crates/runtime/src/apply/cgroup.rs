@@ -332,6 +332,69 @@ fn for_each(dir: &Dir, act: &mut impl FnMut(&Dir) -> sys::Result<()>) -> sys::Re
     Ok(())
 }
 
+/// The file that freezes a tree, what it says for frozen and for thawed, and whether it is so now.
+struct Freezer {
+    dir: Dir,
+    file: &'static str,
+    words: [&'static str; 2],
+}
+
+impl Freezer {
+    /// Of the first of these directories that has one.
+    fn find(paths: &[String]) -> Result<Option<Self>> {
+        for path in paths {
+            let dir = match Dir::open(path) {
+                Err(error) if gone(&error) => continue,
+                dir => dir?,
+            };
+            if dir.has("cgroup.freeze") {
+                return Ok(Some(Self { dir, file: "cgroup.freeze", words: ["1", "0"] }));
+            }
+            if dir.has("freezer.state") {
+                return Ok(Some(Self { dir, file: "freezer.state", words: ["FROZEN", "THAWED"] }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_frozen(&self) -> sys::Result<bool> {
+        if self.file == "freezer.state" {
+            return Ok(self.dir.read(self.file)?.trim() == "FROZEN");
+        }
+        Ok(field(&self.dir.read("cgroup.events")?, "frozen") == 1)
+    }
+}
+
+/// Freeze all processes of a container with these cgroups, or let them go on, and wait until it is so.
+///
+/// # Errors
+/// None of them can; a call that failed; a process that does not freeze.
+pub fn freeze(paths: &[String], frozen: bool) -> Result<()> {
+    let Some(freezer) = Freezer::find(paths)? else {
+        return Err(sys::Error::new("open(\"cgroup.freeze\")", Errno::NOENT).into());
+    };
+    let word = freezer.words[usize::from(!frozen)];
+    let deadline = Instant::now() + PATIENCE;
+    // Again each time: v1 asks only those that are there when it is written, and a fork may have come between.
+    freezer.dir.write(freezer.file, word)?;
+    while freezer.is_frozen()? != frozen {
+        if Instant::now() > deadline {
+            let call = format!("write({}/{}, {word})", freezer.dir.path(), freezer.file);
+            freezer.dir.write(freezer.file, freezer.words[1])?;
+            return Err(sys::Error::new(call, Errno::TIMEDOUT).into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        freezer.dir.write(freezer.file, word)?;
+    }
+    Ok(())
+}
+
+/// Whether a container with these cgroups is frozen.
+#[must_use]
+pub fn is_frozen(paths: &[String]) -> bool {
+    matches!(Freezer::find(paths), Ok(Some(freezer)) if freezer.is_frozen().unwrap_or(false))
+}
+
 /// All processes of a tree, by the numbers that they have here; none when it is gone.
 ///
 /// # Errors

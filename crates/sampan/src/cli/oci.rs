@@ -21,9 +21,11 @@ pub struct Call {
 pub enum Oci {
     Create(Create),
     Run(Run),
-    Start(Start),
+    Start(One),
     Exec(Box<Exec>),
-    State(State),
+    State(One),
+    Pause(One),
+    Resume(One),
     Kill(Kill),
     Delete(Delete),
     List(List),
@@ -151,8 +153,9 @@ pub struct Run {
     pub no_subreaper: bool,
 }
 
+/// Nothing but a container.
 #[derive(Debug, Args)]
-pub struct Start {
+pub struct One {
     #[arg(required = true, value_name = "CONTAINER")]
     pub id: String,
 }
@@ -225,12 +228,6 @@ fn user(text: &str) -> Result<(u32, Option<u32>), Invalid> {
 }
 
 #[derive(Debug, Args)]
-pub struct State {
-    #[arg(required = true, value_name = "CONTAINER")]
-    pub id: String,
-}
-
-#[derive(Debug, Args)]
 pub struct Kill {
     /// All processes of the container
     #[arg(long, short)]
@@ -297,7 +294,7 @@ enum Parsed {
     Help(String),
 }
 
-static ENTRIES: [Entry; 11] = [
+static ENTRIES: [Entry; 13] = [
     Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
     Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
     Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
@@ -309,6 +306,8 @@ static ENTRIES: [Entry; 11] = [
     Entry { name: "state", about: "Print a container's state", parse: |words| leaf("state", words, Oci::State) },
     Entry { name: "kill", about: "Send a signal to a container", parse: |words| leaf("kill", words, Oci::Kill) },
     Entry { name: "delete", about: "Delete a container", parse: |words| leaf("delete", words, Oci::Delete) },
+    Entry { name: "pause", about: "Freeze a container's processes", parse: |words| leaf("pause", words, Oci::Pause) },
+    Entry { name: "resume", about: "Let them go on", parse: |words| leaf("resume", words, Oci::Resume) },
     Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
     Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },
     Entry { name: "spec", about: "Write a config.json to begin with", parse: |words| leaf("spec", words, Oci::Spec) },

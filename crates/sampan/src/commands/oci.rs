@@ -39,6 +39,8 @@ fn act(verb: Oci, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
         Oci::Exec(arguments) => return exec(&root, *arguments),
         Oci::State(arguments) => print_json(&oci::state(&root, &id(arguments.id)?)?)?,
         Oci::Kill(arguments) => kill(&root, arguments)?,
+        Oci::Pause(arguments) => oci::pause(&root, &id(arguments.id)?)?,
+        Oci::Resume(arguments) => oci::resume(&root, &id(arguments.id)?)?,
         Oci::Delete(arguments) => {
             let warnings = oci::delete(&root, &id(arguments.id)?, arguments.force)?;
             warn(globals, &warnings);
@@ -107,6 +109,7 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
         console_socket: arguments.console_socket,
         pidfd_socket: arguments.pidfd_socket,
         passed: oci::Passed::find(arguments.preserve_fds)?,
+        ignore_paused: arguments.ignore_paused,
         foreground: !arguments.detach,
     };
     Ok(ExitCode::from(oci::exec(root, &id, &exec)?))
