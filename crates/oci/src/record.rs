@@ -4,7 +4,7 @@ use crate::root::{Home, Root};
 use crate::{Id, io, refused};
 use runtime::{Result, gate};
 use serde::{Deserialize, Serialize};
-use spec::runtime::{Config, Hooks, Process, Seccomp, State, Status};
+use spec::runtime::{Config, Hooks, Personality, Process, Seccomp, State, Status};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -101,15 +101,15 @@ impl Record {
 #[serde(default)]
 pub(crate) struct Model {
     pub(crate) process: Process,
+    pub(crate) personality: Option<Personality>,
     pub(crate) seccomp: Option<Seccomp>,
 }
 
 impl Model {
     pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            process: config.process.clone().unwrap_or_default(),
-            seccomp: config.linux.as_ref().and_then(|linux| linux.seccomp.clone()),
-        }
+        let linux = config.linux.clone().unwrap_or_default();
+        let process = config.process.clone().unwrap_or_default();
+        Self { process, personality: linux.personality, seccomp: linux.seccomp }
     }
 
     pub(crate) fn save(&self, home: &Home) -> Result<()> {

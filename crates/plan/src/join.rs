@@ -4,12 +4,13 @@ use crate::host::Host;
 use crate::order::{Rights, check_process, command, security, session};
 use crate::step::{AttachStep, InitStep, Plan, Spawn};
 use crate::{Rejected, cgroup, ids, unsupported};
-use spec::runtime::{NamespaceKind, Process, Seccomp};
+use spec::runtime::{NamespaceKind, Personality, Process, Seccomp};
 
 /// Everything that such a plan is made of.
 #[derive(Debug)]
 pub struct Input<'a> {
     pub process: &'a Process,
+    pub personality: Option<&'a Personality>,
     pub filter: Option<&'a Seccomp>,
     pub host: &'a Host,
     /// The container's first process: its number, and when it started (clock ticks since boot).
@@ -51,7 +52,15 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host) });
     }
     init.push(session(process, false));
-    let rights = Rights { process, filter: input.filter, host, keyring: false, create_cwd: false, after: Vec::new() };
+    let rights = Rights {
+        process,
+        personality: input.personality,
+        filter: input.filter,
+        host,
+        keyring: false,
+        create_cwd: false,
+        after: Vec::new(),
+    };
     security(rights, &mut init)?;
     let spawn = Spawn {
         namespaces: Vec::new(),

@@ -13,6 +13,7 @@ pub mod mounts;
 pub mod network;
 pub mod order;
 pub mod overlay;
+pub mod scheduling;
 pub mod script;
 pub mod seccomp;
 pub mod shell;

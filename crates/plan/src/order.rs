@@ -4,8 +4,10 @@ use crate::host::Host;
 use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
-use crate::{Rejected, capability, cgroup, ids, network, overlay, seccomp, sysctl, unsupported};
-use spec::runtime::{Config, Device, Hook, Linux, Namespace, NamespaceKind, Process, Seccomp, State, Status};
+use crate::{Rejected, capability, cgroup, ids, network, overlay, scheduling, seccomp, sysctl, unsupported};
+use spec::runtime::{
+    Config, Device, Hook, Linux, Namespace, NamespaceKind, Personality, Process, Seccomp, State, Status,
+};
 
 /// What the container stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -383,6 +385,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
 
     let rights = Rights {
         process,
+        personality: linux.personality.as_ref(),
         filter: linux.seccomp.as_ref(),
         host: input.host,
         keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
@@ -580,6 +583,7 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 /// What `security` is made of.
 pub(crate) struct Rights<'a> {
     pub(crate) process: &'a Process,
+    pub(crate) personality: Option<&'a Personality>,
     pub(crate) filter: Option<&'a Seccomp>,
     pub(crate) host: &'a Host,
     /// A session keyring of its own.
@@ -592,7 +596,7 @@ pub(crate) struct Rights<'a> {
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
 pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    let Rights { process, filter, host, keyring, create_cwd, after } = rights;
+    let Rights { process, personality, filter, host, keyring, create_cwd, after } = rights;
     if keyring {
         steps.push(InitStep::Keyring);
     }
@@ -601,6 +605,15 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
         soft: limit.soft,
         hard: limit.hard,
     }));
+    if let Some(asked) = &process.scheduler {
+        steps.push(InitStep::Scheduler(scheduling::scheduler(asked)?));
+    }
+    if let Some(asked) = &process.io_priority {
+        steps.push(InitStep::IoPriority(scheduling::io_priority(asked)?));
+    }
+    if let Some(asked) = personality {
+        steps.push(InitStep::Personality(scheduling::personality(asked)?));
+    }
     steps.extend(process.user.umask.map(InitStep::Umask));
     let cwd = if process.cwd.is_empty() { "/" } else { &process.cwd };
     if !cwd.starts_with('/') {

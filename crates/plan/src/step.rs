@@ -7,7 +7,7 @@ use crate::mounts::{Ids, Mount, Source};
 use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
-use crate::{cgroup, network, overlay};
+use crate::{cgroup, network, overlay, scheduling};
 use spec::runtime::{Device, Hook, IdMapping, NamespaceKind, State};
 
 /// Done by the parent, before the clone.
@@ -176,6 +176,11 @@ pub enum InitStep {
         soft: u64,
         hard: u64,
     },
+    Scheduler(scheduling::Attributes),
+    /// As ioprio_set(2) has it.
+    IoPriority(u32),
+    /// As personality(2) has it.
+    Personality(u64),
     Umask(u32),
     Bounding {
         keep: Vec<String>,
@@ -474,6 +479,9 @@ impl InitStep {
             Self::Network(step) => step.why(),
             Self::Keyring => "the caller's keys are not the container's".into(),
             Self::Rlimit { .. } => "a limit for each process".into(),
+            Self::Scheduler(_) => "when it gets the CPU".into(),
+            Self::IoPriority(_) => "when it gets the disk".into(),
+            Self::Personality(_) => "which kernel it sees".into(),
             Self::Umask(_) => "the mode of new files".into(),
             Self::Bounding { .. } => "what no program in here can ever gain".into(),
             Self::User { .. } => "the user".into(),
@@ -554,6 +562,11 @@ impl InitStep {
                     value(*hard)
                 )
             }
+            Self::Scheduler(it) => {
+                format!("tool chrt --pid {} $$ # policy {}, nice {}", it.priority, it.policy, it.nice)
+            }
+            Self::IoPriority(it) => format!("tool ionice -p $$ -c {} -n {}", it >> 13, it & 0x1fff),
+            Self::Personality(_) => "# no shell equivalent: setarch, for the command".into(),
             Self::Umask(mask) => format!("umask {mask:04o}"),
             Self::Bounding { keep, .. } => format!("SETPRIV+=(--bounding-set={})", setpriv_set(keep)),
             Self::User { uid, gid, groups } => {

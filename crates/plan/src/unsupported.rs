@@ -49,20 +49,17 @@ fn namespaces(config: &Config, linux: &Linux) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn of_process(process: &Process) -> [(&'static str, bool); 4] {
+fn of_process(process: &Process) -> [(&'static str, bool); 2] {
     [
         ("process.selinuxLabel", !process.selinux_label.is_empty()),
-        ("process.scheduler", process.scheduler.is_some()),
-        ("process.ioPriority", process.io_priority.is_some()),
         ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
     ]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 7] {
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 6] {
     let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
     [
         ("linux.mountLabel", !linux.mount_label.is_empty()),
-        ("linux.personality", linux.personality.is_some()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.timeOffsets", !linux.time_offsets.is_empty()),
@@ -73,10 +70,7 @@ fn of_linux(linux: &Linux) -> [(&'static str, bool); 7] {
 
 /// 0 asks for nothing.
 fn of_resources(resources: &Resources) -> Vec<(&'static str, bool)> {
-    let mut all = vec![
-        ("linux.resources.hugepageLimits", !resources.hugepage_limits.is_empty()),
-        ("linux.resources.rdma", !resources.rdma.is_empty()),
-    ];
+    let mut all = vec![("linux.resources.rdma", !resources.rdma.is_empty())];
     if let Some(network) = &resources.network {
         all.push(("linux.resources.network.classID", network.class_id.is_some_and(|id| id != 0)));
         all.push(("linux.resources.network.priorities", !network.priorities.is_empty()));
@@ -105,13 +99,13 @@ mod tests {
     fn what_cannot_be_done_is_refused_by_name() {
         for (json, name) in [
             (r#"{"vm": {}}"#, "vm"),
-            (r#"{"process": {"scheduler": {"policy": "SCHED_BATCH"}}}"#, "process.scheduler"),
+            (r#"{"process": {"execCPUAffinity": {"initial": "0"}}}"#, "process.execCPUAffinity"),
             (r#"{"process": {"selinuxLabel": "a:b:c"}}"#, "process.selinuxLabel"),
-            (r#"{"linux": {"personality": {"domain": "LINUX32"}}}"#, "linux.personality"),
+            (r#"{"linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}}"#, "linux.memoryPolicy"),
             (r#"{"linux": {"timeOffsets": {"monotonic": {"secs": 1}}}}"#, "linux.timeOffsets"),
             (r#"{"linux": {"seccomp": {"listenerPath": "/s"}}}"#, "linux.seccomp.listenerPath"),
             (r#"{"linux": {"resources": {"network": {"classID": 1}}}}"#, "network.classID"),
-            (r#"{"linux": {"resources": {"hugepageLimits": [{}]}}}"#, "hugepageLimits"),
+            (r#"{"linux": {"resources": {"rdma": {"mlx5_1": {}}}}}"#, "rdma"),
             (r#"{"linux": {"resources": {"cpu": {"idle": 1}}}}"#, "cpu.idle"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),
             (r#"{"linux": {"namespaces": [{"type": "user"}]}}"#, "user namespace"),
@@ -120,7 +114,7 @@ mod tests {
             assert!(what.contains(name), "{what}");
         }
         for json in [
-            r#"{"linux": {"personality": null, "resources": {"network": {}, "hugepageLimits": [], "memory": {"kernel": -1}}}}"#,
+            r#"{"linux": {"personality": null, "resources": {"network": {}, "memory": {"kernel": -1}}}}"#,
             r#"{"windows": {}, "org.example.unknown": 1}"#,
         ] {
             check(&serde_json::from_str(json).unwrap()).unwrap();

@@ -200,6 +200,18 @@ impl Compiler<'_> {
                 soft: *soft,
                 hard: *hard,
             },
+            InitStep::Scheduler(it) => Op::Scheduler(child::Scheduler {
+                size: size_of::<child::Scheduler>() as u32,
+                policy: it.policy,
+                flags: it.flags,
+                nice: it.nice,
+                priority: it.priority,
+                runtime: it.runtime,
+                deadline: it.deadline,
+                period: it.period,
+            }),
+            InitStep::IoPriority(priority) => Op::IoPriority(*priority),
+            InitStep::Personality(persona) => Op::Personality(*persona),
             InitStep::Umask(mask) => Op::Umask(*mask),
             InitStep::Bounding { keep, last } => Op::Bounding { keep: plan::capability::bits(keep), last: *last },
             InitStep::User { uid, gid, groups } => {

@@ -363,7 +363,9 @@ fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
         ("/process/args", json!(["nope"]), "No such file or directory"),
         ("/process/args", json!(["/etc/passwd/x"]), "No such file or directory"),
         ("/process/cwd", json!("relative"), "not an absolute path"),
-        ("/process/scheduler", json!({ "policy": "SCHED_BATCH" }), "process.scheduler"),
+        ("/process/scheduler", json!({ "policy": "SCHED_NONE" }), "SCHED_NONE"),
+        ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }), "I/O priority"),
+        ("/process/execCPUAffinity", json!({ "initial": "0" }), "process.execCPUAffinity"),
         ("/process/selinuxLabel", json!("a:b:c"), "process.selinuxLabel"),
         ("/process/rlimits", json!([{ "type": "RLIMIT_NONE", "soft": 1, "hard": 1 }]), "RLIMIT_NONE"),
         ("/mounts", json!("x"), "invalid type"),
@@ -374,6 +376,7 @@ fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
         ("/linux/namespaces", json!([{ "type": "none" }]), "unknown variant"),
         ("/linux/namespaces/0/path", json!("/proc/self/ns/net"), "another kind of namespace"),
         ("/linux/intelRdt", json!({ "closID": "x" }), "linux.intelRdt"),
+        ("/linux/personality", json!({ "domain": "SUN" }), "SUN"),
         ("/linux/rootfsPropagation", json!("often"), "rootfsPropagation"),
         ("/linux/cgroupsPath", json!("/../x"), "cgroup path"),
         ("/linux/sysctl", json!({ "vm.swappiness": "1" }), "vm.swappiness"),
@@ -545,5 +548,30 @@ fn a_paused_container_does_nothing() {
     bundle.oci(&["pause", &id]).ok();
     bundle.oci(&["delete", "--force", &id]).ok();
     bundle.oci(&["pause", &id]).fails(1, "does not exist");
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn schedulers_personality_and_huge_pages_are_as_asked() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("sched");
+    bundle.config["process"]["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 5 });
+    bundle.config["process"]["ioPriority"] = json!({ "class": "IOPRIO_CLASS_BE", "priority": 6 });
+    bundle.config["linux"]["personality"] = json!({ "domain": "LINUX32" });
+    bundle.config["linux"]["resources"]["hugepageLimits"] = json!([{ "pageSize": "2MB", "limit": 4194305 }]);
+    bundle.config["linux"]["rootfsPropagation"] = "rshared".into();
+    bundle.sh("cat /proc/self/personality; ionice -p $$; cut -d ' ' -f 19,41 /proc/self/stat; \
+         cat /sys/fs/cgroup/*/hugetlb.2MB.max /sys/fs/cgroup/hugetlb.2MB.max \
+             /sys/fs/cgroup/hugetlb/hugetlb.2MB.limit_in_bytes 2>/dev/null; \
+         awk '$5 == \"/\" && /shared:/' /proc/self/mountinfo | wc -l");
+    let huge = fs::read_to_string("/proc/cgroups").unwrap().contains("hugetlb");
+    if !huge {
+        eprintln!("skipped: huge pages: this kernel does not account them");
+        bundle.config["linux"]["resources"].as_object_mut().unwrap().remove("hugepageLimits");
+        bundle.save();
+    }
+    let limit = if huge { "4194304\n" } else { "" };
+    let expected = format!("00000008\nbest-effort: prio 6\n5 3\n{limit}1");
+    assert_eq!(bundle.oci(&["run", &id]).ok(), expected);
     bundle.nothing_left(&id);
 }

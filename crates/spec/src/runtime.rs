@@ -127,12 +127,43 @@ pub struct Process {
     pub selinux_label: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
-    #[serde(skip_serializing)]
-    pub scheduler: Option<Present>,
-    #[serde(skip_serializing)]
-    pub io_priority: Option<Present>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
     #[serde(rename = "execCPUAffinity", skip_serializing)]
     pub exec_cpu_affinity: Option<Present>,
+}
+
+/// sched_setattr(2): `policy` is `SCHED_OTHER` and the like, `flags` are `SCHED_FLAG_*`, times in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scheduler {
+    pub policy: String,
+    pub nice: i32,
+    pub priority: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// ioprio_set(2): `class` is `IOPRIO_CLASS_BE` and the like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IoPriority {
+    pub class: String,
+    pub priority: u32,
+}
+
+/// personality(2): `domain` is `LINUX` or `LINUX32`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Personality {
+    pub domain: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
 }
 
 /// In character cells.
@@ -215,8 +246,8 @@ pub struct Linux {
     pub readonly_paths: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mount_label: String,
-    #[serde(skip_serializing)]
-    pub personality: Option<Present>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
     #[serde(skip_serializing)]
     pub intel_rdt: Option<Present>,
     #[serde(skip_serializing)]
@@ -290,12 +321,20 @@ pub struct Resources {
     pub block_io: Option<BlockIo>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
-    #[serde(skip_serializing)]
-    pub hugepage_limits: Vec<Present>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hugepage_limits: Vec<HugepageLimit>,
     #[serde(skip_serializing)]
     pub network: Option<Network>,
     #[serde(skip_serializing)]
     pub rdma: BTreeMap<String, Present>,
+}
+
+/// Bytes; `page_size` is `2MB` and the like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HugepageLimit {
+    pub page_size: String,
+    pub limit: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -187,6 +187,12 @@ impl Draft<'_> {
         self.controller("pids", "pids", request.pids_asked(), |_| {
             Ok(request.pids.map(|limit| value("processes", "pids.max", limit, Check::Text)).into_iter().collect())
         })?;
+        self.controller("hugetlb", "hugetlb", request.hugepages_asked(), |v1| {
+            let end = if v1 { "limit_in_bytes" } else { "max" };
+            let file = |page| format!("hugetlb.{page}.{end}");
+            let limits = request.hugepages.iter();
+            Ok(limits.map(|(page, limit)| value("huge pages", file(page), limit, Check::Bytes)).collect())
+        })?;
         self.controller("blkio", "io", request.io_asked(), |v1| {
             if v1 { v1::io(request, layout) } else { v2::io(request, layout) }
         })

@@ -5,7 +5,7 @@
 
 use super::layout::IdSet;
 use crate::Rejected;
-use spec::runtime::{BlockIo, Cpu, Memory, Resources};
+use spec::runtime::{BlockIo, Cpu, HugepageLimit, Memory, Resources};
 use std::collections::BTreeMap;
 
 /// docker's floor: with less no container starts.
@@ -29,6 +29,8 @@ pub(super) struct Request {
     pub(super) weight: Option<u16>,
     pub(super) device_weights: BTreeMap<(i64, i64), u16>,
     pub(super) throttles: BTreeMap<(i64, i64), Throttle>,
+    /// Bytes by size of a page, which is `2MB` and the like.
+    pub(super) hugepages: BTreeMap<String, u64>,
 }
 
 /// What is asked of each controller, in words; `None`: nothing.
@@ -55,6 +57,10 @@ impl Request {
 
     pub(super) fn pids_asked(&self) -> Option<String> {
         self.pids.map(|limit| format!("limit processes to {limit}"))
+    }
+
+    pub(super) fn hugepages_asked(&self) -> Option<String> {
+        self.hugepages.keys().next().map(|page| format!("limit huge pages of {page}"))
     }
 
     pub(super) fn io_asked(&self) -> Option<String> {
@@ -87,8 +93,32 @@ pub(super) fn check(resources: &Resources) -> Result<Request, Rejected> {
     if let Some(io) = &resources.block_io {
         check_io(io, &mut request)?;
     }
+    for limit in &resources.hugepage_limits {
+        check_hugepages(limit, &mut request)?;
+    }
     request.pids = resources.pids.and_then(|pids| positive(Some(pids.limit)));
     Ok(request)
+}
+
+fn check_hugepages(asked: &HugepageLimit, request: &mut Request) -> Result<(), Rejected> {
+    // What the kernel takes for no limit is near the largest number of pages that a signed one can count in bytes.
+    const UNLIMITED: u64 = i64::MAX as u64 & !0xfff;
+    let size = &asked.page_size;
+    let shift = [("KB", 10), ("MB", 20), ("GB", 30)].into_iter().find_map(|(unit, shift)| {
+        let count: u64 = size.strip_suffix(unit)?.parse().ok()?;
+        count.checked_shl(shift).filter(|page| page.is_power_of_two())
+    });
+    let Some(page) = shift else {
+        let what = format!("cannot limit huge pages of {size:?}");
+        return Err(
+            Rejected::new(what, "that is no size of a page").hint("ls /sys/kernel/mm/hugepages lists them: 2MB")
+        );
+    };
+    if asked.limit < UNLIMITED {
+        // The kernel rounds it down, too.
+        request.hugepages.insert(size.clone(), asked.limit - asked.limit % page);
+    }
+    Ok(())
 }
 
 /// 0 and every negative number are "unlimited", as in docker.

@@ -15,7 +15,9 @@ mod trace;
 
 #[cfg(debug_assertions)]
 pub use fault::Fault;
-pub use op::{Attributes, Console, Destination, Exec, Hook, Mount, Op, Place, Slot, Source, Strings, Target};
+pub use op::{
+    Attributes, Console, Destination, Exec, Hook, Mount, Op, Place, Scheduler, Slot, Source, Strings, Target,
+};
 pub use run::{REAPER, reap, run};
 pub use trace::{Trace, now};
 

@@ -208,6 +208,9 @@ pub enum Op {
         program: Vec<[u8; 8]>,
         flags: u32,
     },
+    Scheduler(Scheduler),
+    IoPriority(u32),
+    Personality(u64),
     Umask(u32),
     /// Working directory; it must be inside the root afterwards (CVE-2024-21626). `create`: made when absent.
     Chdir {
@@ -239,6 +242,20 @@ pub enum Op {
         gate: RawFd,
         outcome: RawFd,
     },
+}
+
+/// `struct sched_attr` of linux/sched/types.h, in its first version.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Scheduler {
+    pub size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
 }
 
 /// A program that is called and waited for.
