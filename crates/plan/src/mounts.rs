@@ -71,6 +71,8 @@ pub struct Mount {
     /// Absolute, inside the container's root.
     pub destination: String,
     pub attributes: Attributes,
+    /// Begins with a copy of what it covers in the container's root (`tmpcopyup`).
+    pub filled: bool,
     /// The options as config.json has them, for the shell form.
     pub options: Vec<String>,
 }
@@ -103,7 +105,7 @@ pub fn options() -> Vec<String> {
     let recursive = |(name, ..): &(&str, u64, u64)| [(*name).to_owned(), format!("r{name}")];
     let kinds =
         ["private", "slave", "shared", "unbindable"].into_iter().flat_map(|kind| [kind.to_owned(), format!("r{kind}")]);
-    let binds = ["bind", "rbind", "idmap", "ridmap", "defaults", "async"].map(str::to_owned);
+    let binds = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "defaults", "async"].map(str::to_owned);
     let mut all: Vec<String> = FLAGS.iter().flat_map(recursive).chain(kinds).chain(binds).collect();
     all.sort_unstable();
     all
@@ -145,6 +147,7 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
     let mut attributes = Attributes::default();
     let mut data = Vec::new();
     let mut bind = None;
+    let mut filled = false;
     let mut shifted = (!spec.uid_mappings.is_empty()).then_some(false);
     for option in &spec.options {
         match option.as_str() {
@@ -152,6 +155,7 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             "rbind" => bind = Some(true),
             "idmap" => shifted = Some(false),
             "ridmap" => shifted = Some(true),
+            "tmpcopyup" if spec.kind == "tmpfs" => filled = true,
             "defaults" | "async" | "nouser" | "noauto" => {}
             option => {
                 if let Some((set, clear, recursive)) = flag(option) {
@@ -190,7 +194,14 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
     };
     let ids = || Ids { uid: spec.uid_mappings.clone(), gid: spec.gid_mappings.clone() };
     let idmap = shifted.map(|recursive| Idmap { ids: ids(), recursive });
-    Ok(Mount { source, idmap, destination: spec.destination.clone(), attributes, options: spec.options.clone() })
+    Ok(Mount {
+        source,
+        idmap,
+        destination: spec.destination.clone(),
+        attributes,
+        filled,
+        options: spec.options.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -327,6 +327,9 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             continue;
         }
         let mut mount = volumes::mount(spec, linux, input.host)?;
+        if mount.filled {
+            check_filled(input, &mount.destination)?;
+        }
         // A volume there, which comes after, is somebody's: nothing is made in it.
         if mount.destination == "/dev" {
             own_dev = matches!(mount.source, Source::Filesystem { .. });
@@ -401,6 +404,16 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     Ok(steps)
 }
 
+/// The copy is made by the parent, which sees the root as it lies there.
+fn check_filled(input: &Input<'_>, destination: &str) -> Result<(), Rejected> {
+    let refuse = |why: &str| Err(Rejected::new(format!("cannot fill {destination} with what it covers"), why));
+    match input.rootfs {
+        Rootfs::Directory(_) if input.host.rootless() => refuse("only root of the host may (tmpcopyup)"),
+        Rootfs::Directory(_) => Ok(()),
+        Rootfs::Overlay { .. } | Rootfs::Host(_) => refuse("the root is not a directory (tmpcopyup)"),
+    }
+}
+
 /// The tree of the host, or its trees where its mounts are locked to each other. For each: a veil over it, read with
 /// the reader's rights, and on top a directory in memory.
 fn host_view(
@@ -426,6 +439,7 @@ fn host_view(
                 idmap: None,
                 destination: path.clone(),
                 attributes: mounts::Attributes { set: mounts::RDONLY, ..mounts::Attributes::default() },
+                filled: false,
                 options: vec!["bind".to_owned(), "ro".to_owned()],
             }),
         });

@@ -697,11 +697,15 @@ fn mount_shell(mount: &Mount) -> String {
         }
         Source::Filesystem { fstype, source, .. } => {
             // Read-only is the mount, not the filesystem, which others may share.
-            let keep = |option: &&String| option.as_str() != "ro" && !is_propagation(option);
+            let keep = |option: &&String| !matches!(option.as_str(), "ro" | "tmpcopyup") && !is_propagation(option);
             let options = mount.options.iter().filter(keep).cloned().collect::<Vec<_>>();
             let options = if options.is_empty() { String::new() } else { format!(" -o {}", quote(&options.join(","))) };
             let source = if source.is_empty() { fstype } else { source };
             lines.push(format!("mkdir -p {to} && mount -t {fstype}{options} {} {to}", quote(source)));
+            if mount.filled {
+                let last = lines.pop().unwrap_or_default();
+                lines.push(format!("mkdir -p {to} && exec {{UNDER}}<{to}\n{last}\ncp -a /proc/self/fd/$UNDER/. {to}"));
+            }
             if mount.attributes.set & crate::mounts::RDONLY != 0 {
                 lines.push(format!("mount -o remount,bind,ro {to}"));
             }

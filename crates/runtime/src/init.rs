@@ -51,7 +51,12 @@ pub struct Inherited<'a> {
 /// When a namespace that is to be joined cannot be opened, or a string has a NUL byte.
 pub fn compile<'a>(plan: &Plan, context: &mut apply::Context, inherited: Inherited<'a>) -> Result<Compiled<'a>> {
     let Inherited { sync, parents, stdio, passed, trace } = inherited;
-    let mut compiler = Compiler { context, ops: Vec::with_capacity(plan.init.len() + 16), fds: Vec::new(), step: 0 };
+    let root = plan.init.iter().find_map(|step| match step {
+        InitStep::Root { path, .. } => Some(path.as_str()),
+        _ => None,
+    });
+    let ops = Vec::with_capacity(plan.init.len() + 16);
+    let mut compiler = Compiler { context, root: root.unwrap_or_default(), ops, fds: Vec::new(), step: 0 };
     for (number, step) in plan.init.iter().enumerate() {
         compiler.step = number as u16;
         compiler.step(step).map_err(|error| progress::child_failed(plan, number, error))?;
@@ -127,6 +132,8 @@ fn root(path: &str) -> Result<Place> {
 
 struct Compiler<'a> {
     context: &'a mut apply::Context,
+    /// The directory that will be the container's root, if it is one.
+    root: &'a str,
     ops: Vec<(u16, Op)>,
     fds: Vec<OwnedFd>,
     step: u16,
@@ -355,6 +362,16 @@ impl Compiler<'_> {
                     vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
                 for (key, value) in data {
                     config.push((c(key)?, value.as_deref().map(c).transpose()?));
+                }
+                if mount.filled {
+                    let tree = sys::mount::filesystem(&c(fstype)?, &config)?;
+                    let like = !data.iter().any(|(key, _)| key == "mode");
+                    sys::tree::fill(tree.as_fd(), self.root, &mount.destination, like)?;
+                    return Ok(child::Mount {
+                        source: child::Source::Detached { fd: self.keep(tree) },
+                        destination: Destination::Place { place: destination, target: Target::Directory },
+                        attributes,
+                    });
                 }
                 child::Mount {
                     source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },

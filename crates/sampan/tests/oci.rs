@@ -575,3 +575,28 @@ fn schedulers_personality_and_huge_pages_are_as_asked() {
     assert_eq!(bundle.oci(&["run", &id]).ok(), expected);
     bundle.nothing_left(&id);
 }
+
+#[test]
+fn a_tmpfs_begins_with_what_it_covers() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("filled");
+    fs::create_dir_all(bundle.at("rootfs/full/below")).unwrap();
+    fs::write(bundle.at("rootfs/full/below/file"), "text").unwrap();
+    fs::set_permissions(bundle.at("rootfs/full/below/file"), fs::Permissions::from_mode(0o4711)).unwrap();
+    fs::set_permissions(bundle.at("rootfs/full"), fs::Permissions::from_mode(0o1777)).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", bundle.at("rootfs/full/link")).unwrap();
+    // Outside it is not what it is inside.
+    std::os::unix::fs::symlink("/etc", bundle.at("rootfs/outside")).unwrap();
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    for at in ["/full", "/outside", "/absent"] {
+        let options = ["nosuid", "nodev", "tmpcopyup"];
+        mounts.push(json!({ "destination": at, "type": "tmpfs", "source": "tmpfs", "options": options }));
+    }
+    bundle.config["root"]["readonly"] = false.into();
+    bundle.sh("stat -c '%a' /full; cd /full; find . | sort; cat below/file; stat -c ' %a' below/file; readlink link; \
+         echo more >more; grep -c ' /full tmpfs rw,nosuid,nodev' /proc/mounts; head -n 1 /etc/passwd; ls /absent");
+    let expected = "1777\n.\n./below\n./below/file\n./link\ntext 4711\n/etc/passwd\n1\nroot:x:0:0:root:/root:/bin/sh";
+    assert_eq!(bundle.oci(&["run", &id]).ok(), expected);
+    assert!(!bundle.at("rootfs/full/more").exists());
+    bundle.nothing_left(&id);
+}

@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// A copy of the mount that `path` is in, from there on, attached nowhere. `recursive`: with the mounts below.
@@ -14,6 +15,26 @@ pub fn tree(path: &str, recursive: bool) -> Result<OwnedFd> {
     let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep)
         .map_err(Error::of(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)")))
+}
+
+/// A new filesystem, attached nowhere; each entry is a setting, a flag without value.
+///
+/// # Errors
+/// The kernel's.
+pub fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)]) -> Result<OwnedFd> {
+    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+    use rustix::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
+    let call = |name: &str| format!("{name}({fstype:?})");
+    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::of(|| call("fsopen")))?;
+    for (key, value) in config {
+        let done = match value {
+            Some(value) => fsconfig_set_string(&context, key.as_c_str(), value.as_c_str()),
+            None => fsconfig_set_flag(&context, key.as_c_str()),
+        };
+        done.map_err(Error::of(|| format!("fsconfig({fstype:?}, {key:?}, {value:?})")))?;
+    }
+    fsconfig_create(&context).map_err(Error::of(|| call("fsconfig")))?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(Error::of(|| call("fsmount")))
 }
 
 /// Shift the ids of a [`tree`] by the maps of this user namespace: what id 0 owns on the disk is owned by the
