@@ -145,7 +145,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
     let resources = linux.resources.clone().unwrap_or_default();
     let path = cgroup_path(&linux.cgroups_path, id, &host)?;
     let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
-    let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
+    let cgroup = plan::cgroup::plan_everywhere(&layout, &resources, host.rootless())?;
     let made = cgroup.cgroup.clone();
     let new_network = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Network && ns.path.is_none());
     let loopback = new_network.then_some(plan::network::InitStep::Loopback);

@@ -91,6 +91,19 @@ fn value(what: &'static str, file: impl Into<String>, value: impl ToString, chec
 /// # Errors
 /// A limit out of its range, or one whose controller is absent, not delegated, or lacks the feature.
 pub fn plan(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
+    compose(layout, resources, rootless, false)
+}
+
+/// As [`plan`], but with every controller that can be had, for those who read a container's use of them in its cgroup,
+/// wherever they find it by /proc/PID/cgroup: in a hierarchy where it had none they would read the host's.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_everywhere(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
+    compose(layout, resources, rootless, true)
+}
+
+fn compose(layout: &Layout, resources: &Resources, rootless: bool, everywhere: bool) -> Result<Plan, Rejected> {
     let request = request::check(resources)?;
     check_host(&request, layout)?;
     let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
@@ -98,6 +111,9 @@ pub fn plan(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Pl
     draft.unified(&resources.unified)?;
     let rules = device::parse(&resources.devices)?;
     let devices = if rootless || rules.is_empty() { None } else { Some(rules) };
+    if everywhere {
+        draft.everywhere();
+    }
     draft.watching();
     draft.finish(devices)
 }
@@ -309,6 +325,19 @@ impl Draft<'_> {
         }
         if self.v1.is_empty() {
             self.notes.push("no cgroup for the container: none is delegated to this user".into());
+        }
+    }
+
+    fn everywhere(&mut self) {
+        for (at, hierarchy) in self.layout.v1.iter().enumerate() {
+            if hierarchy.target.writable {
+                self.v1.entry(at).or_default();
+            }
+        }
+        for controller in ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"] {
+            if let Ok(first) = self.place_v2(controller) {
+                self.on_v2(controller, first, Values::new());
+            }
         }
     }
 

@@ -153,6 +153,19 @@ fn v1_text(after: &str) -> String {
 }
 
 #[test]
+fn everywhere_is_every_hierarchy_and_every_controller() {
+    let plan = plan_everywhere(&hybrid(), &Resources::default(), false).unwrap();
+    let mut v1: Vec<String> = plan.cgroup.v1.iter().map(|(names, _)| names.join(",")).collect();
+    v1.sort_unstable();
+    assert_eq!(v1, ["blkio", "cpu,cpuacct", "cpuset", "devices", "freezer", "memory", "name=systemd", "pids"]);
+    assert_eq!(plan.join.len(), v1.len());
+    assert_eq!(plan.cgroup.v2_controllers, ["hugetlb"]);
+    let plan = plan_everywhere(&v2(), &Resources::default(), false).unwrap();
+    assert_eq!(plan.cgroup.v2_controllers, ["cpu", "cpuset", "io", "memory", "pids"]);
+    assert!(plan.cgroup.v1.is_empty());
+}
+
+#[test]
 fn on_v1() {
     let expected = v1_text(
         "\
