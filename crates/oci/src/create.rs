@@ -70,9 +70,9 @@ pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
     }
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     check_terminal(terminal, create.foreground, create.console_socket.as_deref())?;
-    let (plan, cgroup) = plan(root, id, &bundle, create)?;
+    let (plan, cgroup, path) = plan(root, id, &bundle, create)?;
     let (home, mut journal) = root.claim(id)?;
-    let record = record(id, &bundle, &plan, cgroup);
+    let record = Record { cgroup_path: path.to_string(), ..record(id, &bundle, &plan, cgroup) };
     let made = make(&home, &mut journal, &plan, record, &bundle, create);
     if made.is_err() {
         // The error that led here is the one to tell; what could not be undone stays for `delete --force`.
@@ -131,7 +131,7 @@ pub(crate) fn check_terminal(terminal: bool, foreground: bool, socket: Option<&P
     }
 }
 
-fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Cgroup)> {
+fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Cgroup, CgroupPath)> {
     let host = runtime::observe::host()?;
     let config = &bundle.config;
     let Some(linux) = &config.linux else {
@@ -171,7 +171,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         create_cwd: true,
         bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
     })?;
-    Ok((plan, made))
+    Ok((plan, made, path))
 }
 
 fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {

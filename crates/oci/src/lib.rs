@@ -18,6 +18,7 @@ mod root;
 mod run;
 mod start;
 mod template;
+mod update;
 
 pub use create::{Create, Passed, create};
 pub use delete::delete;
@@ -34,6 +35,7 @@ pub use runtime::Error;
 pub use runtime::process::Signal;
 pub use start::start;
 pub use template::template;
+pub use update::{resources, update};
 
 use runtime::Result;
 

@@ -21,6 +21,8 @@ pub(crate) struct Record {
     /// User id.
     pub(crate) owner: u32,
     pub(crate) hooks: Hooks,
+    /// As `linux.cgroupsPath` has it.
+    pub(crate) cgroup_path: String,
     /// Its directory on cgroup v2, and those on v1.
     pub(crate) cgroup: Option<String>,
     pub(crate) cgroups: Vec<String>,

@@ -21,6 +21,12 @@ pub(crate) fn check_process(process: &Process) -> Result<(), Rejected> {
     first(of_process(process).into_iter())
 }
 
+/// # Errors
+/// The first property that cannot be honoured.
+pub(crate) fn check_resources(resources: &Resources) -> Result<(), Rejected> {
+    first(of_resources(resources).into_iter())
+}
+
 fn first(mut all: impl Iterator<Item = (&'static str, bool)>) -> Result<(), Rejected> {
     match all.find(|(_, asked)| *asked) {
         Some((name, _)) => {

@@ -600,3 +600,36 @@ fn a_tmpfs_begins_with_what_it_covers() {
     assert!(!bundle.at("rootfs/full/more").exists());
     bundle.nothing_left(&id);
 }
+
+#[test]
+fn limits_of_a_running_container_change() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("update");
+    bundle.config["process"]["args"] = json!(["sleep", "100"]);
+    bundle.config["linux"]["resources"]["memory"] = json!({ "limit": 64 << 20 });
+    bundle.save().create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    // The first of these that is there: of v1, and of v2 as the container sees it.
+    let read = |files: &[&str]| {
+        let script = files.iter().map(|file| format!("cat /sys/fs/cgroup/{file} 2>/dev/null")).collect::<Vec<_>>();
+        bundle.oci(&["exec", &id, "sh", "-c", &script.join(" || ")]).ok()
+    };
+    let memory = || read(&["memory/memory.limit_in_bytes", "memory.max"]);
+    let pids = || read(&["pids/pids.max", "pids.max"]);
+    assert_eq!(memory(), "67108864");
+    bundle.oci(&["update", "--memory", "128m", "--pids-limit=50", &id]).ok();
+    assert_eq!((memory(), pids()), ("134217728".to_owned(), "50".to_owned()));
+    let json = r#"{ "memory": { "limit": 67108864 }, "pids": { "limit": -1 }, "devices": [{ "allow": false }] }"#;
+    fs::write(bundle.at("resources"), json).unwrap();
+    bundle.oci(&["update", "--resources=resources", &id]).ok();
+    assert_eq!((memory(), pids()), ("67108864".to_owned(), "max".to_owned()));
+    let mut update = bundle.command(&bundle.at("sampan-oci"), &["update", "--resources", "-", &id]);
+    update.stdin(fs::File::open(bundle.at("resources")).unwrap());
+    ran(update.output().unwrap()).ok();
+    bundle.oci(&["update", "--memory=-1", &id]).ok();
+    assert!(memory() == "max" || memory().parse::<u64>().unwrap() > 1 << 60);
+    bundle.oci(&["update", "--cpu-quota", "10", &id]).fails(1, "CPU quota");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.oci(&["update", "--memory", "64m", &id]).fails(1, "does not exist");
+    bundle.nothing_left(&id);
+}

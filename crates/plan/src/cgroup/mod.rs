@@ -24,7 +24,7 @@ pub use mount::{Mount, container_mounts};
 pub use path::CgroupPath;
 pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
 
-use crate::Rejected;
+use crate::{Rejected, unsupported};
 use layout::Reach;
 use limit::Check;
 use path::SHARED;
@@ -101,6 +101,34 @@ pub fn plan(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Pl
 /// As [`plan`].
 pub fn plan_everywhere(layout: &Layout, resources: &Resources, rootless: bool) -> Result<Plan, Rejected> {
     compose(layout, resources, rootless, true)
+}
+
+/// Limits for a container that runs, and has every controller: in the order in which they are to be tried. As in runc
+/// the device rules stay as they are.
+///
+/// # Errors
+/// As [`plan`].
+pub fn update(layout: &Layout, resources: &Resources) -> Result<Vec<Limit>, Rejected> {
+    unsupported::check_resources(resources)?;
+    let request = request::check(resources)?;
+    check_host(&request, layout)?;
+    let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
+    draft.unlimited(resources)?;
+    draft.limits(&request)?;
+    draft.unified(&resources.unified)?;
+    let mut plan = Plan::default();
+    for (at, values) in draft.v1 {
+        limits(&mut plan, &own(&layout.path, &layout.v1[at].target, 0, Version::V1 { cpuset: false }).dir(), values);
+    }
+    if let Some(tree) = &layout.v2 {
+        let dir = own(&layout.path, &tree.target, 0, Version::V2 { controllers: Vec::new(), first: 0 }).dir();
+        limits(&mut plan, &dir, draft.v2.into_values().flat_map(|(_, values)| values));
+    }
+    let limit = |step| match step {
+        HostStep::Limit(limit) => Some(limit),
+        HostStep::Create(_) | HostStep::Devices(_) | HostStep::Filter(_) => None,
+    };
+    Ok(plan.prepare.into_iter().filter_map(limit).collect())
 }
 
 fn compose(layout: &Layout, resources: &Resources, rootless: bool, everywhere: bool) -> Result<Plan, Rejected> {
@@ -212,6 +240,42 @@ impl Draft<'_> {
         self.controller("blkio", "io", request.io_asked(), |v1| {
             if v1 { v1::io(request, layout) } else { v2::io(request, layout) }
         })
+    }
+
+    /// What is -1 takes a limit away, which a new cgroup need not be told.
+    fn unlimited(&mut self, resources: &Resources) -> Result<(), Rejected> {
+        // The kernel rounds it down to whole pages, and so does the check.
+        const MOST: &str = "9223372036854775807";
+        let is = |value: Option<i64>| value == Some(-1);
+        let memory = resources.memory.as_ref();
+        let [limit, swap, reservation] = [
+            is(memory.and_then(|memory| memory.limit)),
+            is(memory.and_then(|memory| memory.swap)),
+            is(memory.and_then(|memory| memory.reservation)),
+        ];
+        let asked = |any: bool| any.then(|| "take a limit away".to_owned());
+        self.controller("memory", "memory", asked(limit || swap || reservation), |v1| {
+            let (files, word, check) = if v1 {
+                let files = ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes", "memory.soft_limit_in_bytes"];
+                (files, MOST, Check::Bytes)
+            } else {
+                (["memory.swap.max", "memory.max", "memory.low"], "max", Check::Text)
+            };
+            let asked = [swap, limit, reservation].into_iter().zip(files).filter(|(asked, _)| *asked);
+            // No protection is 0, not the most.
+            let word = |file: &str| if file == "memory.low" { "0" } else { word };
+            Ok(asked.map(|(_, file)| value("memory", file, word(file), check.clone())).collect())
+        })?;
+        let quota = is(resources.cpu.as_ref().and_then(|cpu| cpu.quota));
+        self.controller("cpu", "cpu", asked(quota), |v1| {
+            Ok(vec![if v1 {
+                value("CPU time", "cpu.cfs_quota_us", -1, Check::Text)
+            } else {
+                value("CPU time", "cpu.max", "max", Check::Any)
+            }])
+        })?;
+        let pids = is(resources.pids.map(|pids| pids.limit));
+        self.controller("pids", "pids", asked(pids), |_| Ok(vec![value("processes", "pids.max", "max", Check::Text)]))
     }
 
     fn controller(
@@ -408,15 +472,17 @@ fn create(plan: &mut Plan, path: &CgroupPath, target: &Target, version: Version)
         )
         .hint("choose another cgroup path, or end what runs there"));
     }
-    let components = path.components().to_vec();
-    let shared = &components[..components.len() - 1];
+    let shared = &path.components()[..path.components().len() - 1];
     // The engine's own shared directory is its to remove even if another container made it.
-    let own = shared.iter().position(|name| name == SHARED).unwrap_or(shared.len());
-    let keep = target.present.min(own);
-    let create = Create { anchor: target.anchor.clone(), components, keep, version };
+    let engines = shared.iter().position(|name| name == SHARED).unwrap_or(shared.len());
+    let create = own(path, target, target.present.min(engines), version);
     let dir = create.dir();
     plan.prepare.push(HostStep::Create(create));
     Ok(dir)
+}
+
+fn own(path: &CgroupPath, target: &Target, keep: usize, version: Version) -> Create {
+    Create { anchor: target.anchor.clone(), components: path.components().to_vec(), keep, version }
 }
 
 fn limits(plan: &mut Plan, dir: &str, values: impl IntoIterator<Item = Value>) {

@@ -104,6 +104,18 @@ pub fn apply(step: &HostStep, dirs: &mut Dirs) -> Result<()> {
     }
 }
 
+/// Limits of a container that runs. Some can only be set after others, by which way they go (memory and its sum with
+/// swap): what is refused is tried once more after the rest.
+///
+/// # Errors
+/// A limit that is not in force; those before it are.
+pub fn update(limits: &[Limit]) -> Result<()> {
+    let mut dirs = Dirs::new();
+    let mut set = |limit: &&Limit| apply_limit(limit, dirs.get(&limit.dir)?);
+    let refused: Vec<&Limit> = limits.iter().filter(|limit| set(limit).is_err()).collect();
+    refused.iter().try_for_each(set)
+}
+
 /// The fd that the child writes `0` to.
 ///
 /// # Errors

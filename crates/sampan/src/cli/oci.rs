@@ -26,6 +26,7 @@ pub enum Oci {
     State(One),
     Pause(One),
     Resume(One),
+    Update(Box<Update>),
     Kill(Kill),
     Delete(Delete),
     List(List),
@@ -228,6 +229,56 @@ fn user(text: &str) -> Result<(u32, Option<u32>), Invalid> {
 }
 
 #[derive(Debug, Args)]
+pub struct Update {
+    /// File with resources as config.json has them, - for standard input; no other flag counts then
+    #[arg(long, short, value_name = "FILE")]
+    pub resources: Option<PathBuf>,
+    /// Bytes, -1 for no limit
+    #[arg(long, short, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<i64>,
+    /// Bytes that are reclaimed last
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory_reservation: Option<i64>,
+    /// Bytes of memory and swap, -1 for no limit
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory_swap: Option<i64>,
+    /// Relative weight
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_shares: Option<u64>,
+    /// Microseconds of CPU time in each period, -1 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_quota: Option<i64>,
+    /// Microseconds
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_period: Option<u64>,
+    /// Microseconds that may be saved up
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_burst: Option<u64>,
+    /// CPUs, as 0-2,4
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub cpuset_cpus: String,
+    /// Memory nodes
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub cpuset_mems: String,
+    /// Processes, -1 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub pids_limit: Option<i64>,
+    /// Relative weight, 10 to 1000
+    #[arg(long, value_name = "NUMBER")]
+    pub blkio_weight: Option<u16>,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+fn bytes(text: &str) -> Result<i64, Invalid> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let size: spec::unit::Size = text.parse()?;
+    i64::try_from(size.bytes()).map_err(|_| Invalid::new("too large"))
+}
+
+#[derive(Debug, Args)]
 pub struct Kill {
     /// All processes of the container
     #[arg(long, short)]
@@ -294,7 +345,7 @@ enum Parsed {
     Help(String),
 }
 
-static ENTRIES: [Entry; 13] = [
+static ENTRIES: [Entry; 14] = [
     Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
     Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
     Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
@@ -308,6 +359,11 @@ static ENTRIES: [Entry; 13] = [
     Entry { name: "delete", about: "Delete a container", parse: |words| leaf("delete", words, Oci::Delete) },
     Entry { name: "pause", about: "Freeze a container's processes", parse: |words| leaf("pause", words, Oci::Pause) },
     Entry { name: "resume", about: "Let them go on", parse: |words| leaf("resume", words, Oci::Resume) },
+    Entry {
+        name: "update",
+        about: "Give a container other limits",
+        parse: |words| leaf("update", words, |update| Oci::Update(Box::new(update))),
+    },
     Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
     Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },
     Entry { name: "spec", about: "Write a config.json to begin with", parse: |words| leaf("spec", words, Oci::Spec) },

@@ -3,11 +3,12 @@
 //! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
 //! it, a message on standard error, and exit code 1.
 
-use crate::cli::oci::{Call, Create, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec};
+use crate::cli::oci::{Call, Create, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
 use crate::ui::{self, Failure, Ui, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
-use std::io::Write;
+use spec::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
+use std::io::{Read, Write};
 use std::process::{Command, ExitCode};
 
 /// # Errors
@@ -41,6 +42,7 @@ fn act(verb: Oci, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
         Oci::Kill(arguments) => kill(&root, arguments)?,
         Oci::Pause(arguments) => oci::pause(&root, &id(arguments.id)?)?,
         Oci::Resume(arguments) => oci::resume(&root, &id(arguments.id)?)?,
+        Oci::Update(arguments) => update(&root, *arguments)?,
         Oci::Delete(arguments) => {
             let warnings = oci::delete(&root, &id(arguments.id)?, arguments.force)?;
             warn(globals, &warnings);
@@ -113,6 +115,43 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
         foreground: !arguments.detach,
     };
     Ok(ExitCode::from(oci::exec(root, &id, &exec)?))
+}
+
+fn update(root: &Root, arguments: Update) -> Result<(), Failure> {
+    let id: Id = arguments.id.parse()?;
+    let Some(path) = &arguments.resources else { return Ok(oci::update(root, &id, &limits(arguments))?) };
+    let mut text = Vec::new();
+    let read = match path.to_str() {
+        Some("-") => std::io::stdin().read_to_end(&mut text),
+        _ => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
+    };
+    read.map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error))?;
+    Ok(oci::update(root, &id, &oci::resources(&text)?)?)
+}
+
+fn limits(arguments: Update) -> Resources {
+    let memory = Memory {
+        limit: arguments.memory,
+        reservation: arguments.memory_reservation,
+        swap: arguments.memory_swap,
+        ..Memory::default()
+    };
+    let cpu = Cpu {
+        shares: arguments.cpu_shares,
+        quota: arguments.cpu_quota,
+        period: arguments.cpu_period,
+        burst: arguments.cpu_burst,
+        cpus: arguments.cpuset_cpus,
+        mems: arguments.cpuset_mems,
+        ..Cpu::default()
+    };
+    Resources {
+        memory: Some(memory),
+        cpu: Some(cpu),
+        pids: arguments.pids_limit.map(|limit| Pids { limit }),
+        block_io: arguments.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
+        ..Resources::default()
+    }
 }
 
 fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {
