@@ -1,6 +1,7 @@
 //! `create`: a container whose process waits for its start.
 
 use crate::bundle::Bundle;
+use crate::delete::poststop;
 use crate::record::{Model, Record, write_whole};
 use crate::root::{Home, Root};
 use crate::{Id, refused};
@@ -73,10 +74,12 @@ pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
     let (plan, cgroup, path) = plan(root, id, &bundle, create)?;
     let (home, mut journal) = root.claim(id)?;
     let record = Record { cgroup_path: path.to_string(), ..record(id, &bundle, &plan, cgroup) };
-    let made = make(&home, &mut journal, &plan, record, &bundle, create);
+    let made = make(&home, &mut journal, &plan, record.clone(), &bundle, create);
     if made.is_err() {
-        // The error that led here is the one to tell; what could not be undone stays for `delete --force`.
+        // The error that led here is the one to tell; what could not be undone stays for `delete --force`. The hooks are
+        // called as at the end of any container (runtime.md, "Lifecycle").
         home.undo(Some(journal));
+        poststop(&record);
     }
     made
 }

@@ -40,7 +40,12 @@ pub fn delete(root: &Root, id: &Id, force: bool) -> Result<Vec<Error>> {
     if let Some(error) = home.undo(journal).into_iter().next() {
         return Err(error);
     }
+    Ok(poststop(&record))
+}
+
+/// Each, whatever the one before it came to.
+pub(crate) fn poststop(record: &Record) -> Vec<Error> {
     let state = record.state(Status::Stopped);
     let call = |called| hook::run(called, &state, Path::new(&record.bundle)).err();
-    Ok(record.hooks.poststop.iter().filter_map(call).collect())
+    record.hooks.poststop.iter().filter_map(call).collect()
 }

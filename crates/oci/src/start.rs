@@ -23,9 +23,10 @@ pub fn start(root: &Root, id: &Id) -> Result<()> {
     let state = record.state(Status::Running);
     let mut hooks = record.hooks.poststart.iter();
     let called = hooks.try_for_each(|called| hook::run(called, &state, Path::new(&record.bundle)));
+    drop(journal);
     if called.is_err() {
-        // Since 1.2 of the spec: the container is stopped, as if by the rest of its life.
-        home.undo(journal);
+        // Since 1.2 of the spec: it is stopped, and the rest of its life follows. The hook's error is the one to tell.
+        let _ = crate::delete(root, id, true);
     }
     called
 }

@@ -21,7 +21,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
     let Call { globals, verb } = call;
     match verb {
         Verb::Run(request) => return run::run(*request, &globals, ui),
-        Verb::Oci(call) => return oci::run(*call, ui),
+        Verb::Oci(call) => return oci::run(*call),
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(arguments),
         Verb::Completion(shell) => completion::print(shell),

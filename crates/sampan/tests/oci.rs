@@ -322,9 +322,12 @@ fn a_hook_that_fails_ends_the_container() {
         ("createRuntime", "/nowhere", "ENOENT"),
         ("createContainer", "/bin/false", "ended with 1"),
     ] {
-        bundle.config["hooks"] = json!({ stage: [{ "path": program }] });
+        let last = bundle.at(stage);
+        let touch = json!([{ "path": "/bin/touch", "args": ["touch", last] }]);
+        bundle.config["hooks"] = json!({ stage: [{ "path": program }], "poststop": touch });
         bundle.save().create(&id, &[]).fails(1, why);
         bundle.nothing_left(&id);
+        assert!(last.exists(), "{stage}: no poststop");
     }
     bundle.config["hooks"] =
         json!({ "createRuntime": [{ "path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1 }] });

@@ -4,7 +4,7 @@
 //! it, a message on standard error, and exit code 1.
 
 use crate::cli::oci::{Call, Create, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
-use crate::ui::{self, Failure, Ui, table};
+use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
 use spec::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
@@ -13,16 +13,19 @@ use std::process::{Command, ExitCode};
 
 /// # Errors
 /// [`Failure`], which is in the log by then.
-pub fn run(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
+pub fn run(call: Call) -> Result<ExitCode, Failure> {
     let globals = call.globals;
-    act(call.verb, &globals, ui).map_err(|failure| {
+    if globals.debug {
+        log(&globals, "debug", &format!("{:?}", call.verb));
+    }
+    act(call.verb, &globals).map_err(|failure| {
         let text = std::iter::once(&failure.what).chain(&failure.causes).map(String::as_str).collect::<Vec<_>>();
         log(&globals, "error", &text.join(": "));
         failure.code(1)
     })
 }
 
-fn act(verb: Oci, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
+fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
     if globals.systemd_cgroup {
         let failure = Failure::new("cannot use --systemd-cgroup").cause("this version makes cgroups by itself");
         return Err(failure.hint("set the engine's cgroup driver to cgroupfs"));
@@ -52,9 +55,6 @@ fn act(verb: Oci, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
         Oci::Spec(arguments) => spec(&arguments)?,
         Oci::Features => print_json(&oci::features())?,
         Oci::Version => ui::print(&format!("sampan-oci version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION")))?,
-    }
-    if globals.debug {
-        ui.debug("done");
     }
     Ok(ExitCode::SUCCESS)
 }
