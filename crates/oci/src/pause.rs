@@ -13,6 +13,9 @@ pub fn pause(root: &Root, id: &Id) -> Result<()> {
     let what = format!("cannot pause the container {id}");
     let (home, record) = Record::load(root, id, &what)?;
     match record.status(&home) {
+        Status::Running | Status::Created if record.any_cgroup().is_none() => {
+            refused(what, "it has no cgroup: none is delegated to this user")
+        }
         Status::Running | Status::Created => Ok(cgroup::freeze(&record.all_cgroups(), true)?),
         Status::Paused => refused(what, "container is paused already"),
         Status::Stopped | Status::Creating => refused(what, "container not running"),

@@ -31,6 +31,11 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     check_process(process, host)?;
     unsupported::check_process(process)?;
     let enters = |kind| input.namespaces.contains(&kind);
+    if host.rootless() && enters(NamespaceKind::Pid) {
+        // The right to enter it comes with its user namespace, which a process of ours would have to enter first.
+        let why = "this version cannot enter a pid namespace without being root of the host";
+        return Err(Rejected::new("cannot execute in the container", why));
+    }
     let (pid, start) = input.first;
     let mut init = Vec::new();
     let mut attach = Vec::new();
