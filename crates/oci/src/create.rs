@@ -116,7 +116,7 @@ pub(crate) fn hand_over(started: &mut Started, console: Option<&Path>, pidfd: Op
     if let Some(socket) = console
         && let Some(master) = started.terminal.take()
     {
-        runtime::console::send_terminal(socket, master)?;
+        runtime::console::send(socket, master, b"/dev/ptmx")?;
     }
     pidfd.map_or(Ok(()), |socket| runtime::console::send(socket, &started.child.pidfd, b"pidfd"))
 }

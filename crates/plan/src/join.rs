@@ -56,7 +56,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     if enters(NamespaceKind::User) {
         init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host) });
     }
-    init.push(session(process, false));
+    init.push(session(process, false, !input.foreground));
     let rights = Rights {
         process,
         personality: input.personality,

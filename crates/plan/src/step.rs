@@ -145,12 +145,14 @@ pub enum InitStep {
         key: String,
         value: String,
     },
-    /// `console`: it is the container's /dev/console, too.
+    /// `console`: it is the container's /dev/console, too. `plain`: newlines go out as they are, for a reader who shows
+    /// them through a terminal of his own.
     Console {
         uid: u32,
         rows: u16,
         columns: u16,
         console: bool,
+        plain: bool,
     },
     Session,
     Mask {
