@@ -18,6 +18,10 @@ pub enum UserNamespaces {
     AppArmor,
 }
 
+/// How an ordinary user comes to have subordinate ids.
+pub const SUBORDINATE: &str = "give the caller ranges in /etc/subuid and /etc/subgid (usermod --add-subuids \
+    100000-165535 --add-subgids 100000-165535 NAME), and install uidmap (Fedora: shadow-utils)";
+
 /// # Errors
 /// The container needs a user namespace, and none can be made.
 pub fn check_namespace(host: &Host) -> Result<(), Rejected> {
@@ -82,11 +86,7 @@ pub fn check_user(user: &User, linux: &Linux, host: &Host) -> Result<(), Rejecte
         if groups_allowed(host) {
             return refused("the container's user namespace does not map it", "map it with --uidmap and --gidmap");
         }
-        refused(
-            "without subordinate ids the container has a single one, its root, which is the caller",
-            "give the caller ranges in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 \
-             --add-subgids 100000-165535 NAME), and install uidmap (Fedora: shadow-utils)",
-        )
+        refused("without subordinate ids the container has a single one, its root, which is the caller", SUBORDINATE)
     };
     if on_host(&linux.uid_mappings, user.uid).is_none() {
         return missing(format!("user {}", user.uid));

@@ -128,6 +128,7 @@ mod tests {
             hard_limits: std::collections::BTreeMap::new(),
             subordinate: None,
             user_namespaces: UserNamespaces::Allowed,
+            ids: crate::mounts::Ids::default(),
             machine: "x86_64".into(),
         }
     }

@@ -58,6 +58,7 @@ fn host(rootless: bool) -> Host {
         hard_limits: std::iter::empty().collect(),
         subordinate: rootless.then_some(Subordinate { uid: (100_000, 65536), gid: (100_000, 65536) }),
         user_namespaces: UserNamespaces::Allowed,
+        ids: plan::mounts::Ids::default(),
         machine: "x86_64".to_owned(),
     }
 }

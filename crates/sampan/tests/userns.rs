@@ -152,6 +152,23 @@ fn nothing_is_left_of_a_killed_one() {
     is_clean(&ground);
 }
 
+/// As podman: a user namespace of its own, in which all ids are the same.
+#[test]
+fn root_keeps_all_ids() {
+    let Some(ground) = Ground::new() else { return };
+    let script = "id -u; readlink /proc/self/ns/user; tr -s ' ' </proc/self/uid_map; stat -c %u:%g / /etc/hosts";
+    let own = fs::read_link("/proc/self/ns/user").unwrap().to_string_lossy().into_owned();
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let out = ground.sh(&["--userns=keep-id"], script).ok();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((lines[0], &lines[2..]), ("0", [format!(" {map}").as_str(), "0:0", "0:0"].as_slice()), "{out}");
+    assert_ne!(lines[1], own);
+    let user = ground.sh(&["--userns=keep-id:uid=1000", "--user=5"], "id -u").ok();
+    assert_eq!(user, "5");
+    assert_eq!(ground.sh(&["--userns=keep-id:uid=1000"], "id -un").ok(), "app");
+    is_clean(&ground);
+}
+
 #[test]
 fn modes_that_are_not_there_yet() {
     let Some(ground) = Ground::new() else { return };
@@ -160,6 +177,5 @@ fn modes_that_are_not_there_yet() {
         refused.fails(125, "root has no subordinate ids of its own");
         assert!(refused.err.contains("--uidmap"), "{refused:?}");
     }
-    ground.sh(&["--userns=keep-id"], "true").fails(125, "cannot use --userns keep-id");
     ground.sh(&[MAP, "--userns=auto"], "true").fails(125, "that mode has id maps of its own");
 }
