@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::request::{Platform, Pull, Rootfs as Asked, Run};
+use crate::request::{Platform, Pull, Rootfs as Asked, Run, User as Mode};
 use crate::users;
 use plan::Rootfs;
 use plan::host::Host;
@@ -107,7 +107,8 @@ fn check_source(reference: &str, pull: Pull, platform: Option<&Platform>) -> Res
 fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let names = &request.namespaces;
-    let user_namespace = host.rootless() || !names.uid_map.is_empty() || !names.gid_map.is_empty();
+    let mapped = !names.uid_map.is_empty() || !names.gid_map.is_empty();
+    let user_namespace = !host.is_machines_root() || mapped || !matches!(names.user, None | Some(Mode::Host));
     let seen = image::host::view(&image::host::Guest {
         uid: host.euid,
         gid: host.egid,

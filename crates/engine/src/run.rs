@@ -105,7 +105,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let config = config::config(request, &facts, &host)?;
     targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
-    let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
+    let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
@@ -398,7 +398,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
 
 /// The cgroups of this host, which have all that the limits take for granted. `disks`: some are named.
 fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Vec<String>) -> Result<Layout> {
-    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, host.rootless())?;
+    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, !host.is_machines_root())?;
     let block_io = disks || limits.blkio_weight.is_some();
     let layout = runtime::observe::cgroup::observe(&path, block_io).map_err(runtime::Error::from)?;
     if let Some(cpus) = limits.cpus {

@@ -2,7 +2,7 @@
 
 use crate::ids::UserNamespaces;
 use crate::mounts::Ids;
-use spec::runtime::IdMapping;
+use spec::runtime::{IdMapping, NamespaceKind};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,14 @@ pub struct Host {
     /// Subordinate ids of the caller, mapped through newuidmap and newgidmap.
     pub subordinate: Option<Subordinate>,
     pub user_namespaces: UserNamespaces,
+    /// Whether this process is in the initial user namespace: the one that the machine's devices belong to.
+    pub initial: bool,
     /// The maps of the user namespace that this process is in.
     pub ids: Ids,
+    /// That user namespace lets its processes change their groups.
+    pub setgroups: bool,
+    /// Which of this process's namespaces belong to its user namespace: where its capabilities count.
+    pub owned: Vec<NamespaceKind>,
     /// As uname(2) calls it: `x86_64`.
     pub machine: String,
 }
@@ -32,6 +38,17 @@ impl Host {
     #[must_use]
     pub fn rootless(&self) -> bool {
         self.euid != 0
+    }
+
+    /// And not of a user namespace only, where root needs none for a container, but has no say over devices.
+    #[must_use]
+    pub fn is_machines_root(&self) -> bool {
+        self.euid == 0 && self.initial
+    }
+
+    #[must_use]
+    pub fn owns(&self, kind: NamespaceKind) -> bool {
+        self.owned.contains(&kind)
     }
 
     #[must_use]

@@ -6,7 +6,7 @@
 
 mod ground;
 
-use ground::{Ground, Ran, SAMPAN, ran, until};
+use ground::{Ground, NESTED, Ran, SAMPAN, ran, until};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -243,6 +243,15 @@ fn keeps_no_single_id() {
     let refused = user.sh(&["--userns=keep-id"], "true");
     refused.fails(125, "cannot keep the caller's ids in the container");
     assert!(refused.err.contains("/etc/subuid"), "{refused:?}");
+}
+
+#[test]
+fn sampan_in_sampan() {
+    for user in [Ordinary::with_subordinates("nested"), Ordinary::new()].into_iter().flatten() {
+        let sampan = format!("-v={}:/sampan:ro", user.program().display());
+        Ground::is_nested(user.sh(&["--privileged", "--tmpfs=/work:exec", &sampan], NESTED));
+        user.is_clean();
+    }
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub fn host() -> Result<Host> {
         hard_limits: sys::process::rlimits().into_iter().map(|(name, _, hard)| (name.to_owned(), hard)).collect(),
         subordinate: (euid != 0).then(|| subordinate(euid)).flatten(),
         user_namespaces: user_namespaces(euid),
+        initial: sys::process::in_initial_user_namespace(),
+        setgroups: std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() == "allow"),
+        owned: [NamespaceKind::Mount, NamespaceKind::Network].into_iter().filter(|kind| owns(*kind)).collect(),
         ids: Ids { uid: own_map("/proc/self/uid_map")?, gid: own_map("/proc/self/gid_map")? },
         machine: rustix::system::uname().machine().to_string_lossy().into_owned(),
     })
@@ -75,6 +78,15 @@ fn user_namespaces(euid: u32) -> UserNamespaces {
         return UserNamespaces::AppArmor;
     }
     UserNamespaces::Allowed
+}
+
+fn owns(kind: NamespaceKind) -> bool {
+    let word = match kind {
+        NamespaceKind::Mount => "mnt",
+        other => namespace_word(other),
+    };
+    sys::process::open_namespace(&format!("/proc/self/ns/{word}"))
+        .is_ok_and(|namespace| sys::process::owns_namespace(namespace.as_fd()))
 }
 
 /// A map of this process's own user namespace; a kernel without any has them all.
@@ -139,6 +151,12 @@ fn range(text: &str, name: Option<&str>, euid: u32) -> Option<(u32, u32)> {
 pub fn device_number(found: &std::fs::Metadata) -> (u32, u32) {
     let number = std::os::unix::fs::MetadataExt::rdev(found);
     (rustix::fs::major(number), rustix::fs::minor(number))
+}
+
+/// As [`Host::is_machines_root`].
+#[must_use]
+pub fn is_machines_root() -> bool {
+    euid() == 0 && sys::process::in_initial_user_namespace()
 }
 
 #[must_use]
