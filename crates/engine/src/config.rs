@@ -55,14 +55,14 @@ pub struct Facts {
 pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejected> {
     let bounding = capabilities(request, facts, host);
     let linux = linux(request, facts, host, &bounding)?;
-    let user_namespace = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
+    let user_namespace = !host.initial || linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
     Ok(Config {
         oci_version: "1.2.0".to_owned(),
         root: Some(Root { path: "rootfs".into(), readonly: request.files.read_only }),
         process: Some(process(request, facts, bounding)),
         hostname: facts.hostname.clone(),
         domainname: request.network.domainname.clone().unwrap_or_default(),
-        mounts: mounts(request, facts, user_namespace),
+        mounts: mounts(request, facts, host, user_namespace),
         annotations: request.annotations.iter().cloned().collect(),
         linux: Some(linux),
     })
@@ -135,10 +135,9 @@ fn env(request: &Run, facts: &Facts) -> Vec<String> {
     env
 }
 
-fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
+fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Vec<Mount> {
     let has = |kind: NamespaceKind| !facts.shared.contains(&kind);
     let owned = |kind: NamespaceKind| has(kind) && !facts.joined.iter().any(|(joined, _)| *joined == kind);
-    let single = facts.gid_map.iter().map(|map| map.size).sum::<u32>() == 1;
     let privileged = request.security.privileged;
     let mut mounts = Vec::new();
     // The kernel lets root of a user namespace mount only a procfs of a pid namespace and a sysfs of a network
@@ -149,7 +148,7 @@ fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
         new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
     });
     mounts.push(new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
-    let gid = (!single).then_some("gid=5");
+    let gid = plan::ids::on_host(plan::ids::own_or(&facts.gid_map, &host.ids.gid), 5).map(|_| "gid=5");
     let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"].into_iter().chain(gid);
     mounts.push(new("/dev/pts", "devpts", "devpts", &pts.collect::<Vec<_>>()));
     let write = if privileged { "rw" } else { "ro" };

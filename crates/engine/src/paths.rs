@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 
-/// `data` is /var/lib/sampan, `state` /run/sampan; for an ordinary user both below the XDG directories.
+/// `data` is /var/lib/sampan, `state` /run/sampan; for an ordinary user, also as root of a user namespace, both below
+/// the XDG directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     pub data: PathBuf,
@@ -17,11 +18,11 @@ impl Paths {
     /// # Errors
     /// When an ordinary user has no home, or the state directory is somebody else's.
     pub fn new(data: Option<PathBuf>, state: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
-        let euid = runtime::observe::euid();
+        let (euid, root) = (runtime::observe::euid(), runtime::observe::is_machines_root());
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
         let data = match data {
             Some(data) => data,
-            None if euid == 0 => "/var/lib/sampan".into(),
+            None if root => "/var/lib/sampan".into(),
             None => absolute("XDG_DATA_HOME")
                 .or_else(|| Some(absolute("HOME")?.join(".local/share")))
                 .ok_or_else(|| {
@@ -32,7 +33,7 @@ impl Paths {
         };
         let state = match state {
             Some(state) => state,
-            None if euid == 0 => "/run/sampan".into(),
+            None if root => "/run/sampan".into(),
             // Without a login session there is no runtime directory; /tmp is all that a reboot empties, mostly.
             None => absolute("XDG_RUNTIME_DIR")
                 .map_or_else(|| format!("/tmp/sampan-{euid}").into(), |dir| dir.join("sampan")),

@@ -8,7 +8,7 @@ use crate::lsm;
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::{Limits, Run};
-use crate::{targets, volumes};
+use crate::{targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::{Input, Plan};
@@ -16,7 +16,7 @@ use runtime::container::Started;
 use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
-use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
+use spec::runtime::{ConsoleSize, NamespaceKind};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -91,18 +91,21 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
-    ground::check_way(paths, plan::ids::root(&host, &facts.uid_map, &facts.gid_map))?;
+    ground::check_way(paths, &facts.uid_map, &facts.gid_map)?;
     let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();
-    let files = net::files(request, &facts, &net, &mut warnings)?;
+    let mut files = net::files(request, &facts, &net, &mut warnings)?;
     let source = net::joined_files(request, paths)?.unwrap_or_else(|| data.clone());
-    facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
+    let below = |source: &str, (name, _): &(String, String)| (format!("/etc/{name}"), format!("{source}/{name}"));
+    facts.files = files.iter().map(|file| below(&source, file)).collect();
+    facts.files.extend(ground.accounts.iter().map(|file| below(&data, file)));
+    files.extend(ground.accounts.iter().cloned());
 
     let config = config::config(request, &facts, &host)?;
     targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
-    let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
+    let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
@@ -356,7 +359,7 @@ fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
     joined.iter().try_for_each(|(kind, path)| runtime::observe::check_namespace(*kind, path))?;
-    let (uid_map, gid_map) = maps(request, host, &joined)?;
+    let (uid_map, gid_map) = users::maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;
     let mut user = ground.user.clone();
     // Groups that only the image's /etc/group has him in are left out where they cannot be had; asked for, they must be.
@@ -393,42 +396,9 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
     })
 }
 
-/// The maps of a new user namespace; both empty when there is none.
-fn maps(request: &Run, host: &Host, joined: &[(NamespaceKind, String)]) -> Result<(Vec<IdMapping>, Vec<IdMapping>)> {
-    use crate::request::User;
-    if joined.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let names = &request.namespaces;
-    let (mut uid, mut gid) = (names.uid_map.clone(), names.gid_map.clone());
-    if uid.is_empty() {
-        uid.clone_from(&gid);
-    }
-    if gid.is_empty() {
-        gid.clone_from(&uid);
-    }
-    if !uid.is_empty() {
-        return Ok((uid, gid));
-    }
-    match (&names.user, host.rootless()) {
-        (None | Some(User::Host), false) => Ok((Vec::new(), Vec::new())),
-        (Some(User::KeepId { .. }), _) => Err(Error::rejected(
-            "cannot use --userns keep-id",
-            "this version maps the caller to the container's root only",
-        )
-        .hint("leave --userns out, or write the maps with --uidmap and --gidmap")),
-        (Some(_), false) => Err(Error::rejected(
-            "cannot choose a range of ids",
-            "root has no subordinate ids of its own to take one from",
-        )
-        .hint("write the maps with --uidmap and --gidmap: --uidmap 0:100000:65536")),
-        (_, true) => Ok(plan::host::rootless_maps(host)),
-    }
-}
-
 /// The cgroups of this host, which have all that the limits take for granted. `disks`: some are named.
 fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Vec<String>) -> Result<Layout> {
-    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, host.rootless())?;
+    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, !host.is_machines_root())?;
     let block_io = disks || limits.blkio_weight.is_some();
     let layout = runtime::observe::cgroup::observe(&path, block_io).map_err(runtime::Error::from)?;
     if let Some(cpus) = limits.cpus {

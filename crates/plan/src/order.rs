@@ -93,9 +93,15 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         ids::check_namespace(input.host)?;
     }
     ids::check_user(&process.user, linux, input.host)?;
-    if input.idmapped && input.host.kernel < (5, 19) {
-        let why = "its files belong to ids that the user namespace does not have, and overlayfs takes layers with \
-                   shifted ids since Linux 5.19";
+    let shifts = if !input.host.is_machines_root() {
+        Err("only the machine's root may shift ids")
+    } else if input.host.kernel < (5, 19) {
+        Err("overlayfs takes layers with shifted ids since Linux 5.19")
+    } else {
+        Ok(())
+    };
+    if let (true, Err(why)) = (input.idmapped, shifts) {
+        let why = format!("its files belong to ids that the user namespace does not have, and {why}");
         return Err(refuse(why).hint("change the owner of a copy of the files, and use that with --rootfs"));
     }
     let init = init(&input, linux, process, &new)?;
@@ -257,7 +263,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     // Mounts, the root first, so that every later path is resolved inside it.
     steps.push(InitStep::Propagation { flags: SLAVE | RECURSIVE });
     let at = root_at(input.data);
-    let userxattr = new.contains(&NamespaceKind::User);
+    let userxattr = new.contains(&NamespaceKind::User) || !input.host.initial;
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
         Rootfs::Directory(path) => steps.push(InitStep::Root { path: layer(0, path), at: at.clone() }),
@@ -484,6 +490,7 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
     // A device node made in a user namespace would be dead: the superblock is not allowed devices (mknod(2)).
     let from_host = new.contains(&NamespaceKind::User)
         || joined(linux, NamespaceKind::User).is_some()
+        || !input.host.initial
         || !input.host.has(capability::MKNOD);
     let default = DEFAULT.iter().map(|(path, major, minor)| Device {
         path: (*path).to_owned(),

@@ -128,6 +128,10 @@ mod tests {
             hard_limits: std::collections::BTreeMap::new(),
             subordinate: None,
             user_namespaces: UserNamespaces::Allowed,
+            initial: true,
+            ids: crate::mounts::Ids::default(),
+            setgroups: true,
+            owned: vec![],
             machine: "x86_64".into(),
         }
     }
