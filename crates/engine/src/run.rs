@@ -11,7 +11,7 @@ use crate::request::{Limits, Run};
 use crate::{targets, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
-use plan::{Input, Plan};
+use plan::{Input, Plan, Rejected};
 use runtime::container::Started;
 use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
@@ -222,18 +222,13 @@ fn live(
     let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)
+    let stdio = [stdin, 1, 2];
+    let mut ready = |pid| Ok(announce(request, paths, prepared, pid)?);
+    let mut started = runtime::container::start(&prepared.plan, journal, context, stdio, request.timings, &mut ready)
         .map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
     // The ports are the container's now.
     prepared.net.held = None;
-    let record = record(prepared, started.child.pid);
-    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
-    if !request.remove {
-        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
-    }
-    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
-    write_files(request, &prepared.id, started.child.pid)?;
     let exit = watch(request, &mut started, signals, tell)?;
     let code = match exit {
         Exit::Code(code) => code as u8,
@@ -245,6 +240,17 @@ fn live(
     let command = executed.elapsed();
     let timings = started.timings.map(|start| Timings { start, command, ..Timings::default() });
     Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings })
+}
+
+/// Before its command runs, others can see the container.
+fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Result<(), Rejected> {
+    let record = record(prepared, pid);
+    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
+    if !request.remove {
+        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
+    }
+    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
+    write_files(request, &prepared.id, pid)
 }
 
 /// A container that was killed before its command ran may have met its own limit.
@@ -319,6 +325,12 @@ fn finish(
         let _ = std::fs::remove_file(paths.container(&prepared.id).join("record.json"));
         containers::release(paths, &prepared.name, &prepared.id);
     }
+    // Not another's that was faster.
+    if let (Err(_), Some(path)) = (outcome, &request.cidfile)
+        && std::fs::read(path).is_ok_and(|id| id == prepared.id.as_bytes())
+    {
+        let _ = std::fs::remove_file(path);
+    }
     containers::forget_running(paths, &prepared.id);
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
     for error in runtime::undo::replay(journal, keep.as_deref()) {
@@ -341,8 +353,9 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
     }
 }
 
-fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let cannot = |path: &Path, error: std::io::Error| Error::io(format!("cannot write {}", path.display()), &error);
+fn write_files(request: &Run, id: &str, pid: i32) -> Result<(), Rejected> {
+    let cannot =
+        |path: &Path, error: std::io::Error| runtime::refused(format!("cannot write {}", path.display()), &error);
     if let Some(path) = &request.cidfile {
         let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         written.map_err(|error| cannot(path, error))?;

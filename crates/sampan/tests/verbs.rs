@@ -153,6 +153,28 @@ fn the_ids_are_written_and_a_cidfile_is_never_overwritten() {
 }
 
 #[test]
+fn a_command_finds_itself_listed_and_one_that_never_ran_leaves_no_cidfile() {
+    let Some(ground) = Ground::new() else { return };
+    let (cid, volume) = (ground.dir.join("cid"), format!("-v={}:/ground:ro", ground.dir.display()));
+    let cidfile = format!("--cidfile={}", cid.display());
+    let script = "cd /ground; cat cid && test -s state/containers/$(cat cid).json && \
+                  test -s data/containers/$(cat cid)/record.json";
+    let id = kept(&ground, &[&cidfile, &volume], &["sh", "-c", script]).ok();
+    assert_eq!(sampan(&ground, &["ps", "-aq", "--no-trunc"]).ok(), id);
+    fs::remove_file(&cid).unwrap();
+
+    let fails_at = |step: &str| {
+        let mut run = ground.runner(&[&cidfile], &["true"]);
+        ran(run.env("SAMPAN_FAULT", format!("fail:{step}")).output().unwrap())
+    };
+    let first = fails_at("1").err;
+    let last = first.split_once("step 1/").unwrap().1.split_once(' ').unwrap().0;
+    fails_at(last).fails(125, "EIO");
+    assert!(!cid.exists());
+    assert_eq!(sampan(&ground, &["ps", "-aq", "--no-trunc"]).ok(), id);
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused() {
     let Some(ground) = Ground::new() else { return };
     let run = |flag: &str| sampan(&ground, &["run", "--network=none", flag, "busybox", "true"]);
