@@ -194,6 +194,8 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
     // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
     release(paths, &record.name, &record.id);
+    // Its image may be gone already.
+    crate::images::sweep(paths, &record.layers)?;
     Ok(true)
 }
 

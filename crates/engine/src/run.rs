@@ -66,6 +66,7 @@ pub struct Prepared {
     created: u64,
     image: String,
     layers: Vec<std::path::PathBuf>,
+    hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
@@ -128,6 +129,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         created: containers::now(),
         image: ground.name,
         layers: ground.layers,
+        hold: ground.hold,
         cgroup: planned_cgroup,
         memory_limit,
         warnings,
@@ -227,8 +229,9 @@ fn live(
     let mut started = runtime::container::start(&prepared.plan, journal, context, stdio, request.timings, &mut ready)
         .map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
-    // The ports are the container's now.
+    // The ports are the container's now, and the layers, as its record says.
     prepared.net.held = None;
+    prepared.hold = None;
     let exit = watch(request, &mut started, signals, tell)?;
     let code = match exit {
         Exit::Code(code) => code as u8,
