@@ -450,6 +450,10 @@ fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Ve
     if let Some(cpus) = limits.cpus {
         layout.check_cpus(cpus)?;
     }
+    if limits.blkio_weight.is_some() && !layout.weighs_io() {
+        let how = "echo bfq > /sys/block/DISK/queue/scheduler";
+        warnings.push(format!("the I/O weight has no effect: no disk uses the bfq I/O scheduler ({how})"));
+    }
     if limits.memory.is_some() && limits.memory_swap.is_none() && !layout.features.swap {
         warnings.push("memory is limited, swap is not: this kernel does not account it".into());
     }

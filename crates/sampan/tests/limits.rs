@@ -285,7 +285,13 @@ fn io_weight_is_in_force() {
         ended.fails(125, "error: cannot set the I/O weight");
         return eprintln!("skipped: {}", ended.err);
     }
-    let it = Waiting::new(&ground, &["--blkio-weight=200"]);
+    let disks = fs::read_dir("/sys/block").unwrap().flatten();
+    let schedulers = disks.filter_map(|disk| fs::read_to_string(disk.path().join("queue/scheduler")).ok());
+    let heeded = schedulers.into_iter().any(|all| all.contains("[bfq]"));
+    let warned = ended.err.starts_with("warning: the I/O weight has no effect: no disk uses the bfq I/O scheduler");
+    assert!(if io.v1 { warned != heeded } else { !(warned && heeded) }, "{ended:?}");
+
+    let mut it = Waiting::new(&ground, &["--blkio-weight=200"]);
     if io.v1 {
         assert_eq!(it.read(&io, "blkio.bfq.weight", ""), "200");
     } else {
@@ -294,7 +300,8 @@ fn io_weight_is_in_force() {
         let cost = fs::read_to_string(dir.join("io.weight")).unwrap_or_default();
         assert!(bfq.starts_with("default 200\n") || cost.starts_with("default 1920\n"), "{bfq:?} {cost:?}");
     }
-    it.end();
+    drop(it.child.stdin.take());
+    assert!(it.child.wait().unwrap().success());
 }
 
 /// With the message of a refusal: what, why, and a hint where one is known. Nothing was begun.
