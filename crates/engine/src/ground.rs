@@ -33,6 +33,8 @@ pub struct Ground {
     pub exposed: Vec<String>,
     /// Where the layers are.
     pub layers: Vec<PathBuf>,
+    /// Keeps them there until a record says who uses them.
+    pub hold: Option<image::store::Hold>,
 }
 
 impl Ground {
@@ -72,14 +74,13 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
             let name: Reference = reference.parse().map_err(|error: spec::reference::BadReference| {
                 Error::rejected(format!("cannot use image {reference:?}"), error.to_string())
             })?;
-            let image = image::Store::open(&paths.data).require(&name)?;
+            let store = image::Store::open(&paths.data);
+            let hold = store.hold()?;
+            let image = store.require(&name)?;
             let rootfs = stacked(&image.layers, upper);
             let execution = image.config.config;
-            settle(
-                request,
-                host,
-                Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() },
-            )
+            let basis = Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() };
+            Ok(Ground { hold, ..settle(request, host, basis)? })
         }
     }
 }
@@ -221,6 +222,7 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
         layers,
+        hold: None,
     })
 }
 

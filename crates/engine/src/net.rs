@@ -172,7 +172,7 @@ fn describe(published: &[Published], ipv6: bool) -> Vec<String> {
     published.iter().flat_map(of_port).collect()
 }
 
-/// Each `-p` as single ports, and with `-P` what the image and `--expose` name.
+/// Each `-p` as single ports, and with `-P` what the image and `--expose` name, if no `-p` does.
 fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
     let mut all = Vec::new();
     for publish in &request.network.publish {
@@ -189,6 +189,10 @@ fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
             Some((port.parse().ok()?, Protocol::parse(name)?))
         });
         for (container_port, protocol) in asked.chain(of_image) {
+            let is_same = |port: &Published| (port.container_port, port.protocol) == (container_port, protocol);
+            if all.iter().any(is_same) {
+                continue;
+            }
             let host_port = free_port(None, protocol)?;
             all.push(Published { host_ip: None, host_port, container_port, protocol });
         }

@@ -75,7 +75,9 @@ impl Paths {
         };
         match std::fs::symlink_metadata(&self.state) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(cannot_use(format!("cannot use the state directory {}", self.state.display()), &error)),
+            Err(error) => {
+                Err(cannot_use(format!("cannot use the state directory {}", self.state.display()), &error).into())
+            }
             Ok(found) if !found.is_dir() => refuse("it is no directory".to_owned()),
             Ok(found) if found.uid() != runtime::observe::euid() => {
                 refuse(format!("it belongs to user {}", found.uid()))
@@ -122,8 +124,8 @@ impl Paths {
 }
 
 /// A failure of what is done below one of the two.
-pub(crate) fn cannot_use(what: impl Into<String>, error: &std::io::Error) -> Error {
+pub(crate) fn cannot_use(what: impl Into<String>, error: &std::io::Error) -> plan::Rejected {
     let other = "name another place with --root or --state";
     let plan::Rejected { what, why, hint } = runtime::refused(what, error);
-    Error::rejected(what, why).hint(hint.map_or_else(|| other.to_owned(), |hint| format!("{hint}, or {other}")))
+    plan::Rejected::new(what, why).hint(hint.map_or_else(|| other.to_owned(), |hint| format!("{hint}, or {other}")))
 }

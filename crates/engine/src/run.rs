@@ -11,7 +11,7 @@ use crate::request::{Limits, Run};
 use crate::{targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
-use plan::{Input, Plan};
+use plan::{Input, Plan, Rejected};
 use runtime::container::Started;
 use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
@@ -66,6 +66,7 @@ pub struct Prepared {
     created: u64,
     image: String,
     layers: Vec<std::path::PathBuf>,
+    hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
@@ -131,6 +132,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         created: containers::now(),
         image: ground.name,
         layers: ground.layers,
+        hold: ground.hold,
         cgroup: planned_cgroup,
         memory_limit,
         warnings,
@@ -225,18 +227,14 @@ fn live(
     let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut started = runtime::container::start(&prepared.plan, journal, context, [stdin, 1, 2], request.timings)
+    let stdio = [stdin, 1, 2];
+    let mut ready = |pid| Ok(announce(request, paths, prepared, pid)?);
+    let mut started = runtime::container::start(&prepared.plan, journal, context, stdio, request.timings, &mut ready)
         .map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
-    // The ports are the container's now.
+    // The ports are the container's now, and the layers, as its record says.
     prepared.net.held = None;
-    let record = record(prepared, started.child.pid);
-    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
-    if !request.remove {
-        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
-    }
-    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
-    write_files(request, &prepared.id, started.child.pid)?;
+    prepared.hold = None;
     let exit = watch(request, &mut started, signals, tell)?;
     let code = match exit {
         Exit::Code(code) => code as u8,
@@ -248,6 +246,17 @@ fn live(
     let command = executed.elapsed();
     let timings = started.timings.map(|start| Timings { start, command, ..Timings::default() });
     Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings })
+}
+
+/// Before its command runs, others can see the container.
+fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Result<(), Rejected> {
+    let record = record(prepared, pid);
+    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
+    if !request.remove {
+        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
+    }
+    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
+    write_files(request, &prepared.id, pid)
 }
 
 /// A container that was killed before its command ran may have met its own limit.
@@ -322,6 +331,12 @@ fn finish(
         let _ = std::fs::remove_file(paths.container(&prepared.id).join("record.json"));
         containers::release(paths, &prepared.name, &prepared.id);
     }
+    // Not another's that was faster.
+    if let (Err(_), Some(path)) = (outcome, &request.cidfile)
+        && std::fs::read(path).is_ok_and(|id| id == prepared.id.as_bytes())
+    {
+        let _ = std::fs::remove_file(path);
+    }
     containers::forget_running(paths, &prepared.id);
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
     for error in runtime::undo::replay(journal, keep.as_deref()) {
@@ -344,8 +359,9 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
     }
 }
 
-fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let cannot = |path: &Path, error: std::io::Error| Error::io(format!("cannot write {}", path.display()), &error);
+fn write_files(request: &Run, id: &str, pid: i32) -> Result<(), Rejected> {
+    let cannot =
+        |path: &Path, error: std::io::Error| runtime::refused(format!("cannot write {}", path.display()), &error);
     if let Some(path) = &request.cidfile {
         let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         written.map_err(|error| cannot(path, error))?;
@@ -403,6 +419,10 @@ fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Ve
     let layout = runtime::observe::cgroup::observe(&path, block_io).map_err(runtime::Error::from)?;
     if let Some(cpus) = limits.cpus {
         layout.check_cpus(cpus)?;
+    }
+    if limits.blkio_weight.is_some() && !layout.weighs_io() {
+        let how = "echo bfq > /sys/block/DISK/queue/scheduler";
+        warnings.push(format!("the I/O weight has no effect: no disk uses the bfq I/O scheduler ({how})"));
     }
     if limits.memory.is_some() && limits.memory_swap.is_none() && !layout.features.swap {
         warnings.push("memory is limited, swap is not: this kernel does not account it".into());

@@ -24,16 +24,18 @@ pub struct Started {
     pub timings: Option<Timings>,
 }
 
-/// Run the plan. On an error nothing is undone here: the journal says what there is to undo.
+/// Run the plan. `ready` is called with the pid when every step is done, and the command waits for it. On an error nothing
+/// is undone here: the journal says what there is to undo.
 ///
 /// # Errors
-/// The step that failed, with its shell form.
+/// The step that failed, with its shell form; that of `ready`.
 pub fn start(
     plan: &Plan,
     journal: &mut Journal,
     mut context: apply::Context,
     stdio: Stdio,
     timed: bool,
+    ready: &mut dyn FnMut(i32) -> Result<()>,
 ) -> Result<Started> {
     let one = SingleThread::check()?;
     let mut progress = Progress::new(plan, timed);
@@ -49,7 +51,7 @@ pub fn start(
     let compiled = init::compile(plan, &mut context, inherited)?;
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
-    match attach(plan, journal, &context, &child, &ours, &mut progress) {
+    match attach(plan, journal, &context, &child, &ours, &mut progress, ready) {
         Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
         Err(error) => {
             end(&child);
@@ -76,6 +78,7 @@ fn attach(
     child: &Child,
     sync: &OwnedFd,
     progress: &mut Progress,
+    ready: &mut dyn FnMut(i32) -> Result<()>,
 ) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
@@ -87,10 +90,10 @@ fn attach(
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            return Err(listen(plan, sync, child).err().filter(is_report).unwrap_or(error));
+            return Err(listen(plan, sync, child, ready).err().filter(is_report).unwrap_or(error));
         }
     }
-    listen(plan, sync, child)
+    listen(plan, sync, child, ready)
 }
 
 fn clone(
@@ -121,19 +124,28 @@ fn is_report(error: &Error) -> bool {
 }
 
 /// Until the end of file that means that the exec worked; its terminal, if it has one.
-fn listen(plan: &Plan, sync: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>> {
+fn listen(
+    plan: &Plan,
+    sync: &OwnedFd,
+    child: &Child,
+    ready: &mut dyn FnMut(i32) -> Result<()>,
+) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
-    let mut ready = false;
+    let mut is_ready = false;
     while let Some((report, fd)) = sync::receive(sync)? {
         match report.kind {
             Report::CONSOLE => terminal = fd,
-            Report::READY => ready = true,
+            Report::READY => {
+                ready(child.pid)?;
+                sync::go(sync)?;
+                is_ready = true;
+            }
             #[cfg(debug_assertions)]
             Report::HALTED => crate::fault::kill_self(),
             _ => return Err(failure(plan, report)),
         }
     }
-    if ready { Ok(terminal) } else { Err(Error::Died(sys::process::wait(child)?)) }
+    if is_ready { Ok(terminal) } else { Err(Error::Died(sys::process::wait(child)?)) }
 }
 
 fn failure(plan: &Plan, report: Report) -> Error {

@@ -92,7 +92,7 @@ impl Ground {
             use std::os::fd::AsRawFd;
             let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
             let context = runtime::apply::Context::new(None);
-            let exit = match runtime::container::start(&plan, &mut journal, context, stdio, false) {
+            let exit = match runtime::container::start(&plan, &mut journal, context, stdio, false, &mut |_| Ok(())) {
                 Ok(started) => sys::process::wait(&started.child).unwrap(),
                 Err(error) => {
                     std::fs::write(out, error.to_string()).unwrap();
