@@ -61,7 +61,8 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
         check_source(reference, *pull, platform.as_ref())?;
     }
     let data = paths.container(id).to_string_lossy().into_owned();
-    let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work") };
+    let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
+    let upper = Upper { upper, work, volatile: request.remove };
     match &request.rootfs {
         Asked::Directory { path, overlay } => {
             check_directory(path)?;

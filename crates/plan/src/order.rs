@@ -178,7 +178,7 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
     // host's own trees are read through here with nobody's rights, and what is written to them stays in memory.
     let mode = if matches!(input.rootfs, Rootfs::Host(_)) { 0o711 } else { 0o700 };
     let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mode, owner, mapped }];
-    if let Rootfs::Overlay { upper: Upper { upper, work }, .. } = &input.rootfs {
+    if let Rootfs::Overlay { upper: Upper { upper, work, .. }, .. } = &input.rootfs {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));
     }
@@ -382,7 +382,7 @@ fn host_view(
             steps.push(overlay(input.host, lower, None, at, unit.reader, userxattr)?);
             lower = vec![own("inner")];
         }
-        let upper = Some(Upper { upper: own("upper"), work: own("work") });
+        let upper = Some(Upper { upper: own("upper"), work: own("work"), volatile: false });
         let at = if unit.at == "/" { At::Root(root.to_owned()) } else { At::Inside(unit.at.clone()) };
         steps.push(overlay(input.host, lower, upper, at, None, userxattr)?);
     }
@@ -397,6 +397,7 @@ fn overlay(
     reader: Option<(u32, u32)>,
     userxattr: bool,
 ) -> Result<InitStep, Rejected> {
+    let upper = upper.map(|upper| Upper { volatile: upper.volatile && host.kernel >= (5, 10), ..upper });
     let told = overlay::tell(host, &lower, upper.as_ref(), &at)?;
     Ok(InitStep::Overlay { lower, upper, at, reader, userxattr, told })
 }

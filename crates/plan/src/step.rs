@@ -203,6 +203,9 @@ pub enum InitStep {
 pub struct Upper {
     pub upper: String,
     pub work: String,
+    /// Nobody reads it once the container is gone: overlayfs need not bring it to the disk when it is unmounted, which
+    /// waits for whatever else the disk has to write (`volatile`, since Linux 5.10).
+    pub volatile: bool,
 }
 
 /// Directories that the child holds open.

@@ -230,9 +230,12 @@ impl Compiler<'_> {
         reader: Option<(u32, u32)>,
         userxattr: bool,
     ) -> Result<()> {
-        if let Some(Upper { upper, work }) = upper {
+        if let Some(Upper { upper, work, volatile }) = upper {
             config.push((c"upperdir".to_owned(), Some(c(upper)?)));
             config.push((c"workdir".to_owned(), Some(c(work)?)));
+            if *volatile {
+                config.push((c"volatile".to_owned(), None));
+            }
         }
         if userxattr {
             config.push((c"userxattr".to_owned(), None));

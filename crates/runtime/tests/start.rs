@@ -73,7 +73,7 @@ impl Ground {
             volumes: Vec::new(),
             rootfs: Rootfs::Overlay {
                 lower,
-                upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work") },
+                upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work"), volatile: false },
             },
             host,
             data: &data,
