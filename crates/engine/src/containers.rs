@@ -214,14 +214,7 @@ fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
 /// Undo what dead sampans left. Returns what could not be undone.
 #[must_use]
 pub fn reap(paths: &Paths) -> Vec<Error> {
-    let mut errors: Vec<Error> = undo_dead(paths).into_iter().map(Error::from).collect();
-    // The last to leave may have been one of the dead, or died itself while it waited.
-    errors.extend(crate::net::retire(paths).err());
-    errors
-}
-
-fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
-    let mut errors = Vec::new();
+    let mut errors: Vec<runtime::Error> = Vec::new();
     for path in entries(&paths.journals()) {
         if path.extension().is_none_or(|extension| extension != "journal") {
             continue;
@@ -261,13 +254,14 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
             }
         }
     }
-    errors
+    errors.into_iter().map(Error::from).collect()
 }
 
 /// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.
 #[must_use]
 pub fn clean(paths: &Paths) -> Vec<Error> {
     let mut errors = reap(paths);
+    // The last to leave may have been one of the dead, or died itself while it waited.
     errors.extend(crate::net::retire(paths).err());
     errors
 }
