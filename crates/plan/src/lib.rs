@@ -16,7 +16,7 @@ pub mod script;
 pub mod seccomp;
 pub mod shell;
 pub mod step;
-mod sysctl;
+pub mod sysctl;
 pub mod undo;
 pub mod volumes;
 

@@ -486,7 +486,7 @@ impl InitStep {
             Self::Device { device, .. } => make_node(device),
             Self::Symlink { path, to } => format!("[ -e {0} ] || ln -s {1} {0}", inside(path), quote(to)),
             Self::Sysctl { key, value } => {
-                format!("echo {} >/proc/sys/{}", quote(value), quote(&key.replace('.', "/")))
+                format!("echo {} >/proc/sys/{}", quote(value), quote(&crate::sysctl::path(key)))
             }
             Self::Console { .. } => {
                 "# no shell equivalent: the caller's own terminal is used, and /dev/console is not there".into()

@@ -147,7 +147,7 @@ impl Compiler<'_> {
             InitStep::Device { device, from_host } => self::device(device, *from_host)?,
             InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
             InitStep::Sysctl { key, value } => Op::Write {
-                place: root(&format!("/proc/sys/{}", key.replace('.', "/")))?,
+                place: root(&format!("/proc/sys/{}", plan::sysctl::path(key)))?,
                 data: value.clone().into_bytes(),
             },
             InitStep::Console { uid, rows, columns } => {
