@@ -296,7 +296,7 @@ static void child(const char *lower, const char *scratch, int number, char **hie
     for (; *cgroups >= 0; cgroups++) put(*cgroups, "tasks", "0");
     MUST(CALL(unshare, CLONE_NEWCGROUP, 0, 0, 0, 0));
     mount(0, "/", 0, REC | PRIVATE, 0);
-    JOIN(path, "lowerdir=", lower, ",upperdir=", scratch, "/upper,workdir=", scratch, "/work");
+    JOIN(path, "lowerdir=", lower, ",upperdir=", scratch, "/upper,workdir=", scratch, "/work,volatile");
     mount("overlay", scratch, "overlay", 0, path);
     MUST(CALL(chdir, scratch, 0, 0, 0, 0));
     mount("proc", "proc", "proc", NOSUID | NOEXEC | NODEV, 0);
@@ -332,10 +332,12 @@ static long make_cgroup(const char *hierarchy, const char *name) {
 }
 
 static void remove_overlay(const char *scratch) {
-    static const char *folders[] = {"/work/work", "/work", "/upper"};
+    static const char *directories[] = {"/work/work/incompat/volatile", "/work/work/incompat", "/work/work", "/work",
+                                        "/upper"};
     char path[512];
-    for (size_t at = 0; at < sizeof folders / sizeof *folders; at++)
-        MUST(CALL(unlinkat, FDCWD, JOIN(path, scratch, folders[at]), REMOVEDIR, 0, 0));
+    MUST(CALL(unlinkat, FDCWD, JOIN(path, scratch, "/work/work/incompat/volatile/dirty"), 0, 0, 0));
+    for (size_t at = 0; at < sizeof directories / sizeof *directories; at++)
+        MUST(CALL(unlinkat, FDCWD, JOIN(path, scratch, directories[at]), REMOVEDIR, 0, 0));
 }
 
 static long run(int count, char **words) {

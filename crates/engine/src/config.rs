@@ -55,7 +55,7 @@ pub struct Facts {
 pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejected> {
     let bounding = capabilities(request, facts, host);
     let linux = linux(request, facts, host, &bounding)?;
-    let user_namespace = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
+    let user_namespace = !host.initial || linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
     // Those of a namespace that is shared are somebody else's.
     let own_names = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Uts && ns.path.is_none());
     Ok(Config {
@@ -64,7 +64,7 @@ pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejec
         process: Some(process(request, facts, bounding)),
         hostname: if own_names { facts.hostname.clone() } else { String::new() },
         domainname: request.network.domainname.clone().filter(|_| own_names).unwrap_or_default(),
-        mounts: mounts(request, facts, user_namespace),
+        mounts: mounts(request, facts, host, user_namespace),
         annotations: request.annotations.iter().cloned().collect(),
         linux: Some(linux),
         ..Config::default()
@@ -139,10 +139,9 @@ fn env(request: &Run, facts: &Facts) -> Vec<String> {
     env
 }
 
-fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
+fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Vec<Mount> {
     let has = |kind: NamespaceKind| !facts.shared.contains(&kind);
     let owned = |kind: NamespaceKind| has(kind) && !facts.joined.iter().any(|(joined, _)| *joined == kind);
-    let single = facts.gid_map.iter().map(|map| map.size).sum::<u32>() == 1;
     let privileged = request.security.privileged;
     let mut mounts = Vec::new();
     // The kernel lets root of a user namespace mount only a procfs of a pid namespace and a sysfs of a network
@@ -153,7 +152,7 @@ fn mounts(request: &Run, facts: &Facts, user_namespace: bool) -> Vec<Mount> {
         new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
     });
     mounts.push(new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
-    let gid = (!single).then_some("gid=5");
+    let gid = plan::ids::on_host(plan::ids::own_or(&facts.gid_map, &host.ids.gid), 5).map(|_| "gid=5");
     let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"].into_iter().chain(gid);
     mounts.push(new("/dev/pts", "devpts", "devpts", &pts.collect::<Vec<_>>()));
     let write = if privileged { "rw" } else { "ro" };

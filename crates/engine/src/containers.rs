@@ -64,7 +64,7 @@ pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
             let owner = std::fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
             Err(clash(&owner))
         }
-        Err(error) => Err(cannot_use(format!("cannot claim the name {name}"), &error)),
+        Err(error) => Err(cannot_use(format!("cannot claim the name {name}"), &error).into()),
     }
 }
 
@@ -104,7 +104,7 @@ pub enum Durable {
 ///
 /// # Errors
 /// The kernel's.
-pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<()> {
+pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<(), plan::Rejected> {
     let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
     let temporary = path.with_extension("tmp");
@@ -194,6 +194,8 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
     // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
     release(paths, &record.name, &record.id);
+    // Its image may be gone already.
+    crate::images::sweep(paths, &record.layers)?;
     Ok(true)
 }
 
@@ -212,14 +214,7 @@ fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
 /// Undo what dead sampans left. Returns what could not be undone.
 #[must_use]
 pub fn reap(paths: &Paths) -> Vec<Error> {
-    let mut errors: Vec<Error> = undo_dead(paths).into_iter().map(Error::from).collect();
-    // The last to leave may have been one of the dead, or died itself while it waited.
-    errors.extend(crate::net::retire(paths).err());
-    errors
-}
-
-fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
-    let mut errors = Vec::new();
+    let mut errors: Vec<runtime::Error> = Vec::new();
     for path in entries(&paths.journals()) {
         if path.extension().is_none_or(|extension| extension != "journal") {
             continue;
@@ -259,13 +254,14 @@ fn undo_dead(paths: &Paths) -> Vec<runtime::Error> {
             }
         }
     }
-    errors
+    errors.into_iter().map(Error::from).collect()
 }
 
 /// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.
 #[must_use]
 pub fn clean(paths: &Paths) -> Vec<Error> {
     let mut errors = reap(paths);
+    // The last to leave may have been one of the dead, or died itself while it waited.
     errors.extend(crate::net::retire(paths).err());
     errors
 }

@@ -4,7 +4,8 @@
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::request::{Platform, Pull, Rootfs as Asked, Run};
+use crate::request::{Platform, Pull, Rootfs as Asked, Run, User as Mode};
+use crate::users;
 use plan::Rootfs;
 use plan::host::Host;
 use plan::order::{Frame, Unit, View};
@@ -24,12 +25,16 @@ pub struct Ground {
     pub cwd: String,
     pub user: User,
     pub home: String,
+    /// Files of /etc (name, content) that know the caller, where he keeps his ids and the image does not know him.
+    pub accounts: Vec<(String, String)>,
     /// Directories that get a tmpfs.
     pub fresh: Vec<String>,
     /// `PORT/PROTOCOL`, as the image has it.
     pub exposed: Vec<String>,
     /// Where the layers are.
     pub layers: Vec<PathBuf>,
+    /// Keeps them there until a record says who uses them.
+    pub hold: Option<image::store::Hold>,
 }
 
 impl Ground {
@@ -56,26 +61,27 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
         check_source(reference, *pull, platform.as_ref())?;
     }
     let data = paths.container(id).to_string_lossy().into_owned();
-    let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work") };
+    let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
+    let upper = Upper { upper, work, volatile: request.remove };
     match &request.rootfs {
         Asked::Directory { path, overlay } => {
             check_directory(path)?;
             let layers = [path.clone()];
             let rootfs = if *overlay { stacked(&layers, upper) } else { Rootfs::Directory(text(path)) };
-            settle(request, Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() })
+            settle(request, host, Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() })
         }
         Asked::Image { reference, .. } if reference == HOST => of_host(request, paths, host),
         Asked::Image { reference, .. } => {
             let name: Reference = reference.parse().map_err(|error: spec::reference::BadReference| {
                 Error::rejected(format!("cannot use image {reference:?}"), error.to_string())
             })?;
-            let image = image::Store::open(&paths.data).require(&name)?;
+            let store = image::Store::open(&paths.data);
+            let hold = store.hold()?;
+            let image = store.require(&name)?;
             let rootfs = stacked(&image.layers, upper);
             let execution = image.config.config;
-            settle(
-                request,
-                Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() },
-            )
+            let basis = Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() };
+            Ok(Ground { hold, ..settle(request, host, basis)? })
         }
     }
 }
@@ -103,7 +109,8 @@ fn check_source(reference: &str, pull: Pull, platform: Option<&Platform>) -> Res
 fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let names = &request.namespaces;
-    let user_namespace = host.rootless() || !names.uid_map.is_empty() || !names.gid_map.is_empty();
+    let mapped = !names.uid_map.is_empty() || !names.gid_map.is_empty();
+    let user_namespace = !host.is_machines_root() || mapped || !matches!(names.user, None | Some(Mode::Host));
     let seen = image::host::view(&image::host::Guest {
         uid: host.euid,
         gid: host.egid,
@@ -117,7 +124,7 @@ fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
     let view =
         View { frame: seen.frame.into_iter().map(frame).collect(), units: seen.units.into_iter().map(unit).collect() };
     let basis = Basis { rootfs: Rootfs::Host(view), layers: vec!["/".into()], name: HOST.to_owned(), execution, fresh };
-    settle(request, basis)
+    settle(request, host, basis)
 }
 
 fn frame(frame: image::host::Frame) -> Frame {
@@ -165,7 +172,7 @@ impl Default for Basis {
     }
 }
 
-fn settle(request: &Run, basis: Basis) -> Result<Ground> {
+fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
     let Basis { rootfs, layers, name, execution, fresh } = basis;
     let args = command(request, &execution);
     if args.first().is_none_or(String::is_empty) {
@@ -187,7 +194,16 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
         Some(group) => format!("{}:{group}", asked.user),
         None => asked.user.clone(),
     });
+    // As podman: the caller's ids go before the image's user.
+    let kept = users::kept(request, host).filter(|_| asked.is_none());
+    let asked = kept.map_or(asked, |(uid, gid)| Some(format!("{uid}:{gid}")));
     let user = image::user::resolve(&view, asked.as_deref().unwrap_or(&execution.user), &request.process.groups)?;
+    let accounts = match kept {
+        Some(ids) if ids == (host.euid, host.egid) => {
+            image::user::introduce(&view, ids, &runtime::observe::account(host.euid))?
+        }
+        _ => Vec::new(),
+    };
     let cwd = request.process.workdir.clone().unwrap_or(execution.working_dir);
     let cwd = if cwd.is_empty() { "/".to_owned() } else { cwd };
     check_workdir(&view, &cwd)?;
@@ -203,9 +219,11 @@ fn settle(request: &Run, basis: Basis) -> Result<Ground> {
         cwd,
         user: User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.additional_gids },
         home: user.home,
+        accounts,
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
         layers,
+        hold: None,
     })
 }
 
@@ -242,11 +260,13 @@ fn stacked(layers: &[PathBuf], upper: Upper) -> Rootfs {
     Rootfs::Overlay { lower: layers.iter().map(|layer| text(layer)).collect(), upper }
 }
 
-/// Root of the container's user namespace has to get at the container's own directory: on this host he is nobody much.
+/// Root of the container's user namespace has to get at the container's own directory: on this host he is nobody much,
+/// but root over what belongs to ids of the namespace (capabilities(7)).
 ///
 /// # Errors
 /// A directory on the way is closed to him.
-pub fn check_way(paths: &Paths, root: Option<(u32, u32)>) -> Result<()> {
+pub fn check_way(paths: &Paths, uid_map: &[IdMapping], gid_map: &[IdMapping]) -> Result<()> {
+    let root = plan::ids::on_host(uid_map, 0).zip(plan::ids::on_host(gid_map, 0));
     let Some((uid, gid)) = root else { return Ok(()) };
     let is_closed = |path: &&Path| {
         std::fs::metadata(path).is_ok_and(|found| {
@@ -255,7 +275,8 @@ pub fn check_way(paths: &Paths, root: Option<(u32, u32)>) -> Result<()> {
                 (_, true) => 0o010,
                 _ => 0o001,
             };
-            found.mode() & bit == 0
+            let has = |map: &[IdMapping], id| plan::ids::inside(map, id).is_some();
+            found.mode() & bit == 0 && !(has(uid_map, found.uid()) && has(gid_map, found.gid()))
         })
     };
     let Some(closed) = paths.data.ancestors().find(is_closed) else { return Ok(()) };

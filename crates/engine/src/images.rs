@@ -96,17 +96,32 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
                 .hint("sampan images shows what there is"));
         }
     };
-    let users = containers::list(paths);
     if !force {
-        check_unused(word, &names, &users)?;
+        check_unused(word, &names, &containers::list(paths))?;
     }
-    let in_use: Vec<PathBuf> = users.into_iter().flat_map(|listed| listed.record.layers).collect();
     for name in &names {
-        store.remove(name, &in_use)?;
+        store.remove(name, &|| in_use(paths))?;
     }
     let left = store.list()?.iter().any(|listed| listed.id == id);
     let names = names.iter().map(Reference::familiar).collect();
     Ok(Removed { names, id: (!left).then(|| id.to_string()) })
+}
+
+/// The layers of all containers.
+fn in_use(paths: &Paths) -> Vec<PathBuf> {
+    containers::list(paths).into_iter().flat_map(|listed| listed.record.layers).collect()
+}
+
+/// After the removal of a container that stood on these layers: those of them that no image needs any more.
+///
+/// # Errors
+/// A store that is not whole, or something that cannot be removed.
+pub(crate) fn sweep(paths: &Paths, layers: &[PathBuf]) -> Result<()> {
+    let store = Store::open(&paths.data);
+    if layers.iter().any(|layer| layer.starts_with(store.root())) {
+        image::gc::collect(&store, &|| in_use(paths))?;
+    }
+    Ok(())
 }
 
 /// The image's id, and those of its names that the word stands for.

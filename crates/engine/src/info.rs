@@ -10,7 +10,7 @@ use plan::cgroup::CgroupPath;
 /// When /proc cannot be read.
 pub fn info(paths: &Paths) -> Result<Vec<(&'static str, String)>> {
     let host = runtime::observe::host()?;
-    let path = CgroupPath::of_container(None, "info", host.rootless())?;
+    let path = CgroupPath::of_container(None, "info", !host.is_machines_root())?;
     let layout = runtime::observe::cgroup::observe(&path, false).map_err(runtime::Error::from)?;
     let version = match (layout.v2.is_some(), layout.v1.is_empty()) {
         (true, true) => "2",
@@ -33,7 +33,7 @@ pub fn info(paths: &Paths) -> Result<Vec<(&'static str, String)>> {
         ("Architecture", host.machine.clone()),
         ("Cgroup Version", version.to_owned()),
         ("Seccomp", seccomp),
-        ("Rootless", host.rootless().to_string()),
+        ("Rootless", (!host.is_machines_root()).to_string()),
         ("Subordinate Ids", if host.rootless() { subordinate } else { "not needed by root".to_owned() }),
         ("Rootless Network", pasta),
         ("Time Namespace", host.time_namespace.to_string()),

@@ -16,6 +16,7 @@ mod names;
 mod net;
 mod paths;
 mod targets;
+mod users;
 mod volumes;
 
 pub use error::{Error, Result};

@@ -12,7 +12,9 @@ use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request, T
 use plan::order::NetworkSteps;
 use runtime::apply::network::Lock;
 use runtime::observe::network::Held;
+use spec::runtime::NamespaceKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// How the container is connected, and what must stay until it is.
 #[derive(Debug, Default)]
@@ -41,12 +43,14 @@ pub fn connect(
     lock: bool,
 ) -> Result<Net> {
     let wanted = match &request.network.mode {
-        None | Some(Mode::Bridge) if !host.rootless() => return bridge(request, paths, id, exposed, lock),
+        None | Some(Mode::Bridge) if !host.rootless() && host.owns(NamespaceKind::Network) => {
+            return bridge(request, paths, id, exposed, lock);
+        }
         None | Some(Mode::Bridge | Mode::Pasta) => Mode::Pasta,
         Some(mode) => mode.clone(),
     };
     match wanted {
-        Mode::Pasta => pasta(request, paths, id, exposed, user_namespace),
+        Mode::Pasta => pasta(request, paths, host, id, exposed, user_namespace),
         Mode::None => Ok(Net { steps: loopback(), ..Net::default() }),
         Mode::Host | Mode::Container(_) | Mode::Path(_) | Mode::Bridge => Ok(Net::default()),
     }
@@ -85,28 +89,31 @@ fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool
     })
 }
 
-fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namespace: bool) -> Result<Net> {
-    let published = published(request, exposed)?;
+/// The program, or why it cannot serve and what to do about it.
+fn find_pasta(host: &Host, user_namespace: bool) -> std::result::Result<PathBuf, (&'static str, &'static str)> {
+    // It gives up most capabilities first, and may then not look at a process of its own user namespace that has them.
+    if !host.initial && !host.rootless() && !user_namespace {
+        return Err((
+            "pasta cannot enter the container, which is in the same user namespace as sampan",
+            "add --userns keep-id, or run sampan as the ordinary user, or in a network namespace of its own",
+        ));
+    }
     let search = std::env::var("PATH").unwrap_or_default();
-    let Some(path) = runtime::observe::network::pasta(&search).filter(|_| runtime::observe::network::tun()) else {
-        let (why, hint) = match runtime::observe::network::pasta(&search) {
-            None => (
-                "pasta, which gives an ordinary user's container its network, is not installed",
-                "install it: apt-get install passt, dnf install passt",
-            ),
-            Some(_) => (
-                "pasta needs /dev/net/tun, which this user cannot open",
-                "as root: modprobe tun && chmod 666 /dev/net/tun",
-            ),
-        };
-        if request.network.mode.is_some() {
-            return Err(Error::rejected("cannot connect the container", why).hint(hint));
-        }
-        if !published.is_empty() {
-            return Err(Error::rejected("cannot publish ports", why).hint(hint));
-        }
-        let warning = format!("the container has no network: {why} ({hint})");
-        return Ok(Net { steps: loopback(), warnings: vec![warning], ..Net::default() });
+    let path = runtime::observe::network::pasta(&search).ok_or((
+        "pasta, which gives an ordinary user's container its network, is not installed",
+        "install it: apt-get install passt, dnf install passt",
+    ))?;
+    runtime::observe::network::tun().then_some(path).ok_or((
+        "pasta needs /dev/net/tun, which this user cannot open",
+        "as root: modprobe tun && chmod 666 /dev/net/tun",
+    ))
+}
+
+fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String], user_namespace: bool) -> Result<Net> {
+    let published = published(request, exposed)?;
+    let path = match find_pasta(host, user_namespace) {
+        Ok(path) => path,
+        Err((why, hint)) => return without(request, &published, why, hint),
     };
     if request.network.ip.is_some() || request.network.ip6.is_some() || request.network.mac.is_some() {
         return Err(Error::rejected("cannot give the container an address", "pasta gives it the host's own addresses")
@@ -127,6 +134,18 @@ fn pasta(request: &Run, paths: &Paths, id: &str, exposed: &[String], user_namesp
     };
     let steps = NetworkSteps { attach: vec![AttachStep::Pasta(step)], ..loopback() };
     Ok(Net { steps, ports, ..Net::default() })
+}
+
+/// For want of pasta: an error where it matters to the user, else a word.
+fn without(request: &Run, published: &[Published], why: &str, hint: &str) -> Result<Net> {
+    if request.network.mode.is_some() {
+        return Err(Error::rejected("cannot connect the container", why).hint(hint));
+    }
+    if !published.is_empty() {
+        return Err(Error::rejected("cannot publish ports", why).hint(hint));
+    }
+    let warning = format!("the container has no network: {why} ({hint})");
+    Ok(Net { steps: loopback(), warnings: vec![warning], ..Net::default() })
 }
 
 /// Who has an address or a port is known to the user by name, to the network by id.
@@ -153,7 +172,7 @@ fn describe(published: &[Published], ipv6: bool) -> Vec<String> {
     published.iter().flat_map(of_port).collect()
 }
 
-/// Each `-p` as single ports, and with `-P` what the image and `--expose` name.
+/// Each `-p` as single ports, and with `-P` what the image and `--expose` name, if no `-p` does.
 fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
     let mut all = Vec::new();
     for publish in &request.network.publish {
@@ -170,6 +189,10 @@ fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
             Some((port.parse().ok()?, Protocol::parse(name)?))
         });
         for (container_port, protocol) in asked.chain(of_image) {
+            let is_same = |port: &Published| (port.container_port, port.protocol) == (container_port, protocol);
+            if all.iter().any(is_same) {
+                continue;
+            }
             let host_port = free_port(None, protocol)?;
             all.push(Published { host_ip: None, host_port, container_port, protocol });
         }

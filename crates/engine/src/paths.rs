@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 
-/// `data` is /var/lib/sampan, `state` /run/sampan; for an ordinary user both below the XDG directories.
+/// `data` is /var/lib/sampan, `state` /run/sampan; for an ordinary user, also as root of a user namespace, both below
+/// the XDG directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     pub data: PathBuf,
@@ -17,11 +18,11 @@ impl Paths {
     /// # Errors
     /// When an ordinary user has no home, or the state directory is somebody else's.
     pub fn new(data: Option<PathBuf>, state: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
-        let euid = runtime::observe::euid();
+        let (euid, root) = (runtime::observe::euid(), runtime::observe::is_machines_root());
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
         let data = match data {
             Some(data) => data,
-            None if euid == 0 => "/var/lib/sampan".into(),
+            None if root => "/var/lib/sampan".into(),
             None => absolute("XDG_DATA_HOME")
                 .or_else(|| Some(absolute("HOME")?.join(".local/share")))
                 .ok_or_else(|| {
@@ -32,7 +33,7 @@ impl Paths {
         };
         let state = match state {
             Some(state) => state,
-            None if euid == 0 => "/run/sampan".into(),
+            None if root => "/run/sampan".into(),
             // Without a login session there is no runtime directory; /tmp is all that a reboot empties, mostly.
             None => absolute("XDG_RUNTIME_DIR")
                 .map_or_else(|| format!("/tmp/sampan-{euid}").into(), |dir| dir.join("sampan")),
@@ -74,7 +75,9 @@ impl Paths {
         };
         match std::fs::symlink_metadata(&self.state) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(cannot_use(format!("cannot use the state directory {}", self.state.display()), &error)),
+            Err(error) => {
+                Err(cannot_use(format!("cannot use the state directory {}", self.state.display()), &error).into())
+            }
             Ok(found) if !found.is_dir() => refuse("it is no directory".to_owned()),
             Ok(found) if found.uid() != runtime::observe::euid() => {
                 refuse(format!("it belongs to user {}", found.uid()))
@@ -121,8 +124,8 @@ impl Paths {
 }
 
 /// A failure of what is done below one of the two.
-pub(crate) fn cannot_use(what: impl Into<String>, error: &std::io::Error) -> Error {
+pub(crate) fn cannot_use(what: impl Into<String>, error: &std::io::Error) -> plan::Rejected {
     let other = "name another place with --root or --state";
     let plan::Rejected { what, why, hint } = runtime::refused(what, error);
-    Error::rejected(what, why).hint(hint.map_or_else(|| other.to_owned(), |hint| format!("{hint}, or {other}")))
+    plan::Rejected::new(what, why).hint(hint.map_or_else(|| other.to_owned(), |hint| format!("{hint}, or {other}")))
 }

@@ -8,15 +8,15 @@ use crate::lsm;
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::request::{Limits, Run};
-use crate::{targets, volumes};
+use crate::{targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
-use plan::{Input, Plan};
-use runtime::container::{Call, Started};
+use plan::{Input, Plan, Rejected};
+use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
-use spec::runtime::{ConsoleSize, IdMapping, NamespaceKind};
+use spec::runtime::{ConsoleSize, NamespaceKind};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -66,6 +66,7 @@ pub struct Prepared {
     created: u64,
     image: String,
     layers: Vec<std::path::PathBuf>,
+    hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
@@ -91,18 +92,21 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
-    ground::check_way(paths, plan::ids::root(&host, &facts.uid_map, &facts.gid_map))?;
+    ground::check_way(paths, &facts.uid_map, &facts.gid_map)?;
     let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();
-    let files = net::files(request, &facts, &net, &mut warnings)?;
+    let mut files = net::files(request, &facts, &net, &mut warnings)?;
     let source = net::joined_files(request, paths)?.unwrap_or_else(|| data.clone());
-    facts.files = files.iter().map(|(name, _)| (format!("/etc/{name}"), format!("{source}/{name}"))).collect();
+    let below = |source: &str, (name, _): &(String, String)| (format!("/etc/{name}"), format!("{source}/{name}"));
+    facts.files = files.iter().map(|file| below(&source, file)).collect();
+    facts.files.extend(ground.accounts.iter().map(|file| below(&data, file)));
+    files.extend(ground.accounts.iter().cloned());
 
     let config = config::config(request, &facts, &host)?;
     targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
-    let cgroup = plan::cgroup::plan(&layout, &resources, host.rootless())?;
+    let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
@@ -129,6 +133,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         created: containers::now(),
         image: ground.name,
         layers: ground.layers,
+        hold: ground.hold,
         cgroup: planned_cgroup,
         memory_limit,
         warnings,
@@ -223,19 +228,17 @@ fn live(
     let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let call = Call { stdio: [stdin, 1, 2], passed: 0, timed: request.timings, hooks: &mut |_| Ok(()) };
+    let mut at = |stage, pid| match stage {
+        Stage::Hooks => Ok(()),
+        Stage::Ready => Ok(announce(request, paths, prepared, pid)?),
+    };
+    let call = Call { stdio: [stdin, 1, 2], passed: 0, timed: request.timings, at: &mut at };
     let mut started = runtime::container::start(&prepared.plan, Some(journal), context, call)
         .map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
-    // The ports are the container's now.
+    // The ports are the container's now, and the layers, as its record says.
     prepared.net.held = None;
-    let record = record(prepared, started.child.pid);
-    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
-    if !request.remove {
-        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
-    }
-    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
-    write_files(request, &prepared.id, started.child.pid)?;
+    prepared.hold = None;
     let exit = watch(request, &mut started, signals, tell)?;
     let code = match exit {
         Exit::Code(code) => code as u8,
@@ -247,6 +250,17 @@ fn live(
     let command = executed.elapsed();
     let timings = started.timings.map(|start| Timings { start, command, ..Timings::default() });
     Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings })
+}
+
+/// Before its command runs, others can see the container.
+fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Result<(), Rejected> {
+    let record = record(prepared, pid);
+    // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
+    if !request.remove {
+        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
+    }
+    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
+    write_files(request, &prepared.id, pid)
 }
 
 /// A container that was killed before its command ran may have met its own limit.
@@ -321,6 +335,12 @@ fn finish(
         let _ = std::fs::remove_file(paths.container(&prepared.id).join("record.json"));
         containers::release(paths, &prepared.name, &prepared.id);
     }
+    // Not another's that was faster.
+    if let (Err(_), Some(path)) = (outcome, &request.cidfile)
+        && std::fs::read(path).is_ok_and(|id| id == prepared.id.as_bytes())
+    {
+        let _ = std::fs::remove_file(path);
+    }
     containers::forget_running(paths, &prepared.id);
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
     for error in runtime::undo::replay(journal, keep.as_deref()) {
@@ -343,8 +363,9 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
     }
 }
 
-fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
-    let cannot = |path: &Path, error: std::io::Error| Error::io(format!("cannot write {}", path.display()), &error);
+fn write_files(request: &Run, id: &str, pid: i32) -> Result<(), Rejected> {
+    let cannot =
+        |path: &Path, error: std::io::Error| runtime::refused(format!("cannot write {}", path.display()), &error);
     if let Some(path) = &request.cidfile {
         let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
         written.map_err(|error| cannot(path, error))?;
@@ -358,7 +379,7 @@ fn write_files(request: &Run, id: &str, pid: i32) -> Result<()> {
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
     let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
     joined.iter().try_for_each(|(kind, path)| runtime::observe::check_namespace(*kind, path))?;
-    let (uid_map, gid_map) = maps(request, host, &joined)?;
+    let (uid_map, gid_map) = users::maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;
     let mut user = ground.user.clone();
     // Groups that only the image's /etc/group has him in are left out where they cannot be had; asked for, they must be.
@@ -395,46 +416,17 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
     })
 }
 
-/// The maps of a new user namespace; both empty when there is none.
-fn maps(request: &Run, host: &Host, joined: &[(NamespaceKind, String)]) -> Result<(Vec<IdMapping>, Vec<IdMapping>)> {
-    use crate::request::User;
-    if joined.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let names = &request.namespaces;
-    let (mut uid, mut gid) = (names.uid_map.clone(), names.gid_map.clone());
-    if uid.is_empty() {
-        uid.clone_from(&gid);
-    }
-    if gid.is_empty() {
-        gid.clone_from(&uid);
-    }
-    if !uid.is_empty() {
-        return Ok((uid, gid));
-    }
-    match (&names.user, host.rootless()) {
-        (None | Some(User::Host), false) => Ok((Vec::new(), Vec::new())),
-        (Some(User::KeepId { .. }), _) => Err(Error::rejected(
-            "cannot use --userns keep-id",
-            "this version maps the caller to the container's root only",
-        )
-        .hint("leave --userns out, or write the maps with --uidmap and --gidmap")),
-        (Some(_), false) => Err(Error::rejected(
-            "cannot choose a range of ids",
-            "root has no subordinate ids of its own to take one from",
-        )
-        .hint("write the maps with --uidmap and --gidmap: --uidmap 0:100000:65536")),
-        (_, true) => Ok(plan::host::rootless_maps(host)),
-    }
-}
-
 /// The cgroups of this host, which have all that the limits take for granted. `disks`: some are named.
 fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Vec<String>) -> Result<Layout> {
-    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, host.rootless())?;
+    let path = CgroupPath::of_container(limits.cgroup_parent.as_deref(), id, !host.is_machines_root())?;
     let block_io = disks || limits.blkio_weight.is_some();
     let layout = runtime::observe::cgroup::observe(&path, block_io).map_err(runtime::Error::from)?;
     if let Some(cpus) = limits.cpus {
         layout.check_cpus(cpus)?;
+    }
+    if limits.blkio_weight.is_some() && !layout.weighs_io() {
+        let how = "echo bfq > /sys/block/DISK/queue/scheduler";
+        warnings.push(format!("the I/O weight has no effect: no disk uses the bfq I/O scheduler ({how})"));
     }
     if limits.memory.is_some() && limits.memory_swap.is_none() && !layout.features.swap {
         warnings.push("memory is limited, swap is not: this kernel does not account it".into());

@@ -7,6 +7,7 @@ use crate::request::Run;
 use crate::request::mount::{Bind, Kind, Propagation};
 use plan::host::Host;
 use plan::volumes::Volume;
+use spec::runtime::NamespaceKind;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ fn check_propagation(target: &str, bind: &Bind, host: &Host) -> Result<()> {
     let Some(asked @ (Shared | RecursiveShared | Slave | RecursiveSlave)) = bind.propagation else { return Ok(()) };
     let shared = matches!(asked, Shared | RecursiveShared);
     let what = || format!("cannot mount {} on {target} as {}", bind.source.display(), asked.option());
-    if shared && host.rootless() {
+    if shared && (host.rootless() || !host.owns(NamespaceKind::Mount)) {
         return Err(Error::rejected(what(), "what an ordinary user mounts never reaches the host")
             .hint("slave is what can be had: mounts of the host are seen in the container"));
     }

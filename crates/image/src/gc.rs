@@ -1,6 +1,6 @@
 //! Removing what no image needs.
 //!
-//! Invariant: only while nobody writes, and only if every named image could be read: what is not understood is kept.
+//! Invariant: only while nobody holds the store, and only if every named image could be read: what is not understood is kept.
 
 use crate::error::Result;
 use crate::layout::Layout;
@@ -12,12 +12,12 @@ use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-/// Removes unused blobs, and unpacked layers that are neither of an image nor in `in_use`. Whether it was possible:
-/// not while someone writes.
+/// Removes unused blobs, and unpacked layers that are neither of an image nor in `in_use`. That is asked when nobody can
+/// begin to use one any more. Whether it was possible: not while someone writes, or starts a container.
 ///
 /// # Errors
 /// [`crate::Kind::Corrupt`] if an image cannot be read (nothing is removed then); the first refused removal.
-pub fn collect(store: &Store, in_use: &[PathBuf]) -> Result<bool> {
+pub fn collect(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool> {
     let Some(layout) = Layout::open(store.root())? else {
         return Ok(true);
     };
@@ -32,6 +32,7 @@ pub fn collect(store: &Store, in_use: &[PathBuf]) -> Result<bool> {
     for blob in layout.blobs()?.iter().filter(|blob| !used.blobs.contains(blob)) {
         layout.forget(blob)?;
     }
+    let in_use = in_use();
     let in_use: HashSet<_> = in_use.iter().filter_map(|path| path.file_name()).collect();
     for name in fs::names(fs::open_dir(&root, "layers")?)? {
         let chain = name.to_str().ok().and_then(Digest::from_hex).map(ChainId);

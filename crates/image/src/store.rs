@@ -1,8 +1,8 @@
 //! The store's root: `images/` (an OCI image layout), `layers/<chainID>/` (unpacked), `tmp/` (in progress).
 //!
-//! Invariant: an image is named only when its blobs and layers are complete and on disk. A [`Writer`] shares a lock on
-//! the root, and only who holds it alone may remove what no image uses: nothing vanishes between a layer's import and
-//! its image's name.
+//! Invariant: an image is named only when its blobs and layers are complete and on disk. A [`Writer`] and a [`Hold`]
+//! share a lock on the root, and only who holds it alone may remove what no image uses: nothing vanishes between a
+//! layer's import and its image's name, or between a look at an image and its container's record.
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::layer::{self, Expected, Layer};
@@ -103,6 +103,7 @@ impl Store {
     /// # Errors
     /// As [`Store::resolve`].
     pub fn list(&self) -> Result<Vec<Listed>> {
+        let _hold = self.hold()?;
         let Some(layout) = Layout::open(&self.root).context(|| "cannot list images".to_owned())? else {
             return Ok(vec![]);
         };
@@ -119,6 +120,23 @@ impl Store {
             });
         }
         Ok(images)
+    }
+
+    /// Until it is dropped no layer is removed: to be had before an image is resolved whose layers are to be used. `None`
+    /// where there is no store.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub fn hold(&self) -> Result<Option<Hold>> {
+        if !self.root.is_dir() {
+            return Ok(None);
+        }
+        let take = || -> Result<_> {
+            let root = fs::open_root(&self.root)?;
+            fs::lock(&root, false, true)?;
+            Ok(Some(Hold { _lock: root }))
+        };
+        take().context(|| format!("cannot read the store {}", self.root.display()))
     }
 
     /// The right to add. Removes first what dead writers left.
@@ -147,12 +165,12 @@ impl Store {
     }
 
     /// Takes the name away, and with it the blobs and layers that no image needs and `in_use` does not list (the layer
-    /// paths of containers). While someone else writes, that clearing is left to the next removal. Whether there was
-    /// such a name.
+    /// paths of containers). While someone else holds the store, that clearing is left to the next
+    /// removal. Whether there was such a name.
     ///
     /// # Errors
     /// The index cannot be written, or something unused cannot be removed: the name is gone by then.
-    pub fn remove(&self, name: &Reference, in_use: &[PathBuf]) -> Result<bool> {
+    pub fn remove(&self, name: &Reference, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool> {
         let what = || format!("cannot remove image {}", name.familiar());
         let writer = self.writer()?;
         let change = |index: &mut Index| {
@@ -183,6 +201,13 @@ impl Store {
         layers.reverse();
         Ok(Image { manifest: digest, id: manifest.config.digest, config, layers })
     }
+}
+
+/// The assurance that no layer is removed.
+#[derive(Debug)]
+pub struct Hold {
+    /// The shared lock on the root.
+    _lock: OwnedFd,
 }
 
 /// The right to add to the store. Dropping it removes what was not finished.

@@ -43,10 +43,7 @@ impl Rights {
         if !rustix::process::geteuid().is_root() {
             return Self::User;
         }
-        // user_namespaces(7): the initial namespace's map is the identity over all ids.
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        let initial = map.split_whitespace().eq(["0", "0", "4294967295"]);
-        if initial { Self::Root } else { Self::Mapped }
+        if sys::process::in_initial_user_namespace() { Self::Root } else { Self::Mapped }
     }
 
     /// The attribute that makes a directory opaque (overlayfs.rst).

@@ -56,6 +56,26 @@ pub fn resolve(rootfs: &Rootfs, user: &str, groups: &[String]) -> Result<User> {
     Ok(found)
 }
 
+/// What /etc/passwd and /etc/group have to say (name, content) for a user of the host to be known by his name, and for
+/// his group: those of the two that do not have the number.
+///
+/// # Errors
+/// The layers cannot be read.
+pub fn introduce(rootfs: &Rootfs, (uid, gid): (u32, u32), name: &str) -> Result<Vec<(String, String)>> {
+    let listed = |line: &String, id: u32| line.split(':').nth(2).is_some_and(|word| word.parse() == Ok(id));
+    let entries =
+        [("passwd", uid, format!("{name}:x:{uid}:{gid}::/:/bin/sh")), ("group", gid, format!("{name}:x:{gid}:"))];
+    let mut files = Vec::new();
+    for (file, id, entry) in entries {
+        let mut lines = records(rootfs, &format!("/etc/{file}"))?;
+        if !lines.iter().any(|line| listed(line, id)) {
+            lines.push(entry + "\n");
+            files.push((file.to_owned(), lines.join("\n")));
+        }
+    }
+    Ok(files)
+}
+
 /// passwd(5).
 struct Account<'a> {
     name: &'a str,

@@ -50,10 +50,10 @@ fn bootstrap_resolve_run_checks_remove() {
     assert_eq!(find("/etc").unwrap_err().exit_code(), 126);
     assert_eq!(find("/etc/passwd").unwrap_err().to_string(), "cannot execute /etc/passwd: permission denied");
 
-    assert!(store.remove(&busybox, &image.layers).unwrap());
+    assert!(store.remove(&busybox, &|| image.layers.clone()).unwrap());
     assert!(image.layers[0].is_dir(), "a layer in use was removed");
-    assert!(!store.remove(&busybox, &[]).unwrap());
-    assert!(image::gc::collect(&store, &[]).unwrap());
+    assert!(!store.remove(&busybox, &Vec::new).unwrap());
+    assert!(image::gc::collect(&store, &Vec::new).unwrap());
     assert!(!image.layers[0].exists());
     assert_eq!(fs::read_dir(store.root().join("images/blobs/sha256")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
@@ -318,7 +318,7 @@ fn a_killed_import_leaves_the_store_whole() {
     // A living writer's work is not touched, and it does not hinder another.
     drop(store.writer().unwrap());
     assert!(unpacking());
-    assert!(!image::gc::collect(&store, &[]).unwrap(), "gc ran beside a writer");
+    assert!(!image::gc::collect(&store, &Vec::new).unwrap(), "gc ran beside a writer");
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(unpacking());
@@ -326,7 +326,7 @@ fn a_killed_import_leaves_the_store_whole() {
     assert_eq!(fs::read_dir(dir.0.join("tmp")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(dir.0.join("layers")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(dir.0.join("images/blobs/sha256")).unwrap().count(), 0);
-    assert!(image::gc::collect(&store, &[]).unwrap());
+    assert!(image::gc::collect(&store, &Vec::new).unwrap());
 }
 
 struct Slow<R>(R);

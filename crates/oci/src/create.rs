@@ -10,7 +10,7 @@ use plan::host::Host;
 use plan::order::NetworkSteps;
 use plan::step::InitStep;
 use plan::{Input, Plan, Rootfs};
-use runtime::container::{Call, Started};
+use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
 use runtime::{Result, hook};
@@ -94,13 +94,16 @@ fn make(
 ) -> Result<Started> {
     record.save(home)?;
     Model::of(&bundle.config).save(home)?;
-    let mut hooks = |pid| {
+    let mut at = |stage, pid| {
+        if stage == Stage::Ready {
+            return Ok(());
+        }
         let state = State { pid, ..record.state(Status::Creating) };
         let both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
         both.into_iter().try_for_each(|called| hook::run(called, &state, &bundle.path))
     };
     let context = runtime::apply::Context::default();
-    let call = Call { stdio: [0, 1, 2], passed: create.passed.files, timed: false, hooks: &mut hooks };
+    let call = Call { stdio: [0, 1, 2], passed: create.passed.files, timed: false, at: &mut at };
     let mut started = runtime::container::start(plan, Some(journal), context, call)?;
     hand_over(&mut started, create.console_socket.as_deref(), create.pidfd_socket.as_deref())?;
     Process { pid: record.pid, start: record.start } = Process::now(started.child.pid);

@@ -90,7 +90,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     })?;
     // Blocked before the clone: from here on a signal is read, not suffered.
     let signals = exec.foreground.then(Signals::take).transpose()?;
-    let call = Call { stdio: [0, 1, 2], passed: exec.passed.files, timed: false, hooks: &mut |_| Ok(()) };
+    let call = Call { stdio: [0, 1, 2], passed: exec.passed.files, timed: false, at: &mut |_, _| Ok(()) };
     let mut started = runtime::container::start(&plan, None, runtime::apply::Context::default(), call)?;
     hand_over(&mut started, exec.console_socket.as_deref(), exec.pidfd_socket.as_deref())?;
     if let Some(path) = &exec.pid_file {

@@ -18,6 +18,10 @@ pub enum UserNamespaces {
     AppArmor,
 }
 
+/// How an ordinary user comes to have subordinate ids.
+pub const SUBORDINATE: &str = "give the caller ranges in /etc/subuid and /etc/subgid (usermod --add-subuids \
+    100000-165535 --add-subgids 100000-165535 NAME), and install uidmap (Fedora: shadow-utils)";
+
 /// # Errors
 /// The container needs a user namespace, and none can be made.
 pub fn check_namespace(host: &Host) -> Result<(), Rejected> {
@@ -62,36 +66,44 @@ pub fn root(host: &Host, uid_map: &[IdMapping], gid_map: &[IdMapping]) -> Option
 /// Whether setgroups(2) is allowed: an ordinary user's map of a single id forbids it (user_namespaces(7)).
 #[must_use]
 pub fn groups_allowed(host: &Host) -> bool {
-    !host.rootless() || host.subordinate.is_some()
+    host.setgroups && (!host.rootless() || host.subordinate.is_some())
+}
+
+/// The map of the container's own user namespace; without one, it is in sampan's.
+#[must_use]
+pub fn own_or<'a>(own: &'a [IdMapping], hosts: &'a [IdMapping]) -> &'a [IdMapping] {
+    if own.is_empty() { hosts } else { own }
 }
 
 /// Whether a process of the container can have this supplementary group.
 #[must_use]
 pub fn has_group(host: &Host, gid_map: &[IdMapping], gid: u32) -> bool {
-    gid_map.is_empty() || groups_allowed(host) && on_host(gid_map, gid).is_some()
+    groups_allowed(host) && on_host(own_or(gid_map, &host.ids.gid), gid).is_some()
 }
 
 /// # Errors
-/// An id of the process that its new user namespace does not have.
+/// An id of the process that its user namespace does not have. Of one that it joins nothing is known.
 pub fn check_user(user: &User, linux: &Linux, host: &Host) -> Result<(), Rejected> {
-    if !linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User && ns.path.is_none()) {
+    if crate::order::joined(linux, NamespaceKind::User).is_some() {
         return Ok(());
     }
     let missing = |what: String| {
         let refused = |why: &str, hint: &str| Err(Rejected::new(format!("cannot run as {what}"), why).hint(hint));
+        if linux.uid_mappings.is_empty() {
+            return refused(
+                "the user namespace that sampan is in does not have it",
+                "start sampan in one that has more ids (unshare --map-auto)",
+            );
+        }
         if groups_allowed(host) {
             return refused("the container's user namespace does not map it", "map it with --uidmap and --gidmap");
         }
-        refused(
-            "without subordinate ids the container has a single one, its root, which is the caller",
-            "give the caller ranges in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 \
-             --add-subgids 100000-165535 NAME), and install uidmap (Fedora: shadow-utils)",
-        )
+        refused("without subordinate ids the container has a single one, its root, which is the caller", SUBORDINATE)
     };
-    if on_host(&linux.uid_mappings, user.uid).is_none() {
+    if on_host(own_or(&linux.uid_mappings, &host.ids.uid), user.uid).is_none() {
         return missing(format!("user {}", user.uid));
     }
-    if on_host(&linux.gid_mappings, user.gid).is_none() {
+    if on_host(own_or(&linux.gid_mappings, &host.ids.gid), user.gid).is_none() {
         return missing(format!("group {}", user.gid));
     }
     match user.additional_gids.iter().find(|gid| !has_group(host, &linux.gid_mappings, **gid)) {

@@ -18,7 +18,7 @@ pub mod script;
 pub mod seccomp;
 pub mod shell;
 pub mod step;
-mod sysctl;
+pub mod sysctl;
 pub mod undo;
 mod unsupported;
 pub mod volumes;

@@ -106,9 +106,15 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         ids::check_namespace(input.host)?;
     }
     ids::check_user(&process.user, linux, input.host)?;
-    if input.idmapped && input.host.kernel < (5, 19) {
-        let why = "its files belong to ids that the user namespace does not have, and overlayfs takes layers with \
-                   shifted ids since Linux 5.19";
+    let shifts = if !input.host.is_machines_root() {
+        Err("only the machine's root may shift ids")
+    } else if input.host.kernel < (5, 19) {
+        Err("overlayfs takes layers with shifted ids since Linux 5.19")
+    } else {
+        Ok(())
+    };
+    if let (true, Err(why)) = (input.idmapped, shifts) {
+        let why = format!("its files belong to ids that the user namespace does not have, and {why}");
         return Err(refuse(why).hint("change the owner of a copy of the files, and use that with --rootfs"));
     }
     let init = init(&input, linux, process, &new)?;
@@ -198,7 +204,7 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
     // host's own trees are read through here with nobody's rights, and what is written to them stays in memory.
     let mode = if matches!(input.rootfs, Rootfs::Host(_)) { 0o711 } else { 0o700 };
     let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mode, owner, mapped }];
-    if let Rootfs::Overlay { upper: Upper { upper, work }, .. } = &input.rootfs {
+    if let Rootfs::Overlay { upper: Upper { upper, work, .. }, .. } = &input.rootfs {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));
     }
@@ -308,7 +314,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let cut = if propagation & PRIVATE != 0 { PRIVATE } else { SLAVE };
     steps.push(InitStep::Propagation { flags: cut | RECURSIVE });
     let at = root_at(input.data);
-    let userxattr = new.contains(&NamespaceKind::User);
+    let userxattr = new.contains(&NamespaceKind::User) || !input.host.initial;
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
         Rootfs::Directory(path) => steps.push(InitStep::Root { path: layer(0, path), at: at.clone() }),
@@ -466,7 +472,7 @@ fn host_view(
             steps.push(overlay(input.host, lower, None, at, unit.reader, userxattr)?);
             lower = vec![own("inner")];
         }
-        let upper = Some(Upper { upper: own("upper"), work: own("work") });
+        let upper = Some(Upper { upper: own("upper"), work: own("work"), volatile: false });
         let at = if unit.at == "/" { At::Root(root.to_owned()) } else { At::Inside(unit.at.clone()) };
         steps.push(overlay(input.host, lower, upper, at, None, userxattr)?);
     }
@@ -481,6 +487,7 @@ fn overlay(
     reader: Option<(u32, u32)>,
     userxattr: bool,
 ) -> Result<InitStep, Rejected> {
+    let upper = upper.map(|upper| Upper { volatile: upper.volatile && host.kernel >= (5, 10), ..upper });
     let told = overlay::tell(host, &lower, upper.as_ref(), &at)?;
     Ok(InitStep::Overlay { lower, upper, at, reader, userxattr, told })
 }
@@ -574,6 +581,7 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
     // A device node made in a user namespace would be dead: the superblock is not allowed devices (mknod(2)).
     let from_host = new.contains(&NamespaceKind::User)
         || joined(linux, NamespaceKind::User).is_some()
+        || !input.host.initial
         || !input.host.has(capability::MKNOD);
     let default = DEFAULT.iter().map(|(path, major, minor)| Device {
         path: (*path).to_owned(),

@@ -52,9 +52,12 @@ pub fn options(lower: &[String], upper: Option<&Upper>, userxattr: bool, from: &
     let names: Vec<String> = lower.iter().map(|path| relative(path, from).to_owned()).collect();
     // The kernel splits at commas before overlayfs splits at colons, and takes the backslashes away last.
     let mut options = format!("lowerdir={}", join(&names).replace(',', "\\,"));
-    if let Some(Upper { upper, work }) = upper {
+    if let Some(Upper { upper, work, volatile }) = upper {
         let escape = |path: &str| path.replace('\\', "\\\\").replace(',', "\\,");
         options += &format!(",upperdir={},workdir={}", escape(upper), escape(work));
+        if *volatile {
+            options += ",volatile";
+        }
     }
     if userxattr {
         options += ",userxattr";
@@ -128,6 +131,10 @@ mod tests {
             hard_limits: std::collections::BTreeMap::new(),
             subordinate: None,
             user_namespaces: UserNamespaces::Allowed,
+            initial: true,
+            ids: crate::mounts::Ids::default(),
+            setgroups: true,
+            owned: vec![],
             machine: "x86_64".into(),
         }
     }
@@ -138,7 +145,7 @@ mod tests {
 
     fn told(kernel: (u32, u32), lower: &[String]) -> Result<Told, Rejected> {
         let data = format!("/var/lib/sampan/containers/{:064}", 0);
-        let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work") };
+        let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work"), volatile: false };
         tell(&host(kernel), lower, Some(&upper), &At::Root(format!("{data}/merged")))
     }
 

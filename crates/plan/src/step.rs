@@ -241,6 +241,9 @@ pub enum InitStep {
 pub struct Upper {
     pub upper: String,
     pub work: String,
+    /// Nobody reads it once the container is gone: overlayfs need not bring it to the disk when it is unmounted, which
+    /// waits for whatever else the disk has to write (`volatile`, since Linux 5.10).
+    pub volatile: bool,
 }
 
 /// Directories that the child holds open.
@@ -538,7 +541,7 @@ impl InitStep {
             Self::Device { device, .. } => make_node(device),
             Self::Symlink { path, to } => format!("[ -e {0} ] || ln -s {1} {0}", inside(path), quote(to)),
             Self::Sysctl { key, value } => {
-                format!("echo {} >/proc/sys/{}", quote(value), quote(&key.replace('.', "/")))
+                format!("echo {} >/proc/sys/{}", quote(value), quote(&crate::sysctl::path(key)))
             }
             Self::Console { .. } => {
                 "# no shell equivalent: the caller's own terminal is used, and /dev/console is not there".into()

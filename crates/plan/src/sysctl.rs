@@ -35,6 +35,26 @@ pub(crate) fn check(linux: &Linux) -> Result<(), Rejected> {
     })
 }
 
+/// Below /proc/sys. A link's name may have a dot: `net.ipv4.conf.eth0/5.forwarding` is that of `eth0.5`, and the other way
+/// round where the first of both is a slash (sysctl(8)).
+#[must_use]
+pub fn path(key: &str) -> String {
+    if key.find(['.', '/']).is_some_and(|first| key[first..].starts_with('/')) {
+        return key.to_owned();
+    }
+    key.chars().map(swapped).collect()
+}
+
+/// The other separator.
+#[must_use]
+pub fn swapped(letter: char) -> char {
+    match letter {
+        '.' => '/',
+        '/' => '.',
+        letter => letter,
+    }
+}
+
 fn namespace(key: &str) -> Option<NamespaceKind> {
     if IPC.contains(&key) || key.starts_with("fs.mqueue.") {
         Some(NamespaceKind::Ipc)
@@ -51,6 +71,13 @@ fn namespace(key: &str) -> Option<NamespaceKind> {
 mod tests {
     use super::*;
     use spec::runtime::Namespace;
+
+    #[test]
+    fn dots_and_slashes_change_places() {
+        assert_eq!(path("kernel.sem"), "kernel/sem");
+        assert_eq!(path("net.ipv4.conf.eth0/5.forwarding"), "net/ipv4/conf/eth0.5/forwarding");
+        assert_eq!(path("net/ipv4/conf/eth0.5/forwarding"), "net/ipv4/conf/eth0.5/forwarding");
+    }
 
     #[test]
     fn the_hosts_settings_are_refused() {

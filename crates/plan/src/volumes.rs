@@ -26,7 +26,7 @@ pub struct Volume {
 pub fn mount(spec: &Spec, linux: &Linux, host: &Host) -> Result<Mount, Rejected> {
     let mut mount = mounts::parse(spec)?;
     // Only root of the namespace that the mounts are in may copy them (open_tree(2)).
-    let hands = !host.rootless() && host.has(capability::SYS_ADMIN);
+    let hands = !host.rootless() && host.owns(NamespaceKind::Mount) && host.has(capability::SYS_ADMIN);
     if let Source::Bind { handed, .. } = &mut mount.source {
         *handed = hands;
     }
@@ -38,7 +38,7 @@ pub fn mount(spec: &Spec, linux: &Linux, host: &Host) -> Result<Mount, Rejected>
     if host.kernel < (5, 12) {
         return refuse("the kernel has idmapped mounts since Linux 5.12", "U changes the owner of the files instead");
     }
-    if !hands {
+    if !hands || !host.initial {
         return refuse("only root of the host may (mount_setattr(2))", "U changes the owner of the files instead");
     }
     if ids.uid.is_empty() {

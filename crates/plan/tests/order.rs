@@ -47,6 +47,11 @@ fn cases() -> impl Iterator<Item = Case> {
     })
 }
 
+/// The map of the initial user namespace.
+fn all() -> Vec<IdMapping> {
+    vec![IdMapping { container_id: 0, host_id: 0, size: u32::MAX }]
+}
+
 fn host(rootless: bool) -> Host {
     Host {
         euid: if rootless { 1000 } else { 0 },
@@ -58,6 +63,10 @@ fn host(rootless: bool) -> Host {
         hard_limits: std::iter::empty().collect(),
         subordinate: rootless.then_some(Subordinate { uid: (100_000, 65536), gid: (100_000, 65536) }),
         user_namespaces: UserNamespaces::Allowed,
+        initial: true,
+        ids: plan::mounts::Ids { uid: all(), gid: all() },
+        setgroups: true,
+        owned: if rootless { vec![] } else { vec![NamespaceKind::Mount, NamespaceKind::Network] },
         machine: "x86_64".to_owned(),
     }
 }

@@ -24,28 +24,37 @@ pub struct Started {
     pub timings: Option<Timings>,
 }
 
+/// Where the container waits for its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its hooks may run in the host's namespaces ([`InitStep::AwaitHooks`]); only where there are some.
+    Hooks,
+    /// Every step is done; the command, or the wait for its start, comes next.
+    Ready,
+}
+
 /// What the caller gives along.
 pub struct Call<'a> {
     pub stdio: Stdio,
     /// So many of the caller's files after these go on to the container.
     pub passed: u32,
     pub timed: bool,
-    /// To be done when the container waits for it, with its pid; asked for by [`InitStep::AwaitHooks`].
-    pub hooks: &'a mut dyn FnMut(i32) -> Result<()>,
+    /// To be done at the stage, with the pid.
+    pub at: &'a mut dyn FnMut(Stage, i32) -> Result<()>,
 }
 
 /// Run the plan; without a journal one that changes nothing of the host. On an error nothing is undone here: the journal
 /// says what there is to undo.
 ///
 /// # Errors
-/// The step that failed, with its shell form.
+/// The step that failed, with its shell form; that of `at`.
 pub fn start(
     plan: &Plan,
     mut journal: Option<&mut Journal>,
     mut context: apply::Context,
     call: Call<'_>,
 ) -> Result<Started> {
-    let Call { stdio, passed, timed, hooks } = call;
+    let Call { stdio, passed, timed, at } = call;
     let one = SingleThread::check()?;
     let mut progress = Progress::new(plan, timed);
     for step in &plan.prepare {
@@ -60,7 +69,7 @@ pub fn start(
     let compiled = init::compile(plan, &mut context, inherited)?;
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
-    match attach(plan, &mut journal, &context, &child, &ours, &mut progress, hooks) {
+    match attach(plan, &mut journal, &context, &child, &ours, &mut progress, at) {
         Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
         Err(error) => {
             end(&child);
@@ -92,7 +101,7 @@ fn attach(
     child: &Child,
     sync: &OwnedFd,
     progress: &mut Progress,
-    hooks: &mut dyn FnMut(i32) -> Result<()>,
+    at: &mut dyn FnMut(Stage, i32) -> Result<()>,
 ) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
@@ -104,10 +113,10 @@ fn attach(
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            return Err(listen(plan, sync, child, hooks).err().filter(is_report).unwrap_or(error));
+            return Err(listen(plan, sync, child, at).err().filter(is_report).unwrap_or(error));
         }
     }
-    listen(plan, sync, child, hooks)
+    listen(plan, sync, child, at)
 }
 
 fn clone(
@@ -142,24 +151,28 @@ fn listen(
     plan: &Plan,
     sync: &OwnedFd,
     child: &Child,
-    hooks: &mut dyn FnMut(i32) -> Result<()>,
+    at: &mut dyn FnMut(Stage, i32) -> Result<()>,
 ) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
-    let mut ready = false;
+    let mut is_ready = false;
     while let Some((report, fd)) = sync::receive(sync)? {
         match report.kind {
             Report::CONSOLE => terminal = fd,
-            Report::READY => ready = true,
             Report::HOOKS => {
-                hooks(child.pid)?;
+                at(Stage::Hooks, child.pid)?;
                 sync::go(sync)?;
+            }
+            Report::READY => {
+                at(Stage::Ready, child.pid)?;
+                sync::go(sync)?;
+                is_ready = true;
             }
             #[cfg(debug_assertions)]
             Report::HALTED => crate::fault::kill_self(),
             _ => return Err(failure(plan, report)),
         }
     }
-    if ready { Ok(terminal) } else { Err(Error::Died(sys::process::wait(child)?)) }
+    if is_ready { Ok(terminal) } else { Err(Error::Died(sys::process::wait(child)?)) }
 }
 
 fn failure(plan: &Plan, report: Report) -> Error {

@@ -175,7 +175,7 @@ impl Compiler<'_> {
             InitStep::Device { device, from_host } => self::device(device, *from_host)?,
             InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
             InitStep::Sysctl { key, value } => Op::Write {
-                place: root(&format!("/proc/sys/{}", key.replace('.', "/")))?,
+                place: root(&format!("/proc/sys/{}", plan::sysctl::path(key)))?,
                 data: value.clone().into_bytes(),
             },
             InitStep::Console { uid, rows, columns, console, plain } => Op::Console(child::Console {
@@ -287,9 +287,12 @@ impl Compiler<'_> {
         reader: Option<(u32, u32)>,
         userxattr: bool,
     ) -> Result<()> {
-        if let Some(Upper { upper, work }) = upper {
+        if let Some(Upper { upper, work, volatile }) = upper {
             config.push((c"upperdir".to_owned(), Some(c(upper)?)));
             config.push((c"workdir".to_owned(), Some(c(work)?)));
+            if *volatile {
+                config.push((c"volatile".to_owned(), None));
+            }
         }
         if userxattr {
             config.push((c"userxattr".to_owned(), None));

@@ -129,6 +129,9 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
         (InitStep::Seccomp { .. }, Errno::INVAL) => {
             "the kernel cannot do what the profile asks: sampan info shows which actions it has".to_owned()
         }
+        (InitStep::Device { .. }, Errno::EXIST) => {
+            "the image has something else there: give the device another path, --device HOST:CONTAINER".to_owned()
+        }
         (InitStep::Device { .. }, Errno::PERM) => {
             "the device cgroup that sampan is in forbids the device, or CAP_MKNOD is missing".to_owned()
         }
@@ -142,7 +145,10 @@ fn mount(mount: &Mount, errno: Errno) -> Option<String> {
             format!("the kernel has no file system {fstype}: modprobe {fstype}, as root")
         }
         (Source::Filesystem { fstype, .. }, Errno::INVAL) => {
-            format!("{fstype} does not know one of the options, or a value of them: see mount(8)")
+            let at = &mount.destination;
+            format!(
+                "{at} is a file there, or {fstype} does not know one of the options, or a value of them: see mount(8)"
+            )
         }
         (Source::Filesystem { fstype, .. }, Errno::PERM) if fstype == "proc" => {
             "sampan is in a container that covers part of /proc: start that one with \
@@ -179,7 +185,7 @@ mod tests {
         spawn.namespaces.pop();
         says(Doing::Spawn(&spawn), Errno::PERM, "CAP_SYS_ADMIN");
 
-        let upper = Some(Upper { upper: "/u".into(), work: "/w".into() });
+        let upper = Some(Upper { upper: "/u".into(), work: "/w".into(), volatile: false });
         let at = At::Root("/r".into());
         let (lower, told) = (vec!["/l".into()], plan::overlay::Told::Together);
         let overlay = InitStep::Overlay { lower, upper, at, reader: None, userxattr: true, told };

@@ -6,11 +6,12 @@
 //! | parent | one byte | *attached*: the links are there (only when it has links) |
 //! | child | `CONSOLE` and an fd | the master of the container's terminal |
 //! | child | `HOOKS` | the parent may run its hooks; it answers with one byte (only when there are some) |
-//! | child | `READY` | every step is done; what follows is the seccomp filter, if it comes last, and the exec |
+//! | child | `READY` | every step is done |
+//! | parent | one byte | *execute*: others can see the container; what follows is the seccomp filter, if it comes last, and the exec |
 //! | child | `FAILED` | step, call and errno; the child is gone |
 //! | – | end of file | after `READY`: the exec worked, because every fd of the child closes on it; or the child waits for its start (`gate`) |
 //!
-//! The parent sends as early as it can and never waits for an answer in between, so a start costs two switches.
+//! The parent sends as early as it can and never waits for an answer in between; the child waits once, before the exec.
 
 use crate::error::Result;
 use rustix::io::Errno;

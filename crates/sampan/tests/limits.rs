@@ -238,16 +238,41 @@ fn disk_limits_are_in_force() {
         assert_eq!(it.read(&io, "", "io.max"), format!("{number} rbps=8388608 wbps=1048576 riops=300 wiops=200"));
     }
     it.end();
+}
 
-    // Past the page cache: on v1 what is written back later is nobody's.
+/// Each, by itself, makes direct I/O last as long as it says. Past the page cache: on v1 what is written back later is
+/// nobody's, and what is read from memory is no I/O.
+#[test]
+fn disk_limits_slow_a_container_down() {
+    let Some(ground) = Ground::new() else { return };
+    let Some(_) = controller("blkio", "io") else { return };
+    let Some((_, node)) = disk(&ground.dir) else { return };
     let volume = format!("{}:/mnt", ground.dir.display());
-    let write = "dd if=/dev/zero of=/mnt/file bs=64k count=32 oflag=direct";
-    let start = Instant::now();
-    let written = ground.sh(&["-v", &volume, &flags[1]], write);
-    if written.code == 0 {
-        assert!(start.elapsed() > Duration::from_secs(1), "2 MiB, 1 MiB a second: {:?}", start.elapsed());
-    } else {
-        eprintln!("skipped: no direct write here: {}", written.err);
+    let write = "dd if=/dev/zero of=/mnt/file conv=notrunc oflag=direct";
+    let read = "dd if=/mnt/file of=/dev/null iflag=direct";
+    let time = |flags: &[&str], script: &str| {
+        let start = Instant::now();
+        let ended = ground.sh(&[&["-v", &volume], flags].concat(), script);
+        if ended.code != 0 {
+            eprintln!("skipped: {script}: {}", ended.err);
+        }
+        (ended.code == 0).then(|| start.elapsed())
+    };
+    // What is to be read and overwritten: allocated, so that a write is one operation.
+    if time(&[], &format!("{write} bs=64k count=32")).is_none() {
+        return;
+    }
+    for (limit, script) in [
+        ("write-bps", format!("{write} bs=64k count=16")),
+        ("read-bps", format!("{read} bs=64k count=16")),
+        ("write-iops", format!("{write} bs=4k count=40")),
+        ("read-iops", format!("{read} bs=4k count=40")),
+    ] {
+        // A second for 40 operations or 1 MiB; half of it is taken for that.
+        let rate = if limit.ends_with("bps") { "1mb" } else { "40" };
+        let flag = format!("--device-{limit}={node}:{rate}");
+        let Some(limited) = time(&[&flag], &script) else { continue };
+        assert!(limited > Duration::from_millis(500), "{flag}: {limited:?} for {script}");
     }
 }
 
@@ -260,7 +285,13 @@ fn io_weight_is_in_force() {
         ended.fails(125, "error: cannot set the I/O weight");
         return eprintln!("skipped: {}", ended.err);
     }
-    let it = Waiting::new(&ground, &["--blkio-weight=200"]);
+    let disks = fs::read_dir("/sys/block").unwrap().flatten();
+    let schedulers = disks.filter_map(|disk| fs::read_to_string(disk.path().join("queue/scheduler")).ok());
+    let heeded = schedulers.into_iter().any(|all| all.contains("[bfq]"));
+    let warned = ended.err.starts_with("warning: the I/O weight has no effect: no disk uses the bfq I/O scheduler");
+    assert!(if io.v1 { warned != heeded } else { !(warned && heeded) }, "{ended:?}");
+
+    let mut it = Waiting::new(&ground, &["--blkio-weight=200"]);
     if io.v1 {
         assert_eq!(it.read(&io, "blkio.bfq.weight", ""), "200");
     } else {
@@ -269,7 +300,8 @@ fn io_weight_is_in_force() {
         let cost = fs::read_to_string(dir.join("io.weight")).unwrap_or_default();
         assert!(bfq.starts_with("default 200\n") || cost.starts_with("default 1920\n"), "{bfq:?} {cost:?}");
     }
-    it.end();
+    drop(it.child.stdin.take());
+    assert!(it.child.wait().unwrap().success());
 }
 
 /// With the message of a refusal: what, why, and a hint where one is known. Nothing was begun.

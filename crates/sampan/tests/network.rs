@@ -415,6 +415,32 @@ fn a_published_port_is_reached_from_everywhere() {
 }
 
 #[test]
+fn publish_all_gives_each_exposed_port_one_of_the_host() {
+    let Some(world) = World::new() else { return };
+    let flags = ["-P", "--expose=81-82", "--expose=82/udp", "--expose=81", "-p", "8080:80", "--expose=80"];
+    let web = world.serve(&flags, "80 81 82");
+    let listed = world.ps();
+    let ports: Vec<&str> = listed.split_whitespace().filter_map(|word| word.strip_prefix("0.0.0.0:")).collect();
+    // In the order of the flags, each once; and the one that has its port already gets no other.
+    let (chosen, inside): (Vec<u16>, Vec<&str>) = ports
+        .iter()
+        .map(|port| port.trim_end_matches(',').split_once("->").unwrap())
+        .map(|(port, inside)| (port.parse::<u16>().unwrap(), inside))
+        .unzip();
+    assert_eq!(inside, ["80/tcp", "81/tcp", "82/tcp", "82/udp"], "{listed}");
+    for (port, inside) in chosen[..3].iter().zip(80..) {
+        assert_eq!(world.outside.ask(UPLINK4, *port), Ok(format!("{OUTSIDE4} {inside}")));
+    }
+    assert_eq!(world.outside.ask_udp(UPLINK4, chosen[3]), Ok(format!("{OUTSIDE4} 82")));
+    web.end();
+
+    // Without -P a word for who reads it, as in docker.
+    let web = world.serve(&["--expose=81"], "81");
+    assert!(!world.ps().contains("->"));
+    web.end();
+}
+
+#[test]
 fn a_container_is_not_reached_by_other_ways() {
     let Some(world) = World::new() else { return };
     let flags = ["-p", "127.0.0.1:8081:80", "-p", "8080:80", "--ip", "10.137.7.8"];

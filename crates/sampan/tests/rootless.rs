@@ -6,7 +6,7 @@
 
 mod ground;
 
-use ground::{Ground, Ran, SAMPAN, ran, until};
+use ground::{Ground, NESTED, Ran, SAMPAN, ran, until};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -204,6 +204,54 @@ fn a_range_of_ids() {
     assert_eq!(owner("own"), user.id);
     assert!(owner("other") >= 100_000, "{}", owner("other"));
     user.is_clean();
+}
+
+/// The caller is who he is, root is somebody else.
+#[test]
+fn keeps_the_callers_ids() {
+    let Some(user) = Ordinary::with_subordinates("keepid") else { return };
+    let (id, name) = (user.id, user.account.as_deref().unwrap());
+    user.ground.file("etc/passwd", "root:x:0:0::/:/bin/sh\nfive:x:5:5::/:/bin/sh\n");
+    user.ground.file("etc/group", "root:x:0:\n");
+    let volume = user.ground.dir.join("volume");
+    fs::create_dir(&volume).unwrap();
+    give(&volume, id);
+    let volume_flag = format!("{}:/v", volume.display());
+    let script = "id; stat -c %u:%g /dev /etc/hosts; touch /v/own; wc -l </etc/passwd; cat /proc/self/setgroups
+        tr -s ' ' </proc/self/uid_map | head -n 2 | cut -d' ' -f2,4; grep CapEff /proc/self/status";
+    let expected =
+        format!("uid={id}({name}) gid={id}({name})\n0:0\n{id}:{id}\n3\nallow\n0 {id}\n{id} 1\nCapEff:\t{:016x}", 0);
+    assert_eq!(user.sh(&["--userns=keep-id", "-v", &volume_flag], script).ok(), expected);
+    assert_eq!(fs::metadata(volume.join("own")).unwrap().uid(), id);
+    let five = user.sh(&["--userns=keep-id:uid=5,gid=7"], "id; touch /new && stat -c %u:%g /new");
+    assert_eq!(five.ok(), "uid=5(five) gid=7\n5:7");
+    let root = user.sh(&["--userns=keep-id", "--user=0", "-v", &volume_flag], "id -u; touch /v/roots /etc/new");
+    assert_eq!(root.ok(), "0");
+    assert!(fs::metadata(volume.join("roots")).unwrap().uid() >= 100_000);
+    user.sh(&["--userns=keep-id:uid=0,gid=0"], "[ $(id -u) = 0 ]").ok();
+    // Root inside is not the caller, but root over what is the caller's; not over what is another's as well.
+    fs::set_permissions(&user.ground.dir, fs::Permissions::from_mode(0o700)).unwrap();
+    user.sh(&["--userns=keep-id"], "true").ok();
+    chown(&user.ground.dir, None, Some(0)).unwrap();
+    user.sh(&["--userns=keep-id"], "true").fails(125, "may not go through");
+    user.is_clean();
+}
+
+#[test]
+fn keeps_no_single_id() {
+    let Some(user) = Ordinary::new() else { return };
+    let refused = user.sh(&["--userns=keep-id"], "true");
+    refused.fails(125, "cannot keep the caller's ids in the container");
+    assert!(refused.err.contains("/etc/subuid"), "{refused:?}");
+}
+
+#[test]
+fn sampan_in_sampan() {
+    for user in [Ordinary::with_subordinates("nested"), Ordinary::new()].into_iter().flatten() {
+        let sampan = format!("-v={}:/sampan:ro", user.program().display());
+        Ground::is_nested(user.sh(&["--privileged", "--tmpfs=/work:exec", &sampan], NESTED));
+        user.is_clean();
+    }
 }
 
 #[test]

@@ -67,6 +67,16 @@ fn root_is_read_only_on_request() {
 }
 
 #[test]
+fn what_is_kept_is_synced_to_the_disk_and_what_is_removed_is_not() {
+    let Some(ground) = Ground::new() else { return };
+    let script = "grep -c ' / overlay .*volatile' /proc/mounts; true";
+    assert_eq!(ground.sh(&[], script).ok(), "1");
+    let rootfs = format!("{}:O", ground.rootfs().display());
+    let kept = ["run", "--network=none", "--rootfs", &rootfs, "sh", "-c", script];
+    assert_eq!(ground::ran(ground.command(&kept).output().unwrap()).ok(), "0");
+}
+
+#[test]
 fn volumes() {
     let Some(ground) = Ground::new() else { return };
     let volume = ground.dir.join("volume");

@@ -170,6 +170,10 @@ impl Ground {
                 }
                 let left: Vec<_> = self.journals().into_iter().filter(|journal| !held.contains(journal)).collect();
                 self.ps();
+                if step == count {
+                    // Every step was done, so it could be seen to run, and is kept where it was to be.
+                    assert!(self.sampan(&["rm", "-f", "kept"]).status().unwrap().success());
+                }
                 self.is_as(&before, &what);
                 // The same once more, from the journal that a reaper left that was killed before its last call.
                 for (path, text) in &left {

@@ -4,7 +4,7 @@
 
 mod ground;
 
-use ground::{Ground, ran, until};
+use ground::{Ground, NESTED, Ran, SAMPAN, ran, until};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
@@ -152,6 +152,80 @@ fn nothing_is_left_of_a_killed_one() {
     is_clean(&ground);
 }
 
+/// As podman: a user namespace of its own, in which all ids are the same.
+#[test]
+fn root_keeps_all_ids() {
+    let Some(ground) = Ground::new() else { return };
+    let script = "id -u; readlink /proc/self/ns/user; tr -s ' ' </proc/self/uid_map; stat -c %u:%g / /etc/hosts";
+    let own = fs::read_link("/proc/self/ns/user").unwrap().to_string_lossy().into_owned();
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let out = ground.sh(&["--userns=keep-id"], script).ok();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((lines[0], &lines[2..]), ("0", [format!(" {map}").as_str(), "0:0", "0:0"].as_slice()), "{out}");
+    assert_ne!(lines[1], own);
+    let user = ground.sh(&["--userns=keep-id:uid=1000", "--user=5"], "id -u").ok();
+    assert_eq!(user, "5");
+    assert_eq!(ground.sh(&["--userns=keep-id:uid=1000"], "id -un").ok(), "app");
+    is_clean(&ground);
+}
+
+/// Root of a user namespace: `unshare` is the shell's, with flags for unshare(1).
+fn as_root_of(ground: &Ground, unshare: &[&str], flags: &[&str], script: &str) -> Ran {
+    let run = ground.runner(flags, &["sh", "-c", script]);
+    ran(Command::new("unshare").args(unshare).arg(run.get_program()).args(run.get_args()).output().unwrap())
+}
+
+/// Who is root already needs no user namespace for a container, but has no say over devices.
+#[test]
+fn root_of_a_user_namespace() {
+    let Some(ground) = Ground::new() else { return };
+    let script = "tr -s ' ' </proc/self/uid_map; stat -c %u /; echo >/dev/null && echo ok; touch /x; tty </dev/tty";
+    // Its mount namespace is its own, or the machine's.
+    for unshare in [["-Urm"], ["-Ur"]] {
+        let ran = as_root_of(&ground, &unshare, &["-v=/opt:/v"], script);
+        assert_eq!(ran.out, " 0 0 1\n0\nok\n", "{ran:?}");
+    }
+    for (flag, why) in [
+        ("--user=5", "the user namespace that sampan is in does not have it"),
+        ("--group-add=5", "the user namespace that sampan is in does not have it"),
+        ("-v=/opt:/v:idmap=uids=0-5-1;gids=0-5-1", "only root of the host may"),
+        ("-p=80", "pasta cannot enter the container"),
+    ] {
+        let flags = if flag.starts_with("-p") { vec![flag, "--network=pasta"] } else { vec![flag] };
+        as_root_of(&ground, &["-Urm"], &flags, "true").fails(125, why);
+    }
+    let explained = as_root_of(&ground, &["-Urm"], &["--explain"], script).ok();
+    let ran = ran(Command::new("unshare").args(["-Urm", "bash", "-c", &explained]).output().unwrap());
+    assert!(ran.out.starts_with(" 0 0 1\n0\nok\n"), "{ran:?}");
+    is_clean(&ground);
+}
+
+/// Its own network namespace is its to make links in.
+#[test]
+fn root_of_a_user_namespace_with_a_network() {
+    let Some(ground) = Ground::new() else { return };
+    let run = ground.command(&["run", "--rm", "--rootfs"]);
+    let words: Vec<&str> = run.get_args().map(|word| word.to_str().unwrap()).collect();
+    let rootfs = format!("{}:O", ground.rootfs().display());
+    let script = "ip link set lo up && \"$0\" \"$@\" && ls /sys/class/net";
+    let mut command = Command::new("unshare");
+    command.args(["-Urmn", "sh", "-c", script]).arg(run.get_program()).args(words).args([&rootfs, "sh", "-c"]);
+    let out = ran(command.arg("ip -4 address show eth0 | grep -c inet").output().unwrap()).ok();
+    assert!(out.starts_with("1\n"), "{out}");
+    is_clean(&ground);
+}
+
+/// The last is a user namespace with the machine's map.
+#[test]
+fn sampan_in_sampan() {
+    let Some(ground) = Ground::new() else { return };
+    let sampan = format!("-v={SAMPAN}:/sampan:ro");
+    for flags in [[].as_slice(), &[MAP], &["--userns=keep-id"]] {
+        Ground::is_nested(ground.sh(&[flags, &["--privileged", "--tmpfs=/work:exec", &sampan]].concat(), NESTED));
+    }
+    is_clean(&ground);
+}
+
 #[test]
 fn modes_that_are_not_there_yet() {
     let Some(ground) = Ground::new() else { return };
@@ -160,6 +234,5 @@ fn modes_that_are_not_there_yet() {
         refused.fails(125, "root has no subordinate ids of its own");
         assert!(refused.err.contains("--uidmap"), "{refused:?}");
     }
-    ground.sh(&["--userns=keep-id"], "true").fails(125, "cannot use --userns keep-id");
     ground.sh(&[MAP, "--userns=auto"], "true").fails(125, "that mode has id maps of its own");
 }

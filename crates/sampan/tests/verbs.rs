@@ -4,11 +4,11 @@
 
 mod ground;
 
-use ground::{Ground, Ran, ran, until};
+use ground::{Ground, Ran, SAMPAN, ran, until};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 fn sampan(ground: &Ground, words: &[&str]) -> Ran {
     ran(ground.command(words).output().unwrap())
@@ -64,6 +64,7 @@ fn an_image_is_made_listed_run_and_removed() {
     assert!(removed.starts_with("Untagged: busybox:latest\nDeleted: sha256:"), "{removed}");
     assert_eq!(entries(&layers), 1, "the kept container still stands on it");
     sampan(&ground, &["rm", "user"]).ok();
+    assert_eq!(entries(&layers), 0, "the last that stood on it is gone");
 
     sampan(&ground, &["image", "bootstrap", "busybox"]).ok();
     sampan(&ground, &["image", "rm", images[0]["ID"].as_str().unwrap()]).ok();
@@ -71,6 +72,36 @@ fn an_image_is_made_listed_run_and_removed() {
     sampan(&ground, &["rmi", "busybox"]).fails(1, "busybox");
     assert_eq!(sampan(&ground, &["rmi", "-f", "busybox"]).ok(), "");
     sampan(&ground, &["image", "bootstrap", "emacs"]).fails(1, "emacs");
+}
+
+/// A start waits for the networks, so its image is removed between its look at it and its mount of it.
+#[test]
+fn an_image_that_is_removed_while_a_container_starts_keeps_its_layers() {
+    let Some(ground) = Ground::new() else { return };
+    sampan(&ground, &["image", "bootstrap", "busybox"]).ok();
+    let (networks, data) = (ground.dir.join("state/networks"), ground.dir.join("data"));
+    fs::create_dir_all(&networks).unwrap();
+    let lock = fs::File::open(&networks).unwrap();
+    lock.lock().unwrap();
+    // In a network namespace of its own, which the bridge is made in.
+    let run = ground.command(&["run", "--rm", "--dns=192.0.2.53", "busybox", "echo", "hi"]);
+    let mut starting = Command::new("unshare");
+    starting.args(["-n", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]).arg(SAMPAN).args(run.get_args());
+    starting.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let starting = starting.spawn().unwrap();
+    let store = fs::File::open(&data).unwrap();
+    until("the container holds the store", || store.try_lock().is_err() || store.unlock().is_err());
+
+    let removed = sampan(&ground, &["rmi", "-f", "busybox"]).ok();
+    assert!(removed.starts_with("Untagged: busybox:latest"), "{removed}");
+    assert_eq!(entries(&data.join("layers")), 1);
+    drop(lock);
+    assert_eq!(ran(starting.wait_with_output().unwrap()).ok(), "hi");
+
+    // What could not be removed then goes with the next.
+    sampan(&ground, &["image", "bootstrap", "busybox"]).ok();
+    sampan(&ground, &["rmi", "busybox"]).ok();
+    assert_eq!(entries(&data.join("layers")), 0);
 }
 
 #[test]
@@ -150,6 +181,28 @@ fn the_ids_are_written_and_a_cidfile_is_never_overwritten() {
     kept(&ground, &[&cidfile, "--name", "y"], &["true"]).fails(125, "the file exists");
     assert_eq!(fs::read_to_string(&cid).unwrap(), id);
     assert_eq!(names(&ground, &["ps", "-a"]), ["x"]);
+}
+
+#[test]
+fn a_command_finds_itself_listed_and_one_that_never_ran_leaves_no_cidfile() {
+    let Some(ground) = Ground::new() else { return };
+    let (cid, volume) = (ground.dir.join("cid"), format!("-v={}:/ground:ro", ground.dir.display()));
+    let cidfile = format!("--cidfile={}", cid.display());
+    let script = "cd /ground; cat cid && test -s state/containers/$(cat cid).json && \
+                  test -s data/containers/$(cat cid)/record.json";
+    let id = kept(&ground, &[&cidfile, &volume], &["sh", "-c", script]).ok();
+    assert_eq!(sampan(&ground, &["ps", "-aq", "--no-trunc"]).ok(), id);
+    fs::remove_file(&cid).unwrap();
+
+    let fails_at = |step: &str| {
+        let mut run = ground.runner(&[&cidfile], &["true"]);
+        ran(run.env("SAMPAN_FAULT", format!("fail:{step}")).output().unwrap())
+    };
+    let first = fails_at("1").err;
+    let last = first.split_once("step 1/").unwrap().1.split_once(' ').unwrap().0;
+    fails_at(last).fails(125, "EIO");
+    assert!(!cid.exists());
+    assert_eq!(sampan(&ground, &["ps", "-aq", "--no-trunc"]).ok(), id);
 }
 
 #[test]

@@ -272,6 +272,26 @@ pub fn namespace_flag(fd: BorrowedFd<'_>) -> Result<i32> {
     }
 }
 
+/// Whether this process is in the initial user namespace. A map of all ids does not tell: another may have it, too.
+#[must_use]
+pub fn in_initial_user_namespace() -> bool {
+    /// `USER_NS_INIT_INO` of linux/nsfs.h.
+    const INITIAL: u64 = 0xefff_fffd;
+    let found = std::fs::metadata("/proc/self/ns/user");
+    // A kernel that has none has only this one.
+    found.map_or(true, |found| std::os::unix::fs::MetadataExt::ino(&found) == INITIAL)
+}
+
+/// Whether the namespace belongs to this process's user namespace, or to one below it (ioctl_nsfs(2)).
+#[must_use]
+pub fn owns_namespace(fd: BorrowedFd<'_>) -> bool {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: takes no argument.
+    let owner = unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS) };
+    // SAFETY: a new descriptor, which nobody else has.
+    (owner >= 0).then(|| unsafe { OwnedFd::from_raw_fd(owner) }).is_some()
+}
+
 /// setns(2) of this process.
 ///
 /// # Errors

@@ -107,7 +107,8 @@ fn keep_id(options: &str) -> Result<User, Invalid> {
     for option in options.split(',') {
         let malformed = || Invalid::new(format!("unknown keep-id option {option:?}")).hint("keep-id:uid=1000,gid=1000");
         let (key, value) = option.split_once('=').ok_or_else(malformed)?;
-        let id = Some(text::number(value).ok_or_else(malformed)?);
+        let id = text::number(value).filter(|id| mapping(*id, 0, 1).is_some());
+        let id = Some(id.ok_or_else(malformed)?);
         match key {
             "uid" => uid = id,
             "gid" => gid = id,

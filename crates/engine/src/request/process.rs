@@ -105,16 +105,11 @@ pub fn sysctl(text: &str) -> Result<(String, String), Invalid> {
     let (name, value) = text.split_once('=').ok_or_else(malformed)?;
     let separator = name.find(['.', '/']).ok_or_else(malformed)?;
     // Where the first separator is a slash, dots are part of the names: net/ipv4/conf/eth0.5/rp_filter.
-    let swapped = |c| {
-        if c == '.' {
-            '/'
-        } else if c == '/' {
-            '.'
-        } else {
-            c
-        }
+    let name = if name[separator..].starts_with('/') {
+        name.chars().map(plan::sysctl::swapped).collect()
+    } else {
+        name.to_owned()
     };
-    let name = if name[separator..].starts_with('/') { name.chars().map(swapped).collect() } else { name.to_owned() };
     let plain = |part: &str| {
         !part.is_empty()
             && part != "/"

@@ -123,6 +123,14 @@ pub(super) enum Reach {
 }
 
 impl Layout {
+    /// Whether anything here heeds an I/O weight; without it a weight is written down, and waits. io.cost, which is v2's,
+    /// is taken at its word.
+    #[must_use]
+    pub fn weighs_io(&self) -> bool {
+        let others = if self.v1("blkio").is_some() { self.features.blkio_weight } else { self.features.io_cost };
+        others || self.disks.iter().flatten().any(Disk::bfq)
+    }
+
     #[must_use]
     pub fn v1(&self, controller: &str) -> Option<&Hierarchy> {
         self.v1.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))

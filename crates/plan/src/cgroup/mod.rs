@@ -84,9 +84,9 @@ fn value(what: &'static str, file: impl Into<String>, value: impl ToString, chec
     Value { what, file: file.into(), value: value.to_string(), check }
 }
 
-/// For the container that `layout` was observed for. `rootless`: not the root of the host, so no device rules: only root may set
-/// them, and the nodes that such a user's container reaches are those that he himself may open. A container that root
-/// gave a user namespace keeps its rules: it may be shown nodes of the host that anybody may open.
+/// For the container that `layout` was observed for. `rootless`: not the machine's root, so no device rules: only root
+/// may set them, and the nodes that such a user's container reaches are those that he himself may open. A container that
+/// root gave a user namespace keeps its rules: it may be shown nodes of the host that anybody may open.
 ///
 /// # Errors
 /// A limit out of its range, or one whose controller is absent, not delegated, or lacks the feature.

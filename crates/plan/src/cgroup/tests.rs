@@ -374,7 +374,8 @@ fn what_the_host_lacks() {
     let weight = BlockIo { weight: Some(100), ..BlockIo::default() };
     assert_eq!(
         rejected(&layout, &Resources { block_io: Some(weight), ..Resources::default() }),
-        "cannot set the I/O weight: this kernel has neither the bfq I/O scheduler nor io.cost ()"
+        "cannot set the I/O weight: this kernel has neither the bfq I/O scheduler nor io.cost \
+         (modprobe bfq, and echo bfq > /sys/block/DISK/queue/scheduler)"
     );
     let unified = Resources { unified: [("memory.high".into(), "1".into())].into(), ..Resources::default() };
     assert_eq!(

@@ -104,7 +104,8 @@ fn weight_file(layout: &Layout) -> Result<WeightFile, Rejected> {
     } else if disks.iter().any(|disk| disk.schedulers.contains("bfq")) {
         Ok((BFQ, as_it_is))
     } else {
-        Err(Rejected::new("cannot set the I/O weight", "this kernel has neither the bfq I/O scheduler nor io.cost"))
+        Err(Rejected::new("cannot set the I/O weight", "this kernel has neither the bfq I/O scheduler nor io.cost")
+            .hint("modprobe bfq, and echo bfq > /sys/block/DISK/queue/scheduler"))
     }
 }
 

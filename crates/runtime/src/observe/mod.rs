@@ -9,8 +9,10 @@ use crate::error::Result;
 use plan::Rejected;
 use plan::host::{Host, Subordinate};
 use plan::ids::UserNamespaces;
+use plan::mounts::Ids;
 use plan::step::namespace_word;
-use spec::runtime::NamespaceKind;
+use spec::runtime::{IdMapping, NamespaceKind};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -28,6 +30,10 @@ pub fn host() -> Result<Host> {
         hard_limits: sys::process::rlimits().into_iter().map(|(name, _, hard)| (name.to_owned(), hard)).collect(),
         subordinate: (euid != 0).then(|| subordinate(euid)).flatten(),
         user_namespaces: user_namespaces(euid),
+        initial: sys::process::in_initial_user_namespace(),
+        setgroups: std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() == "allow"),
+        owned: [NamespaceKind::Mount, NamespaceKind::Network].into_iter().filter(|kind| owns(*kind)).collect(),
+        ids: Ids { uid: own_map("/proc/self/uid_map")?, gid: own_map("/proc/self/gid_map")? },
         machine: rustix::system::uname().machine().to_string_lossy().into_owned(),
     })
 }
@@ -74,6 +80,31 @@ fn user_namespaces(euid: u32) -> UserNamespaces {
     UserNamespaces::Allowed
 }
 
+fn owns(kind: NamespaceKind) -> bool {
+    let word = match kind {
+        NamespaceKind::Mount => "mnt",
+        other => namespace_word(other),
+    };
+    sys::process::open_namespace(&format!("/proc/self/ns/{word}"))
+        .is_ok_and(|namespace| sys::process::owns_namespace(namespace.as_fd()))
+}
+
+/// A map of this process's own user namespace; a kernel without any has them all.
+fn own_map(path: &str) -> Result<Vec<IdMapping>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => "0 0 4294967295".to_owned(),
+        other => other.map_err(sys::Error::of_io(|| format!("read({path:?})")))?,
+    };
+    Ok(text.lines().filter_map(mapping).collect())
+}
+
+/// user_namespaces(7): three numbers.
+fn mapping(line: &str) -> Option<IdMapping> {
+    let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
+    let mut next = || numbers.next().flatten();
+    Some(IdMapping { container_id: next()?, host_id: next()?, size: next()? })
+}
+
 fn last_capability() -> u32 {
     let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
     // 40 is what Linux 5.9 knows, the oldest that has what sampan needs.
@@ -84,14 +115,24 @@ fn last_capability() -> u32 {
 fn subordinate(euid: u32) -> Option<Subordinate> {
     in_path("newuidmap")?;
     in_path("newgidmap")?;
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(euid)).then(|| name.to_owned())
-    });
+    let name = name(euid);
     let range = |path| range(&std::fs::read_to_string(path).ok()?, name.as_deref(), euid);
     Some(Subordinate { uid: range("/etc/subuid")?, gid: range("/etc/subgid")? })
+}
+
+/// As the host calls the user; by number where /etc/passwd does not know him.
+#[must_use]
+pub fn account(uid: u32) -> String {
+    name(uid).unwrap_or_else(|| uid.to_string())
+}
+
+fn name(uid: u32) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 /// The largest range of the user, by name or by number (subuid(5)).
@@ -110,6 +151,12 @@ fn range(text: &str, name: Option<&str>, euid: u32) -> Option<(u32, u32)> {
 pub fn device_number(found: &std::fs::Metadata) -> (u32, u32) {
     let number = std::os::unix::fs::MetadataExt::rdev(found);
     (rustix::fs::major(number), rustix::fs::minor(number))
+}
+
+/// As [`Host::is_machines_root`].
+#[must_use]
+pub fn is_machines_root() -> bool {
+    euid() == 0 && sys::process::in_initial_user_namespace()
 }
 
 #[must_use]

@@ -15,6 +15,12 @@ use std::time::{Duration, Instant};
 pub const SAMPAN: &str = env!("CARGO_BIN_EXE_sampan");
 const BUSYBOX: &str = "/bin/busybox";
 
+/// For the shell of a privileged container with a /work to execute in: a container in it, of the sampan at /sampan.
+pub const NESTED: &str = "mkdir -p /work/rootfs/bin && cp /bin/busybox /work/rootfs/bin/ && cd /work || exit
+    nested() { /sampan --root /work/data --state /work/state run --rm --network=none \"$@\"; }
+    nested --rootfs /work/rootfs:O busybox sh -c 'busybox readlink /proc/self/ns/user; echo >/dev/null && echo x >/new'
+    readlink /proc/self/ns/user; find /work/rootfs/new /work/data/containers/* /work/state/containers/* 2>/dev/null; true";
+
 pub struct Ground {
     pub dir: PathBuf,
 }
@@ -98,6 +104,14 @@ impl Ground {
 
     pub fn run(&self, flags: &[&str], command: &[&str]) -> Ran {
         ran(self.runner(flags, command).output().unwrap())
+    }
+
+    /// [`NESTED`] ran, in the user namespace of the outer container, and left nothing.
+    #[track_caller]
+    pub fn is_nested(ran: Ran) {
+        let out = ran.ok();
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines.len() == 2 && lines[0] == lines[1], "{out}");
     }
 
     /// A script for the shell inside.
