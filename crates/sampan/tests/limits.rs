@@ -128,8 +128,8 @@ fn out_of_memory_is_told() {
     let limit = ["--memory=24m", "--memory-swap=24m", "-i"];
     let hog = ground.feed(&limit, &["tail"], &vec![0; 64 << 20]);
     ran(hog).fails(137, "out of memory: the kernel killed a process of the container (the limit is 24MiB)");
-    // Of a process that it outlives, too, if it fails.
-    let script = "head -c 64m /dev/zero | tail > /dev/null; exit 3";
+    // Of a process that it outlives, too, if it fails. Named to the kernel, which may take another one otherwise.
+    let script = "head -c 64m /dev/zero | (echo 1000 >/proc/self/oom_score_adj; exec tail >/dev/null); exit 3";
     ground.sh(&limit[..2], script).fails(3, "out of memory");
     let calm = ground.sh(&limit[..2], "exit 3");
     assert!(!calm.err.contains("memory"), "{calm:?}");
