@@ -1,10 +1,12 @@
-//! `cargo xtask bench`: what a container costs, side by side, in one session.
+//! `cargo xtask bench`: what a container costs, side by side, in one session; with `oci` an OCI runtime's part of it.
 //!
 //! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
 //! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
 //! Invariant: the rows take turns, run by run, so that a machine that slows down slows all of them down.
 //! Must not: count a run that failed.
 
+mod bundle;
+mod oci;
 mod row;
 mod table;
 
@@ -14,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use table::Line;
 
 /// The folders that sampan finds fresh in the second stage.
 const COVERED: [&str; 2] = ["/var/lib/sampan", "/run/sampan"];
@@ -24,14 +27,44 @@ const WARM_UP: usize = 3;
 /// wait for it.
 const PAUSE: Duration = Duration::from_millis(60);
 
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Engines,
+    Runtimes,
+}
+
+impl What {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Engines => "engines",
+            Self::Runtimes => "oci",
+        }
+    }
+
+    /// The programs of `bench` that it needs.
+    fn floors(self) -> &'static [&'static str] {
+        match self {
+            Self::Engines => &["floor"],
+            Self::Runtimes => &["bundle", "peak"],
+        }
+    }
+}
+
 /// # Errors
 /// Not root, a build failed, or no contestant could be run.
 pub fn run(options: &[&str]) -> Result<(), String> {
+    let (what, options) = match options {
+        ["oci", options @ ..] => (What::Runtimes, options),
+        ["engines", options @ ..] => (What::Engines, options),
+        options => (What::Engines, options),
+    };
+    let number = |text: &str| text.parse().map_err(|_| format!("not a number: {text}"));
     let runs = match options {
         [] => 40,
-        ["--runs", number] => number.parse().map_err(|_| format!("not a number: {number}"))?,
-        ["--inside", number] => return inside(number.parse().map_err(|_| format!("not a number: {number}"))?),
-        _ => return Err("usage: cargo xtask bench [--runs N]".to_owned()),
+        ["--runs", text] => number(text)?,
+        ["--inside", text] => return inside(what, number(text)?),
+        _ => return Err("usage: cargo xtask bench [oci] [--runs N]".to_owned()),
     };
     if !command::is_root() {
         return Err("cannot make the bench's network and cgroups: not root".to_owned());
@@ -40,23 +73,23 @@ pub fn run(options: &[&str]) -> Result<(), String> {
     let folder = folder();
     remove(&folder)?;
     make(&folder)?;
-    build_floor(&folder)?;
+    what.floors().iter().try_for_each(|name| build_floor(&folder, name))?;
     let missing: Vec<&str> = COVERED.into_iter().filter(|folder| !Path::new(folder).exists()).collect();
     for folder in &missing {
         make(Path::new(folder))?;
     }
-    let done = stage_two(runs);
+    let done = stage_two(what, runs);
     for folder in missing {
         fs::remove_dir(folder).map_err(|error| format!("cannot remove {folder}: {error}"))?;
     }
     done.and(remove(&folder))
 }
 
-fn stage_two(runs: usize) -> Result<(), String> {
+fn stage_two(what: What, runs: usize) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let mut unshare = Command::new("unshare");
     unshare.args(["--net", "--mount", "--propagation", "private"]).arg(own);
-    command::succeed(unshare.args(["bench", "--inside", &runs.to_string()]))
+    command::succeed(unshare.args(["bench", what.word(), "--inside", &runs.to_string()]))
 }
 
 /// Where engines keep their files. Not in the build tree: ext4 looks for free inodes near the directory, and finds them
@@ -65,37 +98,58 @@ fn folder() -> PathBuf {
     PathBuf::from("/var/lib/sampan-bench")
 }
 
-fn build_floor(folder: &Path) -> Result<(), String> {
+fn build_floor(folder: &Path, name: &str) -> Result<(), String> {
     let mut cc = Command::new("cc");
-    cc.args(["-O2", "-static", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-o"]).arg(folder.join("floor"));
-    command::succeed(cc.arg(command::root().join("bench/floor.c")))
+    cc.args(["-O2", "-static", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-o"]).arg(folder.join(name));
+    command::succeed(cc.arg(command::root().join("bench").join(name).with_extension("c")))
 }
 
 /// The second stage.
-fn inside(runs: usize) -> Result<(), String> {
+fn inside(what: What, runs: usize) -> Result<(), String> {
     let folder = folder();
     cover(&folder)?;
     network()?;
     root_filesystem(&folder.join("rootfs"))?;
-    let mut rows = Vec::new();
-    for made in row::all(&folder) {
-        match made.and_then(|row: Row| row.time().map(|_| row)) {
-            Ok(row) => rows.push(row),
-            Err(why) => println!("skipped: {why}"),
-        }
+    match what {
+        What::Engines => engines(&folder, runs),
+        What::Runtimes => oci::run(&folder, runs),
     }
+}
+
+/// Those that work, each tried once.
+fn present<T>(all: Vec<Result<T, String>>, attempt: impl Fn(&T) -> Result<Duration, String>) -> Vec<T> {
+    let tried = all.into_iter().map(|made| made.and_then(|one| attempt(&one).map(|_| one)));
+    tried.filter_map(|one| one.map_err(|why| println!("skipped: {why}")).ok()).collect()
+}
+
+/// Each of so many in its turn, `runs` times after the warm-up.
+fn take_turns(
+    count: usize,
+    runs: usize,
+    time: impl Fn(usize) -> Result<Duration, String>,
+    mut keep: impl FnMut(usize, Duration),
+) -> Result<(), String> {
     for round in 0..WARM_UP + runs {
-        for turn in 0..rows.len() {
+        for turn in 0..count {
             // Nobody always runs behind the same one.
-            let at = (turn + round) % rows.len();
+            let at = (turn + round) % count;
             std::thread::sleep(PAUSE);
-            let time = rows[at].time()?;
+            let taken = time(at)?;
             if round >= WARM_UP {
-                rows[at].times.push(time);
+                keep(at, taken);
             }
         }
     }
-    table::print(&rows, runs);
+    Ok(())
+}
+
+fn engines(folder: &Path, runs: usize) -> Result<(), String> {
+    let rows = present(row::all(folder), Row::time);
+    let mut times = vec![Vec::new(); rows.len()];
+    take_turns(rows.len(), runs, |at| rows[at].time(), |at, taken| times[at].push(taken))?;
+    println!("\n{}; {runs} runs of each, taking turns\n", table::machine());
+    let line = |(row, times): (&Row, _)| Line { name: row.name, makes: row.makes, times };
+    table::print(&rows.iter().zip(&times).map(line).collect::<Vec<Line>>());
     timings();
     Ok(())
 }

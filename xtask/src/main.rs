@@ -20,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask JOB
   tidy     the house rules that no compiler checks
   test     everything that this machine can run; as root it installs what is missing
   bench    sampan beside its peers and beside the floor, as root; --runs N (40)
+           bench oci: the OCI runtime alone
   dist     the release: a static binary, a tarball and its sha256 in target/dist
 ";
 

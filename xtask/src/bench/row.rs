@@ -12,7 +12,6 @@ pub struct Row {
     /// What it makes, so that the numbers are not compared blindly.
     pub makes: &'static str,
     command: Vec<String>,
-    pub times: Vec<Duration>,
 }
 
 impl Row {
@@ -50,7 +49,7 @@ pub fn all(folder: &Path) -> Vec<Result<Row, String>> {
 
 fn row(name: &'static str, makes: &'static str, program: PathBuf, words: Vec<String>) -> Row {
     let command = std::iter::once(text(&program)).chain(words).collect();
-    Row { name, makes, command, times: Vec::new() }
+    Row { name, makes, command }
 }
 
 fn floor(folder: &Path, rootfs: &Path) -> Result<Row, String> {
@@ -140,10 +139,10 @@ fn podman(folder: &Path, rootfs: &Path) -> Result<Row, String> {
     Ok(row("podman run --rm", "a whole engine: overlay, bridge network, firewall, seccomp", program, words))
 }
 
-fn find(program: &str) -> Result<PathBuf, String> {
+pub fn find(program: &str) -> Result<PathBuf, String> {
     command::find(program).ok_or_else(|| format!("{program}: not installed"))
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -1,22 +1,27 @@
 //! The table of one session, and the machine that it was taken on.
 
-use super::row::Row;
 use std::fs;
 use std::time::Duration;
 
-pub fn print(rows: &[Row], runs: usize) {
-    println!("\n{}; {runs} runs of each, taking turns\n", machine());
+pub struct Line<'a> {
+    pub name: &'static str,
+    /// So that the numbers are not compared blindly.
+    pub makes: &'static str,
+    pub times: &'a Vec<Duration>,
+}
+
+pub fn print(lines: &[Line]) {
     println!("{:<16} {:>10} {:>10} {:>9} {:>9}   makes", "", "median ms", "min ms", "x floor", "x crun");
-    let median = |name: &str| rows.iter().find(|row| row.name == name).map(|row| median(&row.times));
-    let (floor, crun) = (median("floor"), median("crun run"));
-    for row in rows {
-        let own = self::median(&row.times);
-        let least = row.times.iter().min().copied().unwrap_or_default();
+    let median = |name: &str| lines.iter().find(|line| line.name.starts_with(name)).map(|line| median(line.times));
+    let (floor, crun) = (median("floor"), median("crun"));
+    for line in lines {
+        let own = self::median(line.times);
+        let least = line.times.iter().min().copied().unwrap_or_default();
         let ratio = |base: Option<Duration>| {
             base.map_or_else(|| "-".to_owned(), |base| format!("{:.2}", own.as_secs_f64() / base.as_secs_f64()))
         };
         let (own, least) = (milliseconds(own), milliseconds(least));
-        println!("{:<16} {own:>10} {least:>10} {:>9} {:>9}   {}", row.name, ratio(floor), ratio(crun), row.makes);
+        println!("{:<16} {own:>10} {least:>10} {:>9} {:>9}   {}", line.name, ratio(floor), ratio(crun), line.makes);
     }
 }
 
@@ -30,7 +35,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1e3)
 }
 
-fn machine() -> String {
+pub fn machine() -> String {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     let processors = read("/proc/cpuinfo");
     let model =
