@@ -29,5 +29,20 @@ pub fn update(root: &Root, id: &Id, resources: &Resources) -> Result<()> {
     }
     let path = CgroupPath::parse(&record.cgroup_path)?;
     let layout = observe::cgroup::observe(&path, resources.block_io.is_some())?;
-    Ok(apply::cgroup::update(&plan::cgroup::update(&layout, resources)?)?)
+    let (current, usage) = record.cgroup.as_deref().map(observe::cgroup::current).unwrap_or_default();
+    check_usage(resources, usage)?;
+    Ok(apply::cgroup::update(&plan::cgroup::update(&layout, resources, &current)?)?)
+}
+
+/// What v1 does by itself: it refuses a limit that it cannot make the container keep.
+fn check_usage(resources: &Resources, usage: Option<u64>) -> Result<()> {
+    let asked = resources.memory.as_ref().filter(|memory| memory.check_before_update == Some(true));
+    let limit = asked.and_then(|memory| memory.limit).and_then(|limit| u64::try_from(limit).ok());
+    match limit.zip(usage) {
+        Some((limit, usage)) if limit != 0 && limit < usage => refused(
+            format!("cannot limit memory to {limit}"),
+            format!("the container uses {usage} (checkBeforeUpdate)"),
+        ),
+        _ => Ok(()),
+    }
 }

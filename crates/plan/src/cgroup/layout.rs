@@ -75,6 +75,15 @@ pub struct Target {
     pub taken: bool,
 }
 
+/// What v2 keeps in one file with what is asked for, or counts apart from it, and so is needed to change a part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Current {
+    pub memory: Option<u64>,
+    /// Without the memory.
+    pub swap: Option<u64>,
+    pub quota: Option<u64>,
+}
+
 /// What can't be told from the list of controllers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: reads only. A hierarchy that is not mounted, or hidden under another mount, is left out.
 
-use plan::cgroup::{CgroupPath, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified, names};
+use plan::cgroup::{CgroupPath, Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified, names};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io::Read as _;
@@ -276,6 +276,15 @@ fn accounts_swap(root: &Dir) -> bool {
     };
     let below = || root.children().ok()?.iter().find_map(|name| told(&root.below(name).ok()?));
     told(root).or_else(below).unwrap_or_else(|| Path::new("/proc/swaps").exists())
+}
+
+/// The limits that the v2 directory of a container has, and how much memory it uses; what it has not is unlimited.
+#[must_use]
+pub fn current(path: &str) -> (Current, Option<u64>) {
+    let dir = Dir::open(path).ok();
+    let number = |file| dir.as_ref()?.read(file).ok()?.split_whitespace().next()?.parse().ok();
+    let limits = Current { memory: number("memory.max"), swap: number("memory.swap.max"), quota: number("cpu.max") };
+    (limits, number("memory.current"))
 }
 
 /// CPUs or memory nodes in force above the container: `files` are v1's and v2's.

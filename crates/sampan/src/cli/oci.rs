@@ -242,9 +242,15 @@ pub struct Update {
     /// Bytes of memory and swap, -1 for no limit
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory_swap: Option<i64>,
+    /// Bytes of the kernel for the container, where it counts them apart
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub kernel_memory: Option<i64>,
+    /// Likewise for TCP
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub kernel_memory_tcp: Option<i64>,
     /// Relative weight
-    #[arg(long, value_name = "NUMBER")]
-    pub cpu_shares: Option<u64>,
+    #[arg(long, value_name = "NUMBER", alias = "cpu-shares")]
+    pub cpu_share: Option<u64>,
     /// Microseconds of CPU time in each period, -1 for no limit
     #[arg(long, value_name = "NUMBER")]
     pub cpu_quota: Option<i64>,
@@ -254,6 +260,15 @@ pub struct Update {
     /// Microseconds that may be saved up
     #[arg(long, value_name = "NUMBER")]
     pub cpu_burst: Option<u64>,
+    /// Microseconds of CPU time that real-time processes have in each of their periods
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_rt_runtime: Option<i64>,
+    /// Microseconds
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_rt_period: Option<u64>,
+    /// 1: only the CPU time that nobody else wants
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_idle: Option<i64>,
     /// CPUs, as 0-2,4
     #[arg(long, value_name = "LIST", default_value = "")]
     pub cpuset_cpus: String,

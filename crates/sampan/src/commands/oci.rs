@@ -134,21 +134,25 @@ fn limits(arguments: Update) -> Resources {
         limit: arguments.memory,
         reservation: arguments.memory_reservation,
         swap: arguments.memory_swap,
+        kernel: arguments.kernel_memory,
+        kernel_tcp: arguments.kernel_memory_tcp,
         ..Memory::default()
     };
     let cpu = Cpu {
-        shares: arguments.cpu_shares,
+        shares: arguments.cpu_share,
         quota: arguments.cpu_quota,
         period: arguments.cpu_period,
         burst: arguments.cpu_burst,
+        realtime_runtime: arguments.cpu_rt_runtime,
+        realtime_period: arguments.cpu_rt_period,
+        idle: arguments.cpu_idle,
         cpus: arguments.cpuset_cpus,
         mems: arguments.cpuset_mems,
-        ..Cpu::default()
     };
     Resources {
         memory: Some(memory),
         cpu: Some(cpu),
-        pids: arguments.pids_limit.map(|limit| Pids { limit }),
+        pids: arguments.pids_limit.map(|limit| Pids { limit: Some(limit) }),
         block_io: arguments.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         ..Resources::default()
     }
