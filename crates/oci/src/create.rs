@@ -14,7 +14,7 @@ use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
 use runtime::{Result, hook};
-use spec::runtime::{NamespaceKind, State, Status};
+use spec::runtime::{Namespace, NamespaceKind, State, Status};
 use std::path::{Path, PathBuf};
 
 /// What the caller asks for beside the bundle.
@@ -188,6 +188,7 @@ fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
 }
 
 fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroup: Cgroup) -> Record {
+    let own_pids = |namespace: &Namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none();
     let gate = plan.init.iter().position(|step| matches!(step, InitStep::AwaitStart { .. })).unwrap_or_default();
     Record {
         oci_version: bundle.config.oci_version.clone(),
@@ -199,7 +200,8 @@ fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroup: Cgroup) -> Record {
         owner: runtime::observe::euid(),
         hooks: bundle.config.hooks.clone().unwrap_or_default(),
         cgroup: cgroup.v2,
-        cgroups: cgroup.v1.into_iter().map(|(_, path)| path).collect(),
+        cgroups: cgroup.v1,
+        shares_pids: !bundle.config.linux.iter().flat_map(|linux| &linux.namespaces).any(own_pids),
         command: plan.exec.args.first().cloned().unwrap_or_default(),
         late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.why())).collect(),
         ..Record::default()

@@ -5,9 +5,10 @@
 mod ground;
 
 use ground::bundle::{Bundle, id};
-use ground::{Ran, ran};
+use ground::{Ran, ran, until};
 use serde_json::json;
 use std::fs;
+use std::path::Path;
 
 /// The controller's files are in a v1 hierarchy of its own, not in the v2 tree.
 fn is_v1(controller: &str) -> bool {
@@ -152,5 +153,121 @@ fn memory_and_swap_change_together() {
     assert_eq!(update(&bundle, &id, &["-r", "resources"]).code, 1);
     assert!(both().0 > 1 << 30);
     bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+/// The container's directories, on v2 and in the v1 hierarchies, as this process sees them.
+fn dirs(id: &str) -> Vec<String> {
+    let found =
+        std::process::Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", id]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn another_process_is_in_the_cgroup_that_is_named() {
+    let id = id("sub");
+    let Some(bundle) = sleeping(&id, &json!({})) else { return };
+    let dirs = dirs(&id);
+    for dir in &dirs {
+        fs::create_dir_all(format!("{dir}/a/b")).unwrap();
+        // On v1 a new one has none, and takes no process.
+        for file in ["cpuset.cpus", "cpuset.mems"].into_iter().filter(|_| is_v1("cpuset") && dir.contains("cpuset")) {
+            let all = fs::read_to_string(format!("{dir}/{file}")).unwrap();
+            ["a", "a/b"].iter().for_each(|below| fs::write(format!("{dir}/{below}/{file}"), &all).unwrap());
+        }
+    }
+    let exec = |cgroups: &[&str], command: &[&str]| {
+        let flags = cgroups.iter().map(|cgroup| format!("--cgroup={cgroup}")).collect::<Vec<_>>();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        bundle.oci(&[&["exec"], &flags[..], &[&id], command].concat())
+    };
+    let seen = |cgroups: &[&str]| {
+        let own = exec(cgroups, &["cat", "/proc/self/cgroup"]).ok();
+        own.lines().map(|line| line.rsplit(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(seen(&[]).iter().chain(&seen(&["/"])).all(|path| path == "/"));
+    assert_eq!(seen(&["a/b"]).iter().filter(|path| *path == "/a/b").count(), dirs.len());
+    exec(&[".."], &["true"]).fails(1, ".. is not a sub cgroup path");
+    exec(&["none"], &["true"]).fails(1, "none: no such file or directory");
+    exec(&["none:/"], &["true"]).fails(1, "unknown controller none");
+    if is_v1("memory") {
+        let seen = seen(&["memory,pids:a", "cpuset:/a/b"]);
+        let count = |at: &str| seen.iter().filter(|path| *path == at).count();
+        assert_eq!((count("/a"), count("/a/b")), (2, 1), "{seen:?}");
+        exec(&["memory:none"], &["true"]).fails(1, "no such file or directory");
+    } else {
+        // What hands controllers down holds no process: the next one is where the first is.
+        let top = &dirs[0];
+        fs::write(format!("{top}/a/cgroup.procs"), bundle.state(&id)["pid"].to_string()).unwrap();
+        fs::write(format!("{top}/cgroup.subtree_control"), "+pids").unwrap();
+        assert_eq!(seen(&[]), ["/a"]);
+        exec(&["/"], &["true"]).fails(1, "EBUSY");
+    }
+    // What was made below goes with it.
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn a_cgroup_that_is_in_use_is_refused() {
+    let (id, second) = (id("first"), id("second"));
+    let Some(mut bundle) = Bundle::new() else { return };
+    bundle.config["linux"]["cgroupsPath"] = format!("/sampan/{id}").into();
+    bundle.config["process"]["args"] = json!(["sleep", "100"]);
+    bundle.save().create(&id, &[]).ok();
+    bundle.create(&second, &[]).fails(1, "container's cgroup is not empty");
+    bundle.oci(&["start", &id]).ok();
+    bundle.oci(&["run", &second]).fails(1, "container's cgroup is not empty");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+    let unified = "/sys/fs/cgroup/unified";
+    let tree = if Path::new(unified).exists() { unified } else { "/sys/fs/cgroup" };
+    let dir = format!("{tree}/sampan/{id}");
+    fs::create_dir_all(format!("{dir}/below")).unwrap();
+    fs::write(format!("{dir}/cgroup.freeze"), "1").unwrap();
+    bundle.create(&id, &[]).fails(1, "container's cgroup unexpectedly frozen");
+    fs::write(format!("{dir}/cgroup.freeze"), "0").unwrap();
+    // Empty ones are as good as none.
+    bundle.create(&id, &[]).ok();
+    bundle.oci(&["delete", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn all_its_processes_are_killed_where_it_shares_a_pid_namespace() {
+    let id = id("shared");
+    let Some(mut bundle) = Bundle::new() else { return };
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    bundle.sh("sleep 100 & sleep 100");
+    let pids = |bundle: &Bundle| bundle.oci(&["ps", "--format", "json", &id]).ok();
+    bundle.create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    until("both are there", || pids(&bundle).matches(',').count() == 1);
+    bundle.oci(&["kill", &id, "KILL"]).ok();
+    until("all are killed", || pids(&bundle) == "[]");
+    bundle.oci(&["kill", &id, "KILL"]).fails(1, "container not running");
+    bundle.oci(&["delete", &id]).ok();
+    // Of one whose first process is gone.
+    bundle.sh("sleep 100 &");
+    bundle.create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    bundle.until_status(&id, "stopped");
+    assert_ne!(pids(&bundle), "[]");
+    bundle.oci(&["kill", &id, "TERM"]).fails(1, "container not running");
+    bundle.oci(&["kill", &id, "KILL"]).ok();
+    until("all are killed", || pids(&bundle) == "[]");
+    bundle.oci(&["delete", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn a_frozen_container_is_killed() {
+    let id = id("frozen");
+    let Some(bundle) = sleeping(&id, &json!({})) else { return };
+    bundle.oci(&["pause", &id]).ok();
+    bundle.oci(&["kill", &id, "KILL"]).ok();
+    bundle.until_status(&id, "stopped");
+    bundle.oci(&["delete", &id]).ok();
     bundle.nothing_left(&id);
 }

@@ -501,12 +501,17 @@ impl Draft<'_> {
 }
 
 fn create(plan: &mut Plan, path: &CgroupPath, target: &Target, version: Version) -> Result<String, Rejected> {
-    if target.taken {
-        return Err(Rejected::new(
-            format!("cannot use the cgroup {path}"),
-            format!("it holds processes or cgroups already, below {}", target.anchor),
-        )
-        .hint("choose another cgroup path, or end what runs there"));
+    let refuse = |why: String, fix: &str| {
+        let what = format!("cannot use the cgroup {path} below {}", target.anchor);
+        Err(Rejected::new(what, why).hint(format!("choose another cgroup path, or {fix}")))
+    };
+    // In words that callers of an OCI runtime know.
+    if target.taken > 0 {
+        let why = format!("container's cgroup is not empty: {} process(es) found", target.taken);
+        return refuse(why, "end what runs there");
+    }
+    if target.frozen {
+        return refuse("container's cgroup unexpectedly frozen".to_owned(), "thaw it");
     }
     let shared = &path.components()[..path.components().len() - 1];
     // The engine's own shared directory is its to remove even if another container made it.

@@ -8,7 +8,7 @@ fn path() -> CgroupPath {
 }
 
 fn target(anchor: &str, present: usize) -> Target {
-    Target { anchor: anchor.into(), present, writable: true, taken: false }
+    Target { anchor: anchor.into(), present, writable: true, ..Target::default() }
 }
 
 fn v1_hierarchy(controllers: &str) -> Hierarchy {

@@ -197,16 +197,47 @@ fn target(place: &Place, path: &CgroupPath) -> Target {
 
 fn describe(dirs: &[&Dir], anchor: &str, path: &CgroupPath) -> Target {
     let present = dirs.len() - 1;
-    let exists = present == path.components().len();
-    let used = |dir: &&Dir| {
-        dir.processes().is_ok_and(|pids| !pids.is_empty()) || dir.children().is_ok_and(|names| !names.is_empty())
-    };
+    let own = dirs.last().filter(|_| present == path.components().len());
     Target {
         anchor: anchor.to_owned(),
         present,
         writable: dirs.last().is_some_and(|dir| dir.may_write(".")),
-        taken: exists && dirs.last().is_some_and(used),
+        taken: own.map(|dir| processes(dir)).unwrap_or_default(),
+        frozen: own.is_some_and(|dir| is_frozen(dir)),
     }
+}
+
+/// How many there are in the tree.
+fn processes(dir: &Dir) -> usize {
+    let children = dir.children().unwrap_or_default();
+    let below = children.iter().filter_map(|name| dir.below(name).ok()).map(|below| processes(&below)).sum::<usize>();
+    dir.processes().unwrap_or_default().len() + below
+}
+
+fn is_frozen(dir: &Dir) -> bool {
+    let says = |file, word| dir.read(file).is_ok_and(|text| text.trim() == word);
+    says("cgroup.freeze", "1") || says("freezer.state", "FROZEN") || says("freezer.state", "FREEZING")
+}
+
+/// Where one more process of a container can be that has this v2 directory: there, or where the kernel lets nobody be,
+/// as controllers are enabled for those below (cgroups(7), "no internal processes"), where its first process is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn of_another(path: &str, first: i32) -> Result<String> {
+    let dir = Dir::open(path)?;
+    if dir.read("cgroup.subtree_control")?.trim().is_empty() {
+        return Ok(path.to_owned());
+    }
+    Ok(holder(dir, first).unwrap_or_else(|| path.to_owned()))
+}
+
+/// The cgroup of this tree that the process is in.
+fn holder(dir: Dir, pid: i32) -> Option<String> {
+    if dir.processes().is_ok_and(|pids| pids.contains(&pid)) {
+        return Some(dir.path().to_owned());
+    }
+    dir.children().ok()?.iter().find_map(|name| holder(dir.below(name).ok()?, pid))
 }
 
 fn unified(place: &Place, path: &CgroupPath) -> Unified {

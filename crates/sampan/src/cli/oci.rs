@@ -205,7 +205,7 @@ pub struct Exec {
     /// One more capability
     #[arg(long, short, value_name = "CAP")]
     pub cap: Vec<oci::Capability>,
-    /// Cgroup below the container's; not supported
+    /// Cgroup below the container's, of all controllers or on v1 of those before a colon
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<String>,
     /// Also in a paused container

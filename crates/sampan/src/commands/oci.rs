@@ -87,9 +87,6 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
     if arguments.process_label.is_some() {
         return refused("--process-label");
     }
-    if !arguments.cgroup.is_empty() {
-        return refused("--cgroup");
-    }
     let id: Id = arguments.id.parse()?;
     let what = match arguments.process {
         Some(path) => oci::What::File(path),
@@ -111,6 +108,7 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
         console_socket: arguments.console_socket,
         pidfd_socket: arguments.pidfd_socket,
         passed: oci::Passed::find(arguments.preserve_fds)?,
+        cgroups: arguments.cgroup,
         ignore_paused: arguments.ignore_paused,
         foreground: !arguments.detach,
     };
