@@ -70,6 +70,12 @@ impl Record {
         self.cgroup.as_ref().or_else(|| self.cgroups.first().map(|(_, dir)| dir))
     }
 
+    /// Its directory in the v1 hierarchy of this controller.
+    pub(crate) fn v1(&self, controller: &str) -> Option<&str> {
+        let serves = |controllers: &[String]| controllers.iter().any(|name| name == controller);
+        self.cgroups.iter().find(|(controllers, _)| serves(controllers)).map(|(_, dir)| dir.as_str())
+    }
+
     pub(crate) fn process(&self) -> runtime::process::Process {
         runtime::process::Process { pid: self.pid, start: self.start }
     }

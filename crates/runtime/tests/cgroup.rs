@@ -447,7 +447,7 @@ fn a_taken_path_is_rejected() {
     wait_until("a process", || !it.processes().is_empty());
     let layout = observe(&it.layout.path, false).unwrap();
     let error = plan::cgroup::plan(&layout, &Resources::default(), false).unwrap_err();
-    assert!(error.why.starts_with("container's cgroup is not empty: 1 process"), "{error}");
+    assert!(error.why.starts_with("container's cgroup is not empty"), "{error}");
     assert_eq!(it.undo(), [""; 0]);
     child.wait().unwrap();
 }

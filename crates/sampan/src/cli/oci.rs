@@ -27,6 +27,7 @@ pub enum Oci {
     Pause(One),
     Resume(One),
     Update(Box<Update>),
+    Events(Events),
     Kill(Kill),
     Delete(Delete),
     List(List),
@@ -294,6 +295,18 @@ fn bytes(text: &str) -> Result<i64, Invalid> {
 }
 
 #[derive(Debug, Args)]
+pub struct Events {
+    /// Say at such intervals what the container uses
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub interval: spec::unit::Duration,
+    /// Say it once
+    #[arg(long)]
+    pub stats: bool,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
 pub struct Kill {
     /// All processes of the container
     #[arg(long, short)]
@@ -360,7 +373,7 @@ enum Parsed {
     Help(String),
 }
 
-static ENTRIES: [Entry; 14] = [
+static ENTRIES: [Entry; 15] = [
     Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
     Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
     Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
@@ -378,6 +391,11 @@ static ENTRIES: [Entry; 14] = [
         name: "update",
         about: "Give a container other limits",
         parse: |words| leaf("update", words, |update| Oci::Update(Box::new(update))),
+    },
+    Entry {
+        name: "events",
+        about: "Say what a container uses, and when it runs out of memory",
+        parse: |words| leaf("events", words, Oci::Events),
     },
     Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
     Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },

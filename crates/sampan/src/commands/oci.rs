@@ -3,7 +3,7 @@
 //! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
 //! it, a message on standard error, and exit code 1.
 
-use crate::cli::oci::{Call, Create, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
+use crate::cli::oci::{Call, Create, Events, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
 use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
@@ -45,6 +45,7 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
         Oci::Kill(arguments) => kill(&root, arguments)?,
         Oci::Pause(arguments) => oci::pause(&root, &id(arguments.id)?)?,
         Oci::Resume(arguments) => oci::resume(&root, &id(arguments.id)?)?,
+        Oci::Events(arguments) => events(&root, arguments)?,
         Oci::Update(arguments) => update(&root, *arguments)?,
         Oci::Delete(arguments) => {
             let warnings = oci::delete(&root, &id(arguments.id)?, arguments.force)?;
@@ -154,6 +155,25 @@ fn limits(arguments: Update) -> Resources {
         block_io: arguments.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         ..Resources::default()
     }
+}
+
+/// A line each.
+fn events(root: &Root, arguments: Events) -> Result<(), Failure> {
+    let id: Id = arguments.id.parse()?;
+    if arguments.interval.0.is_zero() {
+        return Err(Failure::new("cannot use the interval 0s").cause("it has to be greater than 0"));
+    }
+    // Who listens no more ends it.
+    let mut tell = |event: &oci::Event| {
+        let mut out = std::io::stdout().lock();
+        let text = serde_json::to_string(event).unwrap_or_default() + "\n";
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    };
+    if arguments.stats {
+        tell(&oci::stats(root, &id)?);
+        return Ok(());
+    }
+    Ok(oci::watch(root, &id, arguments.interval.0, &mut tell)?)
 }
 
 fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {
