@@ -133,7 +133,7 @@ fn cgroups(record: &Record, asked: &[String]) -> Result<(Option<String>, Vec<Str
     if let (true, Some(dir)) = (asked.is_empty(), &mut v2) {
         *dir = runtime::observe::cgroup::of_another(dir, record.pid)?;
     }
-    Ok((v2, v1.into_iter().map(|(_, dir)| dir).collect()))
+    Ok((v2, v1.into_iter().map(|(_, dir)| dir).chain(record.resctrl.iter().cloned()).collect()))
 }
 
 fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {

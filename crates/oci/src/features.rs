@@ -35,7 +35,7 @@ pub fn features() -> Value {
             },
             "apparmor": { "enabled": true },
             "selinux": off,
-            "intelRdt": off,
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "netDevices": off,
             "mountExtensions": { "idmap": { "enabled": true } }
         }

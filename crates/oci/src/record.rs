@@ -26,6 +26,8 @@ pub(crate) struct Record {
     /// Its directory on cgroup v2, and those on v1, each with its hierarchy's controllers.
     pub(crate) cgroup: Option<String>,
     pub(crate) cgroups: Vec<(Vec<String>, String)>,
+    /// Its resctrl groups, which its processes enter, too; the first has its schemata.
+    pub(crate) resctrl: Vec<String>,
     /// Its pid namespace is another's, too, and does not end with its first process.
     pub(crate) shares_pids: bool,
     /// `args[0]`.

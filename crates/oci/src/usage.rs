@@ -18,7 +18,7 @@ pub(crate) fn of(record: &Record) -> Value {
         "pids": pids(v1("pids").as_ref().unwrap_or(&v2)),
         "blkio": v1("blkio").map_or_else(|| io_v2(&v2), |group| io_v1(&group)),
         "hugetlb": v1("hugetlb").map_or_else(|| pages(&v2, &PAGES_V2), |group| pages(&group, &PAGES_V1)),
-        "intel_rdt": {},
+        "intel_rdt": record.resctrl.first().map_or_else(|| json!({}), |dir| resctrl(&Group::new(dir))),
         "network_interfaces": interfaces(record.pid),
     });
     let group = v1("rdma").unwrap_or(v2);
@@ -279,6 +279,12 @@ fn pages(group: &Group, files: &Pages) -> Value {
         (size, json!({ "usage": used, "max": most, "failcnt": failed }))
     };
     Value::Object(names.filter_map(size).map(of).collect())
+}
+
+fn resctrl(group: &Group) -> Value {
+    let text = group.text("schemata");
+    let line = |name: &str| text.lines().map(str::trim).find(|line| line.starts_with(name));
+    json!({ "l3_cache_schema": line("L3:"), "mem_bw_schema": line("MB:") })
 }
 
 /// `DEVICE hca_handle=NUMBER hca_object=NUMBER` a line.

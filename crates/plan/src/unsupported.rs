@@ -55,11 +55,10 @@ fn of_process(process: &Process) -> [(&'static str, bool); 2] {
     ]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 6] {
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 5] {
     let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
     [
         ("linux.mountLabel", !linux.mount_label.is_empty()),
-        ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.timeOffsets", !linux.time_offsets.is_empty()),
         ("linux.netDevices", !linux.net_devices.is_empty()),

@@ -285,7 +285,7 @@ fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
         ("/linux/namespaces", json!([{ "type": "mount" }]), "uts namespace"),
         ("/linux/namespaces", json!([{ "type": "none" }]), "unknown variant"),
         ("/linux/namespaces/0/path", json!("/proc/self/ns/net"), "another kind of namespace"),
-        ("/linux/intelRdt", json!({ "closID": "x" }), "linux.intelRdt"),
+        ("/linux/intelRdt", json!({ "closID": "x" }), "resctrl"),
         ("/linux/personality", json!({ "domain": "SUN" }), "SUN"),
         ("/linux/rootfsPropagation", json!("often"), "rootfsPropagation"),
         ("/linux/cgroupsPath", json!("/../x"), "cgroup path"),

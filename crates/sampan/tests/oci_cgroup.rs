@@ -112,6 +112,9 @@ fn what_is_not_named_stays() {
     let idle = || read(&bundle, &id, ["cpu/cpu.idle", "cpu.idle"]);
     update(&bundle, &id, &["--cpu-idle", "1"]).ok();
     assert_eq!(idle(), "1");
+    if !Path::new("/sys/fs/resctrl/schemata").exists() {
+        update(&bundle, &id, &["--l3-cache-schema", "L3:0=f"]).fails(1, "no resctrl group");
+    }
     update(&bundle, &id, &["--cpu-idle=0", "--cpu-share=256"]).ok();
     assert_eq!((idle(), shares()), ("0".to_owned(), if is_v1("cpu") { "256" } else { "35" }.to_owned()));
     bundle.oci(&["delete", "--force", &id]).ok();

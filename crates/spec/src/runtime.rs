@@ -248,8 +248,8 @@ pub struct Linux {
     pub mount_label: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
-    #[serde(skip_serializing)]
-    pub intel_rdt: Option<Present>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
     #[serde(skip_serializing)]
     pub memory_policy: Option<Present>,
     #[serde(skip_serializing)]
@@ -337,6 +337,21 @@ pub struct RdmaLimit {
     pub hca_handles: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hca_objects: Option<u32>,
+}
+
+/// resctrl.rst; `schemata` stands for the other two, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntelRdt {
+    #[serde(rename = "closID", skip_serializing_if = "String::is_empty")]
+    pub clos_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schemata: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub l3_cache_schema: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mem_bw_schema: String,
+    pub enable_monitoring: bool,
 }
 
 /// Bytes; `page_size` is `2MB` and the like.

@@ -13,6 +13,7 @@ mod limit;
 mod mount;
 mod path;
 mod request;
+mod resctrl;
 mod step;
 mod v1;
 mod v2;
@@ -22,6 +23,7 @@ pub use layout::{Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Targe
 pub use limit::Limit;
 pub use mount::{Mount, container_mounts};
 pub use path::CgroupPath;
+pub use resctrl::{Resctrl, group as resctrl_group, plan as resctrl, schemata};
 pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
 
 use crate::Rejected;

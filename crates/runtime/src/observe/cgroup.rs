@@ -2,7 +2,9 @@
 //!
 //! Invariant: reads only. A hierarchy that is not mounted, or hidden under another mount, is left out.
 
-use plan::cgroup::{CgroupPath, Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified, names};
+use plan::cgroup::{
+    CgroupPath, Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Resctrl, Target, Unified, names,
+};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io::Read as _;
@@ -162,6 +164,21 @@ impl Place {
 
 /// As often as the last of the shared directory's containers may remove it while we look at it.
 const RACES: usize = 100;
+
+/// What there is of resctrl for a container's group of this name.
+///
+/// # Errors
+/// /proc/self/mountinfo can't be read.
+pub fn resctrl(group: &str) -> Result<Resctrl> {
+    let mountinfo = read("/proc/self/mountinfo")?;
+    let point = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        right.starts_with("resctrl ").then(|| left.split(' ').nth(4).map(unescape))?
+    };
+    let mount = mountinfo.lines().filter_map(point).next_back();
+    let schemata = mount.as_ref().and_then(|mount| read(&format!("{mount}/{group}/schemata")).ok());
+    Ok(Resctrl { mount, schemata })
+}
 
 /// What `look` sees in the anchor and the directories of `path` under it that exist. If the deepest was removed before
 /// all was seen, again: then its files are gone, and nothing would seem to be delegated.

@@ -279,6 +279,12 @@ pub struct Update {
     /// Processes, -1 for no limit
     #[arg(long, value_name = "NUMBER")]
     pub pids_limit: Option<i64>,
+    /// Shares of the third cache, as L3:0=ff;1=f, where the container has a resctrl group
+    #[arg(long, value_name = "SCHEMA", default_value = "")]
+    pub l3_cache_schema: String,
+    /// Shares of memory bandwidth, as MB:0=20;1=70
+    #[arg(long, value_name = "SCHEMA", default_value = "")]
+    pub mem_bw_schema: String,
     /// Relative weight, 10 to 1000
     #[arg(long, value_name = "NUMBER")]
     pub blkio_weight: Option<u16>,

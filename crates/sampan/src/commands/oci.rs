@@ -7,7 +7,7 @@ use crate::cli::oci::{Call, Create, Events, Exec, Format, Globals, Kill, List, L
 use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
-use spec::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
+use spec::runtime::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 use std::io::{Read, Write};
 use std::process::{Command, ExitCode};
 
@@ -118,14 +118,21 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
 
 fn update(root: &Root, arguments: Update) -> Result<(), Failure> {
     let id: Id = arguments.id.parse()?;
-    let Some(path) = &arguments.resources else { return Ok(oci::update(root, &id, &limits(arguments))?) };
+    let Some(path) = &arguments.resources else {
+        let share = IntelRdt {
+            l3_cache_schema: arguments.l3_cache_schema.clone(),
+            mem_bw_schema: arguments.mem_bw_schema.clone(),
+            ..IntelRdt::default()
+        };
+        return Ok(oci::update(root, &id, &limits(arguments), &share)?);
+    };
     let mut text = Vec::new();
     let read = match path.to_str() {
         Some("-") => std::io::stdin().read_to_end(&mut text),
         _ => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
     };
     read.map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error))?;
-    Ok(oci::update(root, &id, &oci::resources(&text)?)?)
+    Ok(oci::update(root, &id, &oci::resources(&text)?, &IntelRdt::default())?)
 }
 
 fn limits(arguments: Update) -> Resources {
