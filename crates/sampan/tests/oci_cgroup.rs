@@ -329,3 +329,74 @@ fn who_listens_is_told_that_memory_ran_out() {
     assert!(events.wait().unwrap().success());
     bundle.nothing_left(&id);
 }
+
+/// What is done, and where it cannot be is refused by name.
+#[test]
+fn every_property_is_in_force_or_an_error() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("property");
+    let no_setting = "cgroup v2 has no such setting";
+    let has = |file: &str| Path::new("/sys/fs/cgroup").join(file).exists();
+    type Expected = Result<&'static str, &'static str>;
+    // A controller, a property of it, the file that then says what on v1, and what becomes of it on v2.
+    let cases: [(&str, Value, &str, Expected, Expected); 14] = [
+        ("cpu", json!({ "cpu": { "idle": 1 } }), "cpu.idle", Ok("1"), Ok("1")),
+        ("cpu", json!({ "cpu": { "idle": 0, "burst": 0, "realtimeRuntime": 0 } }), "cpu.idle", Ok("0"), Ok("0")),
+        ("memory", json!({ "memory": { "limit": 1 << 22 } }), "memory.limit_in_bytes", Ok("4194304"), Err("")),
+        ("memory", json!({ "memory": { "swappiness": 7 } }), "memory.swappiness", Ok("7"), Err(no_setting)),
+        (
+            "memory",
+            json!({ "memory": { "disableOOMKiller": true, "useHierarchy": true } }),
+            "memory.oom_control",
+            Ok("oom_kill_disable 1"),
+            Err(no_setting),
+        ),
+        ("memory", json!({ "memory": { "useHierarchy": false } }), "", Err("useHierarchy"), Err("useHierarchy")),
+        (
+            "memory",
+            json!({ "memory": { "kernelTCP": 1 << 22 } }),
+            "memory.kmem.tcp.limit_in_bytes",
+            Ok("4194304"),
+            Err(no_setting),
+        ),
+        ("blkio", json!({ "blockIO": { "leafWeight": 100 } }), "", Err("leafWeight"), Err("leafWeight")),
+        ("rdma", json!({ "rdma": { "nope_1": { "hcaHandles": 3 } } }), "", Err("RDMA"), Err("RDMA")),
+        ("rdma", json!({ "rdma": { "nope_1": {} } }), "", Err("hcaHandles"), Err("hcaHandles")),
+        ("net_cls", json!({ "network": { "classID": 0x10_0001 } }), "net_cls.classid", Ok("1048577"), Err("net_cls")),
+        (
+            "net_prio",
+            json!({ "network": { "priorities": [{ "name": "lo", "priority": 5 }] } }),
+            "net_prio.ifpriomap",
+            Ok("lo 5"),
+            Err("net_prio"),
+        ),
+        (
+            "cpu",
+            json!({ "cpu": { "realtimeRuntime": 1000, "realtimePeriod": 500_000 } }),
+            "cpu.rt_runtime_us",
+            if has("cpu/cpu.rt_runtime_us") { Ok("1000") } else { Err("cpu.rt_runtime_us") },
+            Err(no_setting),
+        ),
+        ("pids", json!({ "pids": {} }), "pids.max", Ok("max"), Ok("max")),
+    ];
+    let good = bundle.config.clone();
+    for (controller, resources, file, v1, v2) in cases {
+        bundle.config = good.clone();
+        for (name, value) in resources.as_object().unwrap() {
+            bundle.config["linux"]["resources"][name] = value.clone();
+        }
+        // Real-time CPU time can only be had where those above have some.
+        bundle.config["linux"]["cgroupsPath"] = format!("/{id}").into();
+        let path = if is_v1(controller) { format!("{controller}/{file}") } else { file.to_owned() };
+        bundle.sh(&format!("cat /sys/fs/cgroup/{path}"));
+        let expected = if is_v1(controller) { v1 } else { v2 };
+        let ran = bundle.oci(&["run", &id]);
+        match expected {
+            Ok(text) => assert!(ran.ok().lines().any(|line| line == text), "{resources}"),
+            // There it has another name.
+            Err("") => assert_eq!(ran.code, 1),
+            Err(why) => ran.fails(1, why),
+        }
+        bundle.nothing_left(&id);
+    }
+}
