@@ -195,6 +195,8 @@ fn another_process_is_in_the_cgroup_that_is_named() {
         let seen = seen(&["memory,pids:a", "cpuset:/a/b"]);
         let count = |at: &str| seen.iter().filter(|path| *path == at).count();
         assert_eq!((count("/a"), count("/a/b")), (2, 1), "{seen:?}");
+        fs::create_dir(format!("/sys/fs/cgroup/cpuset/sampan/{id}/empty")).unwrap();
+        exec(&["cpuset:empty"], &["true"]).fails(1, "has no CPUs");
         exec(&["memory:none"], &["true"]).fails(1, "no such file or directory");
     } else {
         // What hands controllers down holds no process: the next one is where the first is.
@@ -397,6 +399,12 @@ fn every_property_is_in_force_or_an_error() {
             Err("") => assert_eq!(ran.code, 1),
             Err(why) => ran.fails(1, why),
         }
+        bundle.nothing_left(&id);
+    }
+    if is_v1("cpu") && has("cpu/cpu.rt_runtime_us") {
+        bundle.config["linux"]["resources"] = json!({ "cpu": { "realtimeRuntime": 1000 } });
+        bundle.config["linux"]["cgroupsPath"] = format!("/sampan/{id}").into();
+        bundle.sh("true").oci(&["run", &id]).fails(1, "each cgroup above");
         bundle.nothing_left(&id);
     }
 }
