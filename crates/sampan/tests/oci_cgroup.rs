@@ -223,13 +223,16 @@ fn a_cgroup_that_is_in_use_is_refused() {
     bundle.oci(&["run", &second]).fails(1, "container's cgroup is not empty");
     bundle.oci(&["delete", "--force", &id]).ok();
     bundle.nothing_left(&id);
-    let unified = "/sys/fs/cgroup/unified";
-    let tree = if Path::new(unified).exists() { unified } else { "/sys/fs/cgroup" };
+    let trees = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].into_iter();
+    let v2 = trees.filter(|tree| Path::new(tree).join("cgroup.procs").exists());
+    let mut kinds = v2.map(|tree| (tree, "cgroup.freeze", ["1", "0"]));
+    let v1 = ("/sys/fs/cgroup/freezer", "freezer.state", ["FROZEN", "THAWED"]);
+    let (tree, file, [frozen, thawed]) = kinds.next().unwrap_or(v1);
     let dir = format!("{tree}/sampan/{id}");
     fs::create_dir_all(format!("{dir}/below")).unwrap();
-    fs::write(format!("{dir}/cgroup.freeze"), "1").unwrap();
+    fs::write(format!("{dir}/{file}"), frozen).unwrap();
     bundle.create(&id, &[]).fails(1, "container's cgroup unexpectedly frozen");
-    fs::write(format!("{dir}/cgroup.freeze"), "0").unwrap();
+    fs::write(format!("{dir}/{file}"), thawed).unwrap();
     // Empty ones are as good as none.
     bundle.create(&id, &[]).ok();
     bundle.oci(&["delete", &id]).ok();
