@@ -51,7 +51,8 @@ pub fn update(root: &Root, id: &Id, resources: &Resources, share: &IntelRdt) -> 
     let layout = observe::cgroup::observe(&path, resources.block_io.is_some())?;
     let (current, usage) = record.cgroup.as_deref().map(observe::cgroup::current).unwrap_or_default();
     check_usage(resources, usage)?;
-    apply::cgroup::update(&plan::cgroup::update(&layout, resources, &current)?)?;
+    let limits = plan::cgroup::update(&layout, resources, &current)?;
+    apply::cgroup::update(&limits).map_err(|error| Rejected::new(what, error.to_string()))?;
     self::share(&record, share)
 }
 

@@ -242,11 +242,10 @@ fn is_frozen(dir: &Dir) -> bool {
 /// # Errors
 /// It cannot be read.
 pub fn of_another(path: &str, first: i32) -> Result<String> {
-    let dir = Dir::open(path)?;
-    if dir.read("cgroup.subtree_control")?.trim().is_empty() {
+    if read(&format!("{path}/cgroup.subtree_control"))?.trim().is_empty() {
         return Ok(path.to_owned());
     }
-    Ok(holder(dir, first).unwrap_or_else(|| path.to_owned()))
+    Ok(holder(Dir::open(path)?, first).unwrap_or_else(|| path.to_owned()))
 }
 
 /// The cgroup of this tree that the process is in.
