@@ -353,7 +353,7 @@ fn resources(request: &Run, facts: &Facts) -> Result<Resources, Rejected> {
         devices: device_rules(request, facts),
         memory: memory(limits, facts),
         cpu: cpu(limits),
-        pids: limits.pids.map(|limit| Pids { limit: bound(limit, u64::cast_signed) }),
+        pids: limits.pids.map(|limit| Pids { limit: Some(bound(limit, u64::cast_signed)) }),
         block_io: block_io(limits, facts)?,
         ..Resources::default()
     })

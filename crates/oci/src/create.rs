@@ -14,7 +14,7 @@ use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
 use runtime::{Result, hook};
-use spec::runtime::{NamespaceKind, State, Status};
+use spec::runtime::{IntelRdt, Namespace, NamespaceKind, State, Status};
 use std::path::{Path, PathBuf};
 
 /// What the caller asks for beside the bundle.
@@ -71,9 +71,9 @@ pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
     }
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     check_terminal(terminal, create.foreground, create.console_socket.as_deref())?;
-    let (plan, cgroup, path) = plan(root, id, &bundle, create)?;
+    let (plan, placed) = plan(root, id, &bundle, create)?;
     let (home, mut journal) = root.claim(id)?;
-    let record = Record { cgroup_path: path.to_string(), ..record(id, &bundle, &plan, cgroup) };
+    let record = record(id, &bundle, &plan, placed);
     let made = make(&home, &mut journal, &plan, record.clone(), &bundle, create);
     if made.is_err() {
         // The error that led here is the one to tell; what could not be undone stays for `delete --force`. The hooks are
@@ -137,7 +137,14 @@ pub(crate) fn check_terminal(terminal: bool, foreground: bool, socket: Option<&P
     }
 }
 
-fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Cgroup, CgroupPath)> {
+/// Where its processes are.
+struct Placed {
+    path: CgroupPath,
+    cgroup: Cgroup,
+    resctrl: Vec<String>,
+}
+
+fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Placed)> {
     let host = runtime::observe::host()?;
     let config = &bundle.config;
     let Some(linux) = &config.linux else {
@@ -151,8 +158,12 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
     let resources = linux.resources.clone().unwrap_or_default();
     let path = cgroup_path(&linux.cgroups_path, id, &host)?;
     let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
-    let cgroup = plan::cgroup::plan_everywhere(&layout, &resources, host.rootless())?;
-    let made = cgroup.cgroup.clone();
+    let mut cgroup = plan::cgroup::plan_everywhere(&layout, &resources, host.rootless())?;
+    let resctrl = match &linux.intel_rdt {
+        Some(asked) => resctrl(asked, &id.to_string(), &mut cgroup)?,
+        None => Vec::new(),
+    };
+    let placed = Placed { path, cgroup: cgroup.cgroup.clone(), resctrl };
     let new_network = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Network && ns.path.is_none());
     let loopback = new_network.then_some(plan::network::InitStep::Loopback);
     let state = State {
@@ -177,7 +188,12 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         create_cwd: true,
         bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
     })?;
-    Ok((plan, made, path))
+    Ok((plan, placed))
+}
+
+fn resctrl(asked: &IntelRdt, id: &str, cgroup: &mut plan::cgroup::Plan) -> Result<Vec<String>> {
+    let host = runtime::observe::cgroup::resctrl(plan::cgroup::resctrl_group(asked, id)?)?;
+    Ok(plan::cgroup::resctrl(asked, id, &host, cgroup)?)
 }
 
 fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
@@ -187,7 +203,9 @@ fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
     })
 }
 
-fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroup: Cgroup) -> Record {
+fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed) -> Record {
+    let Placed { path, cgroup, resctrl } = placed;
+    let own_pids = |namespace: &Namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none();
     let gate = plan.init.iter().position(|step| matches!(step, InitStep::AwaitStart { .. })).unwrap_or_default();
     Record {
         oci_version: bundle.config.oci_version.clone(),
@@ -198,8 +216,11 @@ fn record(id: &Id, bundle: &Bundle, plan: &Plan, cgroup: Cgroup) -> Record {
         created: crate::now(),
         owner: runtime::observe::euid(),
         hooks: bundle.config.hooks.clone().unwrap_or_default(),
+        cgroup_path: path.to_string(),
         cgroup: cgroup.v2,
-        cgroups: cgroup.v1.into_iter().map(|(_, path)| path).collect(),
+        cgroups: cgroup.v1,
+        resctrl,
+        shares_pids: !bundle.config.linux.iter().flat_map(|linux| &linux.namespaces).any(own_pids),
         command: plan.exec.args.first().cloned().unwrap_or_default(),
         late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.why())).collect(),
         ..Record::default()

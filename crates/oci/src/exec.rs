@@ -23,6 +23,8 @@ pub struct Exec {
     /// Where a pidfd of the process goes.
     pub pidfd_socket: Option<PathBuf>,
     pub passed: Passed,
+    /// Cgroups below the container's own, as `PATH` or `CONTROLLER,…:PATH`.
+    pub cgroups: Vec<String>,
     /// Also where it will only run when the container is resumed.
     pub ignore_paused: bool,
     /// The caller stays, watches the process, and shows its terminal.
@@ -76,6 +78,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     let model = Model::load(&home)?;
     let process = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
+    let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
     let host = runtime::observe::host()?;
     let plan = plan::join::plan(plan::join::Input {
         process: &process,
@@ -84,8 +87,8 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
         host: &host,
         first: (record.pid, record.start),
         namespaces: runtime::observe::foreign_namespaces(record.pid),
-        cgroup: record.cgroup.clone(),
-        cgroups: record.cgroups.clone(),
+        cgroup,
+        cgroups,
         foreground: exec.foreground,
     })?;
     // Blocked before the clone: from here on a signal is read, not suffered.
@@ -97,6 +100,40 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
         write_whole(path, started.child.pid.to_string().as_bytes())?;
     }
     signals.map_or(Ok(0), |signals| watch(&mut started, &signals))
+}
+
+/// Where it is to be on v2, and on v1.
+fn cgroups(record: &Record, asked: &[String]) -> Result<(Option<String>, Vec<String>)> {
+    let mut v2 = record.cgroup.clone();
+    let mut v1 = record.cgroups.clone();
+    for words in asked {
+        let what = || format!("cannot execute in the cgroup {words:?}");
+        let (controllers, path) = words.split_once(':').unwrap_or(("", words));
+        let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+        if names.contains(&"..") {
+            return refused(what(), format!("{path} is not a sub cgroup path"));
+        }
+        let below = |dir: &mut String| {
+            names.iter().for_each(|name| *dir = format!("{dir}/{name}"));
+            if Path::new(dir).is_dir() { Ok(()) } else { refused(what(), format!("{dir}: no such file or directory")) }
+        };
+        let controllers: Vec<&str> = controllers.split(',').filter(|name| !name.is_empty()).collect();
+        let serves = |hierarchy: &[String], name: &str| hierarchy.iter().any(|it| it == name);
+        if let Some(name) = controllers.iter().find(|name| !v1.iter().any(|(hierarchy, _)| serves(hierarchy, name))) {
+            return refused(what(), format!("unknown controller {name}: the container has no v1 hierarchy of it"));
+        }
+        let named = |hierarchy: &[String]| controllers.iter().any(|name| serves(hierarchy, name));
+        for (hierarchy, dir) in &mut v1 {
+            if controllers.is_empty() || named(hierarchy) {
+                below(dir)?;
+            }
+        }
+        v2.iter_mut().filter(|_| controllers.is_empty()).try_for_each(below)?;
+    }
+    if let (true, Some(dir)) = (asked.is_empty(), &mut v2) {
+        *dir = runtime::observe::cgroup::of_another(dir, record.pid)?;
+    }
+    Ok((v2, v1.into_iter().map(|(_, dir)| dir).chain(record.resctrl.iter().cloned()).collect()))
 }
 
 fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {

@@ -13,7 +13,7 @@ pub fn features() -> Value {
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": plan::capability::NAMES.as_slice(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
             "seccomp": {
                 "enabled": true,
                 "actions": [
@@ -35,7 +35,7 @@ pub fn features() -> Value {
             },
             "apparmor": { "enabled": true },
             "selinux": off,
-            "intelRdt": off,
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "netDevices": off,
             "mountExtensions": { "idmap": { "enabled": true } }
         }

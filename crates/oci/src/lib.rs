@@ -7,6 +7,7 @@
 mod bundle;
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod id;
@@ -19,9 +20,11 @@ mod run;
 mod start;
 mod template;
 mod update;
+mod usage;
 
 pub use create::{Create, Passed, create};
 pub use delete::delete;
+pub use events::{Event, stats, watch};
 pub use exec::{Changes, Exec, What, exec};
 pub use features::features;
 pub use id::Id;

@@ -23,9 +23,13 @@ pub(crate) struct Record {
     pub(crate) hooks: Hooks,
     /// As `linux.cgroupsPath` has it.
     pub(crate) cgroup_path: String,
-    /// Its directory on cgroup v2, and those on v1.
+    /// Its directory on cgroup v2, and those on v1, each with its hierarchy's controllers.
     pub(crate) cgroup: Option<String>,
-    pub(crate) cgroups: Vec<String>,
+    pub(crate) cgroups: Vec<(Vec<String>, String)>,
+    /// Its resctrl groups, which its processes enter, too; the first has its schemata.
+    pub(crate) resctrl: Vec<String>,
+    /// Its pid namespace is another's, too, and does not end with its first process.
+    pub(crate) shares_pids: bool,
     /// `args[0]`.
     pub(crate) command: String,
     /// What its process does after the gate, by the step's number, and why.
@@ -60,12 +64,18 @@ impl Record {
 
     /// That of v2 first.
     pub(crate) fn all_cgroups(&self) -> Vec<String> {
-        self.cgroup.iter().chain(&self.cgroups).cloned().collect()
+        self.cgroup.iter().chain(self.cgroups.iter().map(|(_, dir)| dir)).cloned().collect()
     }
 
     /// All of its processes are there.
     pub(crate) fn any_cgroup(&self) -> Option<&String> {
-        self.cgroup.as_ref().or_else(|| self.cgroups.first())
+        self.cgroup.as_ref().or_else(|| self.cgroups.first().map(|(_, dir)| dir))
+    }
+
+    /// Its directory in the v1 hierarchy of this controller.
+    pub(crate) fn v1(&self, controller: &str) -> Option<&str> {
+        let serves = |controllers: &[String]| controllers.iter().any(|name| name == controller);
+        self.cgroups.iter().find(|(controllers, _)| serves(controllers)).map(|(_, dir)| dir.as_str())
     }
 
     pub(crate) fn process(&self) -> runtime::process::Process {

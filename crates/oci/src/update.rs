@@ -3,11 +3,11 @@
 use crate::bundle::parse;
 use crate::record::Record;
 use crate::root::Root;
-use crate::{Id, refused};
+use crate::{Id, io, refused};
 use plan::Rejected;
 use plan::cgroup::CgroupPath;
 use runtime::{Result, apply, observe};
-use spec::runtime::{Resources, Status};
+use spec::runtime::{IntelRdt, Resources, Status};
 
 /// Resources as config.json has them.
 ///
@@ -17,11 +17,31 @@ pub fn resources(text: &[u8]) -> Result<Resources> {
     parse(text).map_err(|error| Rejected::new("cannot read the resources", error.to_string()).into())
 }
 
+/// What the container's resctrl group is allowed.
+///
+/// # Errors
+/// It has none; the kernel refuses.
+fn share(record: &Record, asked: &IntelRdt) -> Result<()> {
+    let lines = plan::cgroup::schemata(asked);
+    let Some(group) = record.resctrl.first() else {
+        return match lines.first() {
+            Some(line) => {
+                refused(format!("cannot allow {line}"), "the container has no resctrl group (linux.intelRdt)")
+            }
+            None => Ok(()),
+        };
+    };
+    let file = format!("{group}/schemata");
+    lines
+        .iter()
+        .try_for_each(|line| std::fs::write(&file, format!("{line}\n")).map_err(io(format!("cannot allow {line}"))))
+}
+
 /// What is not named stays.
 ///
 /// # Errors
 /// It has ended; a limit that cannot be had, or is not in force.
-pub fn update(root: &Root, id: &Id, resources: &Resources) -> Result<()> {
+pub fn update(root: &Root, id: &Id, resources: &Resources, share: &IntelRdt) -> Result<()> {
     let what = format!("cannot update the container {id}");
     let (home, record) = Record::load(root, id, &what)?;
     if matches!(record.status(&home), Status::Stopped | Status::Creating) {
@@ -29,5 +49,22 @@ pub fn update(root: &Root, id: &Id, resources: &Resources) -> Result<()> {
     }
     let path = CgroupPath::parse(&record.cgroup_path)?;
     let layout = observe::cgroup::observe(&path, resources.block_io.is_some())?;
-    Ok(apply::cgroup::update(&plan::cgroup::update(&layout, resources)?)?)
+    let (current, usage) = record.cgroup.as_deref().map(observe::cgroup::current).unwrap_or_default();
+    check_usage(resources, usage)?;
+    let limits = plan::cgroup::update(&layout, resources, &current)?;
+    apply::cgroup::update(&limits).map_err(|error| Rejected::new(what, error.to_string()))?;
+    self::share(&record, share)
+}
+
+/// What v1 does by itself: it refuses a limit that it cannot make the container keep.
+fn check_usage(resources: &Resources, usage: Option<u64>) -> Result<()> {
+    let asked = resources.memory.as_ref().filter(|memory| memory.check_before_update == Some(true));
+    let limit = asked.and_then(|memory| memory.limit).and_then(|limit| u64::try_from(limit).ok());
+    match limit.zip(usage) {
+        Some((limit, usage)) if limit != 0 && limit < usage => refused(
+            format!("cannot limit memory to {limit}"),
+            format!("the container uses {usage} (checkBeforeUpdate)"),
+        ),
+        _ => Ok(()),
+    }
 }

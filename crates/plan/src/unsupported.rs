@@ -3,15 +3,14 @@
 //! Invariant: refused by name. A property that the spec has is done or refused, never dropped.
 
 use crate::Rejected;
-use spec::runtime::{Config, Linux, NamespaceKind, Process, Resources};
+use spec::runtime::{Config, Linux, NamespaceKind, Process};
 
 /// # Errors
 /// The first property that cannot be honoured.
 pub(crate) fn check(config: &Config) -> Result<(), Rejected> {
     config.process.as_ref().map_or(Ok(()), check_process)?;
     let linux = config.linux.iter().flat_map(of_linux);
-    let resources = config.linux.iter().filter_map(|linux| linux.resources.as_ref()).flat_map(of_resources);
-    first([("vm", config.vm.is_some())].into_iter().chain(linux).chain(resources))?;
+    first([("vm", config.vm.is_some())].into_iter().chain(linux))?;
     config.linux.as_ref().map_or(Ok(()), |linux| namespaces(config, linux))
 }
 
@@ -19,12 +18,6 @@ pub(crate) fn check(config: &Config) -> Result<(), Rejected> {
 /// The first property that cannot be honoured.
 pub(crate) fn check_process(process: &Process) -> Result<(), Rejected> {
     first(of_process(process).into_iter())
-}
-
-/// # Errors
-/// The first property that cannot be honoured.
-pub(crate) fn check_resources(resources: &Resources) -> Result<(), Rejected> {
-    first(of_resources(resources).into_iter())
 }
 
 fn first(mut all: impl Iterator<Item = (&'static str, bool)>) -> Result<(), Rejected> {
@@ -62,39 +55,15 @@ fn of_process(process: &Process) -> [(&'static str, bool); 2] {
     ]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 6] {
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 5] {
     let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
     [
         ("linux.mountLabel", !linux.mount_label.is_empty()),
-        ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.timeOffsets", !linux.time_offsets.is_empty()),
         ("linux.netDevices", !linux.net_devices.is_empty()),
         ("linux.seccomp.listenerPath", listener),
     ]
-}
-
-/// 0 asks for nothing.
-fn of_resources(resources: &Resources) -> Vec<(&'static str, bool)> {
-    let mut all = vec![("linux.resources.rdma", !resources.rdma.is_empty())];
-    if let Some(network) = &resources.network {
-        all.push(("linux.resources.network.classID", network.class_id.is_some_and(|id| id != 0)));
-        all.push(("linux.resources.network.priorities", !network.priorities.is_empty()));
-    }
-    if let Some(memory) = &resources.memory {
-        all.push(("linux.resources.memory.kernel", memory.kernel.is_some_and(|bytes| bytes > 0)));
-        all.push(("linux.resources.memory.kernelTCP", memory.kernel_tcp.is_some_and(|bytes| bytes > 0)));
-    }
-    if let Some(cpu) = &resources.cpu {
-        all.push(("linux.resources.cpu.realtimeRuntime", cpu.realtime_runtime.is_some_and(|time| time != 0)));
-        all.push(("linux.resources.cpu.realtimePeriod", cpu.realtime_period.is_some_and(|time| time != 0)));
-        all.push(("linux.resources.cpu.idle", cpu.idle.is_some_and(|idle| idle != 0)));
-    }
-    if let Some(io) = &resources.block_io {
-        let leaf = io.leaf_weight.iter().chain(io.weight_device.iter().filter_map(|it| it.leaf_weight.as_ref()));
-        all.push(("linux.resources.blockIO.leafWeight", leaf.into_iter().any(|weight| *weight != 0)));
-    }
-    all
 }
 
 #[cfg(test)]
@@ -110,9 +79,6 @@ mod tests {
             (r#"{"linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}}"#, "linux.memoryPolicy"),
             (r#"{"linux": {"timeOffsets": {"monotonic": {"secs": 1}}}}"#, "linux.timeOffsets"),
             (r#"{"linux": {"seccomp": {"listenerPath": "/s"}}}"#, "linux.seccomp.listenerPath"),
-            (r#"{"linux": {"resources": {"network": {"classID": 1}}}}"#, "network.classID"),
-            (r#"{"linux": {"resources": {"rdma": {"mlx5_1": {}}}}}"#, "rdma"),
-            (r#"{"linux": {"resources": {"cpu": {"idle": 1}}}}"#, "cpu.idle"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),
             (r#"{"linux": {"namespaces": [{"type": "user"}]}}"#, "user namespace"),
         ] {

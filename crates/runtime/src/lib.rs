@@ -12,6 +12,7 @@ pub mod hook;
 pub mod init;
 pub mod journal;
 pub mod observe;
+pub mod oom;
 pub mod process;
 pub mod progress;
 mod remedy;

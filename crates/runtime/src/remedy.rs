@@ -2,9 +2,10 @@
 //!
 //! One table: the step's own lines first, then what an errno means for whatever is done with files.
 
-use crate::apply::cgroup;
+use crate::apply::cgroup::Error as Failed;
 use crate::error::Error;
 use crate::progress::Doing;
+use plan::cgroup;
 use plan::mounts::{Mount, Source};
 use plan::step::{HostStep, InitStep, Spawn};
 use rustix::io::Errno;
@@ -23,6 +24,14 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
         Doing::Host(HostStep::Idmapped { from, .. }) if errno == Errno::INVAL => {
             Some(format!("the file system of {from} has no mounts with shifted ids: keep images on ext4, xfs or btrfs"))
         }
+        Doing::Host(HostStep::Cgroup(cgroup::HostStep::Limit(limit)))
+            if errno == Errno::INVAL && limit.file.starts_with("cpu.rt_") =>
+        {
+            Some(format!(
+                "each cgroup above needs as much of it, for all below together: write {} there first",
+                limit.file
+            ))
+        }
         Doing::Host(HostStep::Cgroup(_)) if matches!(errno, Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
             Some("these cgroups are not sampan's to change: run as the host's root, or have some delegated".to_owned())
         }
@@ -34,7 +43,7 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
 fn errno(error: &Error) -> Option<Errno> {
     match error {
         Error::Sys(error) => Some(error.errno),
-        Error::Cgroup(cgroup::Error::Call(source) | cgroup::Error::Limit { source, .. }) => Some(source.errno),
+        Error::Cgroup(Failed::Call(source) | Failed::Limit { source, .. }) => Some(source.errno),
         Error::Child { errno, .. } => Some(*errno),
         _ => None,
     }
@@ -107,6 +116,9 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
         (InitStep::Overlay { upper: Some(_), .. }, Errno::INVAL) => {
             "overlayfs does not write to every file system: keep containers on ext4, xfs, btrfs or tmpfs with --root"
                 .to_owned()
+        }
+        (InitStep::Cgroup(_), Errno::NOSPC) => {
+            "that cgroup has no CPUs or no memory nodes: write its cpuset.cpus and cpuset.mems first".to_owned()
         }
         (InitStep::Mount(mount), errno) => return self::mount(mount, errno),
         (InitStep::Sysctl { key, .. }, Errno::NOENT) => {

@@ -192,7 +192,7 @@ fn limits_are_in_force() {
         cpus: cpus.into(),
         ..Cpu::default()
     });
-    resources.pids = Some(Pids { limit: 20 });
+    resources.pids = Some(Pids { limit: Some(20) });
     resources.devices = default_rules();
     let it = cgroup(&resources);
     assert_eq!(it.read("memory", "memory.limit_in_bytes", "memory.max"), "67108864");
@@ -237,7 +237,7 @@ fn pids_limit_stops_forks() {
     if !can(&["pids"]) {
         return;
     }
-    let it = cgroup(&Resources { pids: Some(Pids { limit: 5 }), ..Resources::default() });
+    let it = cgroup(&Resources { pids: Some(Pids { limit: Some(5) }), ..Resources::default() });
     let bomb = it.run("for i in 1 2 3 4 5 6 7 8; do sleep 3 & done");
     assert!(!bomb.status.success());
     assert!(String::from_utf8_lossy(&bomb.stderr).contains("fork"), "{bomb:?}");
@@ -447,7 +447,7 @@ fn a_taken_path_is_rejected() {
     wait_until("a process", || !it.processes().is_empty());
     let layout = observe(&it.layout.path, false).unwrap();
     let error = plan::cgroup::plan(&layout, &Resources::default(), false).unwrap_err();
-    assert!(error.why.starts_with("it holds processes"), "{error}");
+    assert!(error.why.starts_with("container's cgroup is not empty"), "{error}");
     assert_eq!(it.undo(), [""; 0]);
     child.wait().unwrap();
 }
@@ -481,7 +481,7 @@ fn shell_form() {
         return;
     }
     let mut resources = memory(64 << 20);
-    resources.pids = Some(Pids { limit: 7 });
+    resources.pids = Some(Pids { limit: Some(7) });
     let cpus = if can(&["cpuset"]) { "0" } else { "" };
     resources.cpu = Some(Cpu { cpus: cpus.into(), ..Cpu::default() });
     let path = path();
@@ -546,7 +546,7 @@ fn cost() {
         return;
     }
     let mut resources = memory(64 << 20);
-    resources.pids = Some(Pids { limit: 2048 });
+    resources.pids = Some(Pids { limit: Some(2048) });
     resources.devices = default_rules();
     let mut best = [Duration::MAX; 4];
     for _ in 0..30 {

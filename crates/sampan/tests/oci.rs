@@ -4,7 +4,8 @@
 
 mod ground;
 
-use ground::{Ground, Ran, ran, until};
+use ground::bundle::{Bundle, id};
+use ground::{ran, until};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{IoSliceMut, Read};
@@ -12,102 +13,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-
-/// A directory with a root file system, and the calls of a runtime on it.
-struct Bundle {
-    ground: Ground,
-    config: Value,
-}
-
-impl Bundle {
-    fn new() -> Option<Self> {
-        let ground = Ground::new()?;
-        let mut bundle = Self { ground, config: Value::Null };
-        bundle.oci(&["spec", "--bundle", bundle.at("").to_str().unwrap()]).ok();
-        bundle.config = serde_json::from_slice(&fs::read(bundle.at("config.json")).unwrap()).unwrap();
-        let config = &mut bundle.config;
-        config["process"]["terminal"] = false.into();
-        config["process"]["env"] = json!(["PATH=/bin"]);
-        // What the oldest of those that it is compared with takes.
-        config["ociVersion"] = "1.0.2".into();
-        Some(bundle)
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.ground.dir.join(path)
-    }
-
-    fn sh(&mut self, script: &str) -> &mut Self {
-        self.config["process"]["args"] = json!(["sh", "-c", script]);
-        self.save()
-    }
-
-    fn save(&mut self) -> &mut Self {
-        fs::write(self.at("config.json"), self.config.to_string()).unwrap();
-        self
-    }
-
-    fn command(&self, runtime: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new(runtime);
-        command.arg("--root").arg(self.at("root")).args(words).current_dir(self.at("")).stdin(Stdio::null());
-        command
-    }
-
-    fn oci(&self, words: &[&str]) -> Ran {
-        // By that name it needs no verb of its own.
-        let name = self.at("sampan-oci");
-        if !name.exists() {
-            std::os::unix::fs::symlink(ground::SAMPAN, &name).unwrap();
-        }
-        ran(self.command(&name, words).output().unwrap())
-    }
-
-    /// `create` with its output in a file: a pipe would end with the container only.
-    fn create(&self, id: &str, words: &[&str]) -> Ran {
-        let output = fs::File::create(self.at("output")).unwrap();
-        let mut command = self.command(&self.at("sampan-oci"), &["create"]);
-        command.args(words).arg(id).stdout(output);
-        let errors = fs::File::create(self.at("errors")).unwrap();
-        let code = command.stderr(errors).status().unwrap().code().unwrap_or(-1);
-        Ran { code, out: String::new(), err: fs::read_to_string(self.at("errors")).unwrap() }
-    }
-
-    fn output(&self) -> String {
-        fs::read_to_string(self.at("output")).unwrap()
-    }
-
-    fn state(&self, id: &str) -> Value {
-        serde_json::from_str(&self.oci(&["state", id]).ok()).unwrap()
-    }
-
-    fn until_status(&self, id: &str, status: &str) {
-        until(&format!("{id} is {status}"), || self.state(id)["status"] == status);
-    }
-
-    /// Its directory and its cgroups are gone.
-    #[track_caller]
-    fn nothing_left(&self, id: &str) {
-        let root = fs::read_dir(self.at("root")).map(|entries| entries.count()).unwrap_or(0);
-        assert_eq!(root, 0);
-        let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", id]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
-    }
-}
-
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        for id in self.oci(&["list", "-q"]).out.lines() {
-            self.oci(&["delete", "--force", id]);
-        }
-    }
-}
-
-/// One that no other test has: cgroups are the whole host's.
-fn id(name: &str) -> String {
-    format!("e2e-{name}-{}", std::process::id())
-}
 
 #[test]
 fn a_container_lives() {
@@ -378,7 +285,7 @@ fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
         ("/linux/namespaces", json!([{ "type": "mount" }]), "uts namespace"),
         ("/linux/namespaces", json!([{ "type": "none" }]), "unknown variant"),
         ("/linux/namespaces/0/path", json!("/proc/self/ns/net"), "another kind of namespace"),
-        ("/linux/intelRdt", json!({ "closID": "x" }), "linux.intelRdt"),
+        ("/linux/intelRdt", json!({ "closID": "x" }), "resctrl"),
         ("/linux/personality", json!({ "domain": "SUN" }), "SUN"),
         ("/linux/rootfsPropagation", json!("often"), "rootfsPropagation"),
         ("/linux/cgroupsPath", json!("/../x"), "cgroup path"),
@@ -601,38 +508,5 @@ fn a_tmpfs_begins_with_what_it_covers() {
     let expected = "1777\n.\n./below\n./below/file\n./link\ntext 4711\n/etc/passwd\n1\nroot:x:0:0:root:/root:/bin/sh";
     assert_eq!(bundle.oci(&["run", &id]).ok(), expected);
     assert!(!bundle.at("rootfs/full/more").exists());
-    bundle.nothing_left(&id);
-}
-
-#[test]
-fn limits_of_a_running_container_change() {
-    let Some(mut bundle) = Bundle::new() else { return };
-    let id = id("update");
-    bundle.config["process"]["args"] = json!(["sleep", "100"]);
-    bundle.config["linux"]["resources"]["memory"] = json!({ "limit": 64 << 20 });
-    bundle.save().create(&id, &[]).ok();
-    bundle.oci(&["start", &id]).ok();
-    // The first of these that is there: of v1, and of v2 as the container sees it.
-    let read = |files: &[&str]| {
-        let script = files.iter().map(|file| format!("cat /sys/fs/cgroup/{file} 2>/dev/null")).collect::<Vec<_>>();
-        bundle.oci(&["exec", &id, "sh", "-c", &script.join(" || ")]).ok()
-    };
-    let memory = || read(&["memory/memory.limit_in_bytes", "memory.max"]);
-    let pids = || read(&["pids/pids.max", "pids.max"]);
-    assert_eq!(memory(), "67108864");
-    bundle.oci(&["update", "--memory", "128m", "--pids-limit=50", &id]).ok();
-    assert_eq!((memory(), pids()), ("134217728".to_owned(), "50".to_owned()));
-    let json = r#"{ "memory": { "limit": 67108864 }, "pids": { "limit": -1 }, "devices": [{ "allow": false }] }"#;
-    fs::write(bundle.at("resources"), json).unwrap();
-    bundle.oci(&["update", "--resources=resources", &id]).ok();
-    assert_eq!((memory(), pids()), ("67108864".to_owned(), "max".to_owned()));
-    let mut update = bundle.command(&bundle.at("sampan-oci"), &["update", "--resources", "-", &id]);
-    update.stdin(fs::File::open(bundle.at("resources")).unwrap());
-    ran(update.output().unwrap()).ok();
-    bundle.oci(&["update", "--memory=-1", &id]).ok();
-    assert!(memory() == "max" || memory().parse::<u64>().unwrap() > 1 << 60);
-    bundle.oci(&["update", "--cpu-quota", "10", &id]).fails(1, "CPU quota");
-    bundle.oci(&["delete", "--force", &id]).ok();
-    bundle.oci(&["update", "--memory", "64m", &id]).fails(1, "does not exist");
     bundle.nothing_left(&id);
 }

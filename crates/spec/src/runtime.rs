@@ -248,8 +248,8 @@ pub struct Linux {
     pub mount_label: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
-    #[serde(skip_serializing)]
-    pub intel_rdt: Option<Present>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
     #[serde(skip_serializing)]
     pub memory_policy: Option<Present>,
     #[serde(skip_serializing)]
@@ -323,10 +323,35 @@ pub struct Resources {
     pub unified: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hugepage_limits: Vec<HugepageLimit>,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
-    #[serde(skip_serializing)]
-    pub rdma: BTreeMap<String, Present>,
+    /// By device.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, RdmaLimit>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RdmaLimit {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_handles: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hca_objects: Option<u32>,
+}
+
+/// resctrl.rst; `schemata` stands for the other two, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntelRdt {
+    #[serde(rename = "closID", skip_serializing_if = "String::is_empty")]
+    pub clos_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schemata: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub l3_cache_schema: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mem_bw_schema: String,
+    pub enable_monitoring: bool,
 }
 
 /// Bytes; `page_size` is `2MB` and the like.
@@ -337,12 +362,20 @@ pub struct HugepageLimit {
     pub limit: u64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Network {
-    #[serde(rename = "classID")]
+    #[serde(rename = "classID", skip_serializing_if = "Option::is_none")]
     pub class_id: Option<u32>,
-    pub priorities: Vec<Present>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub priorities: Vec<InterfacePriority>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfacePriority {
+    pub name: String,
+    pub priority: u32,
 }
 
 /// `kind` `a` (all), `c` or `b`; absent numbers are wildcards; `access` out of `rwm`.
@@ -374,13 +407,17 @@ pub struct Memory {
     pub swappiness: Option<u64>,
     #[serde(rename = "disableOOMKiller", skip_serializing_if = "Option::is_none")]
     pub disable_oom_killer: Option<bool>,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<i64>,
-    #[serde(rename = "kernelTCP", skip_serializing)]
+    #[serde(rename = "kernelTCP", skip_serializing_if = "Option::is_none")]
     pub kernel_tcp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_hierarchy: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_before_update: Option<bool>,
 }
 
-/// `quota` and `period` in microseconds.
+/// Quotas, runtimes and periods in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cpu {
@@ -396,17 +433,20 @@ pub struct Cpu {
     pub cpus: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mems: String,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime_runtime: Option<i64>,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime_period: Option<u64>,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<i64>,
 }
 
+/// -1 is unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pids {
-    pub limit: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -414,7 +454,7 @@ pub struct Pids {
 pub struct BlockIo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_weight: Option<u16>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weight_device: Vec<WeightDevice>,
@@ -435,7 +475,7 @@ pub struct WeightDevice {
     pub major: i64,
     pub minor: i64,
     pub weight: u16,
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_weight: Option<u16>,
 }
 

@@ -139,6 +139,14 @@ impl Dir {
         self.file(file, OFlags::WRONLY)
     }
 
+    /// To be read again and again.
+    ///
+    /// # Errors
+    /// openat(2).
+    pub fn reader(&self, file: &str) -> Result<File> {
+        Ok(File { fd: self.file(file, OFlags::RDONLY)?, path: format!("{}/{file}", self.path) })
+    }
+
     /// Names of the cgroups below this one: bytes, as a container may choose them.
     ///
     /// # Errors
@@ -195,6 +203,28 @@ impl Dir {
         rustix::io::write(fd, value.as_bytes())
             .map(|_| ())
             .map_err(Error::of(|| format!("write(\"{}/{file}\", {value:?})", self.path)))
+    }
+}
+
+/// An open file of a cgroup.
+#[derive(Debug)]
+pub struct File {
+    fd: OwnedFd,
+    /// For messages.
+    path: String,
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl File {
+    /// # Errors
+    /// read(2): `ENODEV` when its cgroup is gone.
+    pub fn read(&self) -> Result<String> {
+        read_all(self.fd.as_fd()).map_err(Error::of(|| format!("read({:?})", self.path)))
     }
 }
 

@@ -134,6 +134,11 @@ impl Run {
 
 impl Limits {
     fn check(&self) -> Result<(), Rejected> {
+        // docker's floor: with less hardly a program starts.
+        if let Some(memory) = self.memory.filter(|memory| memory.bytes() < 6 << 20) {
+            let what = format!("cannot limit memory to {memory}");
+            return Err(Rejected::new(what, "a container needs at least 6m").hint("ask for 6m or more"));
+        }
         if let Some(Bound::At(swap)) = self.memory_swap {
             let what = format!("cannot limit memory and swap to {swap}");
             let Some(memory) = self.memory else {

@@ -71,8 +71,19 @@ pub struct Target {
     pub present: usize,
     /// A directory can be made in the deepest existing one.
     pub writable: bool,
-    /// The container's directory exists already and holds processes or cgroups.
-    pub taken: bool,
+    /// How many processes there are in the container's directory, and below, when it exists already.
+    pub taken: usize,
+    /// It exists, and what enters it stands still.
+    pub frozen: bool,
+}
+
+/// What v2 keeps in one file with what is asked for, or counts apart from it, and so is needed to change a part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Current {
+    pub memory: Option<u64>,
+    /// Without the memory.
+    pub swap: Option<u64>,
+    pub quota: Option<u64>,
 }
 
 /// What can't be told from the list of controllers.

@@ -13,18 +13,20 @@ mod limit;
 mod mount;
 mod path;
 mod request;
+mod resctrl;
 mod step;
 mod v1;
 mod v2;
 
 pub use device::{Insn, default_rules};
-pub use layout::{Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
+pub use layout::{Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
 pub use limit::Limit;
 pub use mount::{Mount, container_mounts};
 pub use path::CgroupPath;
+pub use resctrl::{Resctrl, group as resctrl_group, plan as resctrl, schemata};
 pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
 
-use crate::{Rejected, unsupported};
+use crate::Rejected;
 use layout::Reach;
 use limit::Check;
 use path::SHARED;
@@ -108,9 +110,9 @@ pub fn plan_everywhere(layout: &Layout, resources: &Resources, rootless: bool) -
 ///
 /// # Errors
 /// As [`plan`].
-pub fn update(layout: &Layout, resources: &Resources) -> Result<Vec<Limit>, Rejected> {
-    unsupported::check_resources(resources)?;
-    let request = request::check(resources)?;
+pub fn update(layout: &Layout, resources: &Resources, current: &Current) -> Result<Vec<Limit>, Rejected> {
+    let mut request = request::parse(resources)?;
+    complete(&mut request, resources, layout, current)?;
     check_host(&request, layout)?;
     let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
     draft.unlimited(resources)?;
@@ -129,6 +131,26 @@ pub fn update(layout: &Layout, resources: &Resources) -> Result<Vec<Limit>, Reje
         HostStep::Create(_) | HostStep::Devices(_) | HostStep::Filter(_) => None,
     };
     Ok(plan.prepare.into_iter().filter_map(limit).collect())
+}
+
+/// v2 counts swap by itself and has a quota and its period in one file, so what is not named must be told again to stay.
+fn complete(request: &mut Request, resources: &Resources, layout: &Layout, current: &Current) -> Result<(), Rejected> {
+    let on_v2 = |controller| layout.v1(controller).is_none();
+    let memory = resources.memory.as_ref();
+    let untold = |limit: Option<i64>| limit.is_none_or(|limit| limit == 0);
+    if on_v2("memory") && memory.is_some_and(|memory| memory.limit != Some(-1)) {
+        if request.memory.is_some() && untold(memory.and_then(|memory| memory.swap)) {
+            request.memory_swap = current.memory.zip(current.swap).map(|(memory, swap)| memory.saturating_add(swap));
+        }
+        if request.memory_swap.is_some() {
+            request.memory = request.memory.or(current.memory);
+        }
+        request::check_swap(request)?;
+    }
+    if on_v2("cpu") && request.period.is_some() && untold(resources.cpu.as_ref().and_then(|cpu| cpu.quota)) {
+        request.quota = current.quota;
+    }
+    Ok(())
 }
 
 fn compose(layout: &Layout, resources: &Resources, rootless: bool, everywhere: bool) -> Result<Plan, Rejected> {
@@ -221,7 +243,7 @@ impl Draft<'_> {
             if v1 { Ok(v1::memory(request)) } else { v2::memory(request) }
         })?;
         self.controller("cpu", "cpu", request.cpu_asked(), |v1| {
-            if v1 { v1::cpu(request, layout) } else { Ok(v2::cpu(request)) }
+            if v1 { v1::cpu(request, layout) } else { v2::cpu(request) }
         })?;
         let ids = |what, file, ids: &Option<IdSet>| ids.as_ref().map(|ids| value(what, file, ids, Check::Ids));
         self.controller("cpuset", "cpuset", request.cpuset_asked(), |_| {
@@ -237,6 +259,22 @@ impl Draft<'_> {
             let limits = request.hugepages.iter();
             Ok(limits.map(|(page, limit)| value("huge pages", file(page), limit, Check::Bytes)).collect())
         })?;
+        self.controller("rdma", "rdma", request.rdma_asked(), |_| {
+            let line = |(device, limit)| format!("{device} {limit}");
+            let limits = request.rdma.iter().map(line);
+            Ok(limits.map(|line| value("RDMA", "rdma.max", &line, Check::Line(line.clone()))).collect())
+        })?;
+        // v2 has neither: there packets are told apart by their sockets' cgroup.
+        self.controller("net_cls", "net_cls", request.class_asked(), |_| {
+            let class = request.class.map(|class| value("the class of packets", "net_cls.classid", class, Check::Text));
+            Ok(class.into_iter().collect())
+        })?;
+        self.controller("net_prio", "net_prio", request.priorities_asked(), |_| {
+            let lines = request.priorities.iter().map(|(name, priority)| format!("{name} {priority}"));
+            let priority =
+                |line: String| value("the priority of packets", "net_prio.ifpriomap", &line, Check::Line(line.clone()));
+            Ok(lines.map(priority).collect())
+        })?;
         self.controller("blkio", "io", request.io_asked(), |v1| {
             if v1 { v1::io(request, layout) } else { v2::io(request, layout) }
         })
@@ -248,11 +286,11 @@ impl Draft<'_> {
         const MOST: &str = "9223372036854775807";
         let is = |value: Option<i64>| value == Some(-1);
         let memory = resources.memory.as_ref();
-        let [limit, swap, reservation] = [
-            is(memory.and_then(|memory| memory.limit)),
-            is(memory.and_then(|memory| memory.swap)),
-            is(memory.and_then(|memory| memory.reservation)),
-        ];
+        let limit = is(memory.and_then(|memory| memory.limit));
+        let reservation = is(memory.and_then(|memory| memory.reservation));
+        let swap = memory.and_then(|memory| memory.swap);
+        // As runc: without a limit of memory there is none of the sum.
+        let swap = is(swap) || limit && self.layout.features.swap && swap.is_none_or(|swap| swap == 0);
         let asked = |any: bool| any.then(|| "take a limit away".to_owned());
         self.controller("memory", "memory", asked(limit || swap || reservation), |v1| {
             let (files, word, check) = if v1 {
@@ -274,7 +312,7 @@ impl Draft<'_> {
                 value("CPU time", "cpu.max", "max", Check::Any)
             }])
         })?;
-        let pids = is(resources.pids.map(|pids| pids.limit));
+        let pids = is(resources.pids.and_then(|pids| pids.limit));
         self.controller("pids", "pids", asked(pids), |_| Ok(vec![value("processes", "pids.max", "max", Check::Text)]))
     }
 
@@ -398,7 +436,7 @@ impl Draft<'_> {
                 self.v1.entry(at).or_default();
             }
         }
-        for controller in ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"] {
+        for controller in ["cpu", "cpuset", "hugetlb", "io", "memory", "pids", "rdma"] {
             if let Ok(first) = self.place_v2(controller) {
                 self.on_v2(controller, first, Values::new());
             }
@@ -465,12 +503,17 @@ impl Draft<'_> {
 }
 
 fn create(plan: &mut Plan, path: &CgroupPath, target: &Target, version: Version) -> Result<String, Rejected> {
-    if target.taken {
-        return Err(Rejected::new(
-            format!("cannot use the cgroup {path}"),
-            format!("it holds processes or cgroups already, below {}", target.anchor),
-        )
-        .hint("choose another cgroup path, or end what runs there"));
+    let refuse = |why: String, fix: &str| {
+        let what = format!("cannot use the cgroup {path} below {}", target.anchor);
+        Err(Rejected::new(what, why).hint(format!("choose another cgroup path, or {fix}")))
+    };
+    // In words that callers of an OCI runtime know.
+    if target.taken > 0 {
+        let why = format!("container's cgroup is not empty: {} process(es) found", target.taken);
+        return refuse(why, "end what runs there");
+    }
+    if target.frozen {
+        return refuse("container's cgroup unexpectedly frozen".to_owned(), "thaw it");
     }
     let shared = &path.components()[..path.components().len() - 1];
     // The engine's own shared directory is its to remove even if another container made it.

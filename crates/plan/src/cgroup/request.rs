@@ -1,15 +1,12 @@
 //! The limits that were asked for, checked as far as that needs no host.
 //!
-//! Invariant: only what a fresh cgroup would not do by itself is `Some`; "unlimited" is what it does by itself.
+//! Invariant: of a new cgroup only what it would not do by itself is `Some`; "unlimited" is what it does by itself.
 //! Units are the kernel's: bytes, microseconds.
 
 use super::layout::IdSet;
 use crate::Rejected;
 use spec::runtime::{BlockIo, Cpu, HugepageLimit, Memory, Resources};
 use std::collections::BTreeMap;
-
-/// docker's floor: with less no container starts.
-const LEAST_MEMORY: u64 = 6 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Request {
@@ -19,18 +16,34 @@ pub(super) struct Request {
     pub(super) reservation: Option<u64>,
     pub(super) swappiness: Option<u64>,
     pub(super) no_oom_killer: bool,
+    /// What memory includes on v2, and on v1 since Linux 5.16 for all but TCP's.
+    pub(super) kernel_memory: Option<u64>,
+    pub(super) tcp_memory: Option<u64>,
     pub(super) shares: Option<u64>,
     pub(super) quota: Option<u64>,
     pub(super) period: Option<u64>,
     pub(super) burst: Option<u64>,
+    /// -1: unlimited.
+    pub(super) realtime_runtime: Option<i64>,
+    pub(super) realtime_period: Option<u64>,
+    pub(super) idle: Option<i64>,
     pub(super) cpus: Option<IdSet>,
     pub(super) mems: Option<IdSet>,
     pub(super) pids: Option<u64>,
     pub(super) weight: Option<u16>,
     pub(super) device_weights: BTreeMap<(i64, i64), u16>,
+    /// Against what is in the cgroups below.
+    pub(super) leaf_weight: Option<u16>,
+    pub(super) device_leaf_weights: BTreeMap<(i64, i64), u16>,
     pub(super) throttles: BTreeMap<(i64, i64), Throttle>,
     /// Bytes by size of a page, which is `2MB` and the like.
     pub(super) hugepages: BTreeMap<String, u64>,
+    /// `hca_handle=1 hca_object=2` by device.
+    pub(super) rdma: BTreeMap<String, String>,
+    /// What the packets of its sockets are marked with.
+    pub(super) class: Option<u32>,
+    /// By interface.
+    pub(super) priorities: BTreeMap<String, u32>,
 }
 
 /// What is asked of each controller, in words; `None`: nothing.
@@ -41,12 +54,21 @@ impl Request {
             .or_else(|| size("reserve memory of", self.reservation))
             .or_else(|| self.swappiness.map(|it| format!("set swappiness to {it}")))
             .or_else(|| self.no_oom_killer.then(|| "disable the OOM killer".into()))
+            .or_else(|| size("limit memory and swap to", self.memory_swap))
+            .or_else(|| size("limit the kernel's memory to", self.kernel_memory))
+            .or_else(|| size("limit the memory of TCP to", self.tcp_memory))
     }
 
     pub(super) fn cpu_asked(&self) -> Option<String> {
         let shares = self.shares.map(|it| format!("set CPU shares to {it}"));
         let time = || self.quota.or(self.period).map(|it| format!("limit CPU time to {it} µs in each period"));
-        shares.or_else(time)
+        let burst = || self.burst.map(|it| format!("set the CPU burst to {it}"));
+        let realtime = || {
+            let any = self.realtime_runtime.is_some() || self.realtime_period.is_some();
+            any.then(|| "limit the CPU time of real-time processes".to_owned())
+        };
+        let idle = || self.idle.map(|it| format!("set CPU idle to {it}"));
+        shares.or_else(time).or_else(burst).or_else(realtime).or_else(idle)
     }
 
     pub(super) fn cpuset_asked(&self) -> Option<String> {
@@ -63,13 +85,29 @@ impl Request {
         self.hugepages.keys().next().map(|page| format!("limit huge pages of {page}"))
     }
 
+    pub(super) fn rdma_asked(&self) -> Option<String> {
+        self.rdma.keys().next().map(|device| format!("limit the RDMA device {device}"))
+    }
+
+    pub(super) fn class_asked(&self) -> Option<String> {
+        self.class.map(|class| format!("mark packets with the class {class:#x}"))
+    }
+
+    pub(super) fn priorities_asked(&self) -> Option<String> {
+        self.priorities.keys().next().map(|name| format!("set the priority of packets of {name}"))
+    }
+
     pub(super) fn io_asked(&self) -> Option<String> {
         let weights = || {
-            let any = self.weight.is_some() || !self.device_weights.is_empty();
+            let any = self.weight.is_some() || !self.device_weights.is_empty() || self.leaf_weighted();
             any.then(|| "set the I/O weight".to_owned())
         };
         let first = self.throttles.keys().next();
         first.map(|(major, minor)| format!("limit I/O of the device {major}:{minor}")).or_else(weights)
+    }
+
+    pub(super) fn leaf_weighted(&self) -> bool {
+        self.leaf_weight.is_some() || !self.device_leaf_weights.is_empty()
     }
 }
 
@@ -82,7 +120,20 @@ pub(super) struct Throttle {
     pub(super) write_iops: Option<u64>,
 }
 
+/// For a new cgroup.
 pub(super) fn check(resources: &Resources) -> Result<Request, Rejected> {
+    let mut request = parse(resources)?;
+    check_together(&request)?;
+    let unless_zero = |value: Option<i64>| value.filter(|value| *value != 0);
+    request.burst = request.burst.filter(|burst| *burst != 0);
+    request.idle = unless_zero(request.idle);
+    request.realtime_runtime = unless_zero(request.realtime_runtime);
+    request.class = request.class.filter(|class| *class != 0);
+    Ok(request)
+}
+
+/// Value by value: with what else it must agree in a cgroup that has limits, the kernel knows.
+pub(super) fn parse(resources: &Resources) -> Result<Request, Rejected> {
     let mut request = Request::default();
     if let Some(memory) = &resources.memory {
         check_memory(memory, &mut request)?;
@@ -96,7 +147,22 @@ pub(super) fn check(resources: &Resources) -> Result<Request, Rejected> {
     for limit in &resources.hugepage_limits {
         check_hugepages(limit, &mut request)?;
     }
-    request.pids = resources.pids.and_then(|pids| positive(Some(pids.limit)));
+    // Nobody asks for no process at all: as runc, the container's first and no other.
+    let limit = resources.pids.and_then(|pids| pids.limit);
+    request.pids = limit.and_then(|limit| u64::try_from(limit).ok()).map(|limit| limit.max(1));
+    for (device, limit) in &resources.rdma {
+        let words = [("hca_handle", limit.hca_handles), ("hca_object", limit.hca_objects)];
+        let words = words.into_iter().filter_map(|(name, limit)| Some(format!("{name}={}", limit?)));
+        request.rdma.insert(device.clone(), words.collect::<Vec<_>>().join(" "));
+    }
+    if let Some((device, _)) = request.rdma.iter().find(|(_, limit)| limit.is_empty()) {
+        let what = format!("cannot limit the RDMA device {device}");
+        return Err(Rejected::new(what, "neither hcaHandles nor hcaObjects is there"));
+    }
+    if let Some(network) = &resources.network {
+        request.class = network.class_id;
+        request.priorities = network.priorities.iter().map(|it| (it.name.clone(), it.priority)).collect();
+    }
     Ok(request)
 }
 
@@ -132,26 +198,11 @@ fn check_memory(memory: &Memory, request: &mut Request) -> Result<(), Rejected> 
     request.memory_swap = positive(memory.swap);
     request.swappiness = memory.swappiness;
     request.no_oom_killer = memory.disable_oom_killer == Some(true);
-    let reject = |what: &str, bytes, why: &str| Err(Rejected::new(format!("cannot {what} {}", size(bytes)), why));
-    if let Some(limit) = request.memory.filter(|limit| *limit < LEAST_MEMORY) {
-        return Err(Rejected::new(format!("cannot limit memory to {}", size(limit)), "a container needs at least 6m")
-            .hint("ask for 6m or more"));
-    }
-    match (request.memory_swap, request.memory) {
-        (Some(swap), None) => {
-            return reject("limit memory and swap to", swap, "this needs a memory limit too");
-        }
-        (Some(swap), Some(limit)) if swap < limit => {
-            let why = format!("the sum of memory and swap can't be less than the memory, {}", size(limit));
-            return reject("limit memory and swap to", swap, &why);
-        }
-        _ => {}
-    }
-    match (request.reservation, request.memory) {
-        (Some(reservation), Some(limit)) if reservation > limit => {
-            return reject("reserve memory of", reservation, &format!("that is more than its limit, {}", size(limit)));
-        }
-        _ => {}
+    request.kernel_memory = positive(memory.kernel);
+    request.tcp_memory = positive(memory.kernel_tcp);
+    if memory.use_hierarchy == Some(false) {
+        let what = "cannot account memory without the cgroups below (useHierarchy: false)";
+        return Err(Rejected::new(what, "the kernel knows no other way"));
     }
     if let Some(swappiness) = request.swappiness.filter(|swappiness| *swappiness > 100) {
         return Err(Rejected::new(format!("cannot set swappiness to {swappiness}"), "the range is from 0 to 100"));
@@ -159,11 +210,39 @@ fn check_memory(memory: &Memory, request: &mut Request) -> Result<(), Rejected> 
     Ok(())
 }
 
+fn check_together(request: &Request) -> Result<(), Rejected> {
+    let reject = |what: &str, value: String, why: &str| Err(Rejected::new(format!("cannot {what} {value}"), why));
+    check_swap(request)?;
+    match request.burst {
+        Some(burst) if request.quota.is_none_or(|quota| burst > quota) && burst != 0 => {
+            reject("set the CPU burst to", burst.to_string(), "it can't be more than the CPU quota")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// # Errors
+/// The sum of memory and swap is less than the memory.
+pub(super) fn check_swap(request: &Request) -> Result<(), Rejected> {
+    let reject = |what: &str, bytes, why: &str| Err(Rejected::new(format!("cannot {what} {}", size(bytes)), why));
+    match (request.memory_swap, request.memory) {
+        (Some(swap), None) => reject("limit memory and swap to", swap, "this needs a memory limit too"),
+        (Some(swap), Some(limit)) if swap < limit => {
+            let why = format!("the sum of memory and swap can't be less than the memory, {}", size(limit));
+            reject("limit memory and swap to", swap, &why)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_cpu(cpu: &Cpu, request: &mut Request) -> Result<(), Rejected> {
     request.shares = cpu.shares.filter(|shares| *shares != 0);
     request.quota = positive(cpu.quota);
     request.period = cpu.period.filter(|period| *period != 0);
-    request.burst = cpu.burst.filter(|burst| *burst != 0);
+    request.burst = cpu.burst;
+    request.realtime_runtime = cpu.realtime_runtime;
+    request.realtime_period = cpu.realtime_period.filter(|period| *period != 0);
+    request.idle = cpu.idle;
     let reject = |what: &str, value: u64, why: String| Err(Rejected::new(format!("cannot set {what} to {value}"), why));
     if let Some(shares) = request.shares.filter(|shares| !(2..=262_144).contains(shares)) {
         return reject("CPU shares", shares, "the range is from 2 to 262144".into());
@@ -173,9 +252,6 @@ fn check_cpu(cpu: &Cpu, request: &mut Request) -> Result<(), Rejected> {
     }
     if let Some(period) = request.period.filter(|period| !(1000..=1_000_000).contains(period)) {
         return reject("the CPU period", period, "the range is from 1 ms (1000) to 1 s (1000000)".into());
-    }
-    if let Some(burst) = request.burst.filter(|burst| request.quota.is_none_or(|quota| *burst > quota)) {
-        return reject("the CPU burst", burst, "it can't be more than the CPU quota".into());
     }
     request.cpus = ids("CPUs", &cpu.cpus)?;
     request.mems = ids("memory nodes", &cpu.mems)?;
@@ -197,9 +273,13 @@ fn check_io(io: &BlockIo, request: &mut Request) -> Result<(), Rejected> {
         10..=1000 => Ok(weight),
         _ => Err(Rejected::new(format!("cannot set the I/O weight to {weight}"), "the range is from 10 to 1000")),
     };
-    request.weight = io.weight.filter(|weight| *weight != 0).map(check).transpose()?;
+    let asked = |weight: Option<u16>| weight.filter(|weight| *weight != 0).map(check).transpose();
+    request.weight = asked(io.weight)?;
+    request.leaf_weight = asked(io.leaf_weight)?;
     for device in &io.weight_device {
-        request.device_weights.insert((device.major, device.minor), check(device.weight)?);
+        let number = (device.major, device.minor);
+        request.device_weights.extend(asked(Some(device.weight))?.map(|weight| (number, weight)));
+        request.device_leaf_weights.extend(asked(device.leaf_weight)?.map(|weight| (number, weight)));
     }
     type Field = fn(&mut Throttle) -> &mut Option<u64>;
     let lists: [(_, Field); 4] = [

@@ -32,6 +32,8 @@ pub struct Create {
 pub enum Version {
     /// `cpuset`: a new directory has no CPUs and no memory nodes, takes no process, and copies its parent's.
     V1 { cpuset: bool },
+    /// A resctrl group; `ours`: the container's alone, which goes with it.
+    Resctrl { ours: bool },
     /// The controllers are enabled in each directory above the container's own, `first` (0: the anchor) being the
     /// uppermost.
     V2 { controllers: Vec<String>, first: usize },
@@ -60,6 +62,7 @@ impl Create {
         let dir = self.dir();
         match &self.version {
             Version::V1 { cpuset: false } => format!("mkdir -p {}", quote(&dir)),
+            Version::Resctrl { .. } => format!("mkdir {}", quote(&dir)),
             Version::V1 { cpuset: true } => {
                 let mut text = format!("mkdir -p {}", quote(&dir));
                 for depth in 1..=self.components.len() {
@@ -147,6 +150,7 @@ impl HostStep {
         match self {
             Self::Create(create) => match &create.version {
                 Version::V1 { .. } => "a cgroup of its own in this hierarchy".into(),
+                Version::Resctrl { .. } => "a group that has its share of caches and memory bandwidth".into(),
                 Version::V2 { controllers, .. } if controllers.is_empty() => {
                     "a cgroup of its own, by which all its processes are found, frozen and killed at once".into()
                 }
@@ -182,6 +186,7 @@ impl HostStep {
     #[must_use]
     pub fn undo(&self) -> Vec<Verb> {
         match self {
+            Self::Create(Create { version: Version::Resctrl { ours: false }, .. }) => Vec::new(),
             Self::Create(create) => {
                 vec![Verb::Cgroup(Undo::Remove { dir: create.dir(), keep: create.level(create.keep) })]
             }

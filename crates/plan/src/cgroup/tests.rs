@@ -8,7 +8,7 @@ fn path() -> CgroupPath {
 }
 
 fn target(anchor: &str, present: usize) -> Target {
-    Target { anchor: anchor.into(), present, writable: true, taken: false }
+    Target { anchor: anchor.into(), present, writable: true, ..Target::default() }
 }
 
 fn v1_hierarchy(controllers: &str) -> Hierarchy {
@@ -79,7 +79,7 @@ fn everything() -> Resources {
             cpus: "1,0".into(),
             ..Cpu::default()
         }),
-        pids: Some(Pids { limit: 64 }),
+        pids: Some(Pids { limit: Some(64) }),
         block_io: Some(BlockIo {
             weight: Some(500),
             throttle_read_bps_device: vec![device],
@@ -232,7 +232,7 @@ fn without_limits() {
     let unlimited = Resources {
         memory: Some(Memory { limit: Some(-1), swap: Some(-1), ..Memory::default() }),
         cpu: Some(Cpu { quota: Some(-1), ..Cpu::default() }),
-        pids: Some(Pids { limit: -1 }),
+        pids: Some(Pids { limit: Some(-1) }),
         ..Resources::default()
     };
     assert_eq!(planned(&hybrid(), &unlimited), planned(&hybrid(), &nothing));
@@ -297,8 +297,8 @@ fn cpu(cpu: Cpu) -> Resources {
 fn limits_out_of_range() {
     let reject = |resources: Resources| rejected(&v1(), &resources);
     assert_eq!(
-        reject(memory(4 << 20)),
-        "cannot limit memory to 4m: a container needs at least 6m (ask for 6m or more)"
+        reject(cpu(Cpu { burst: Some(1), ..Cpu::default() })),
+        "cannot set the CPU burst to 1: it can't be more than the CPU quota ()"
     );
     let swap = |limit, swap| Resources {
         memory: Some(Memory { limit, swap: Some(swap), ..Memory::default() }),

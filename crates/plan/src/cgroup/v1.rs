@@ -1,7 +1,7 @@
 //! The files of v1 controllers (Documentation/admin-guide/cgroup-v1).
 //!
 //! Invariant: the order is one that the kernel takes in a fresh cgroup: memory before memory and swap, which can't be
-//! less; the period before the quota, which is checked against it; the quota before the burst.
+//! less; a period before its quota or runtime, which is checked against it; the quota before the burst.
 
 use super::layout::Layout;
 use super::limit::Check;
@@ -17,6 +17,12 @@ pub(super) fn memory(request: &Request) -> Values {
     );
     values.extend(
         request.reservation.map(|it| value("memory under pressure", "memory.soft_limit_in_bytes", it, Check::Bytes)),
+    );
+    // Before any process is there: with one, kernels before 5.16 refuse it.
+    values
+        .extend(request.kernel_memory.map(|it| value("kernel memory", "memory.kmem.limit_in_bytes", it, Check::Bytes)));
+    values.extend(
+        request.tcp_memory.map(|it| value("memory of TCP", "memory.kmem.tcp.limit_in_bytes", it, Check::Bytes)),
     );
     values.extend(request.swappiness.map(|it| value("swapping", "memory.swappiness", it, Check::Text)));
     if request.no_oom_killer {
@@ -42,6 +48,10 @@ pub(super) fn cpu(request: &Request, layout: &Layout) -> Result<Values, Rejected
     values.extend(request.period.map(|it| value("CPU time", "cpu.cfs_period_us", it, Check::Text)));
     values.extend(request.quota.map(|it| value("CPU time", "cpu.cfs_quota_us", it, Check::Text)));
     values.extend(request.burst.map(|it| value("CPU time", "cpu.cfs_burst_us", it, Check::Text)));
+    values.extend(request.realtime_period.map(|it| value("real-time CPU time", "cpu.rt_period_us", it, Check::Text)));
+    values.extend(request.realtime_runtime.map(|it| value("real-time CPU time", "cpu.rt_runtime_us", it, Check::Text)));
+    // The last, as an idle one takes no shares.
+    values.extend(request.idle.map(|it| value("CPU idle", "cpu.idle", it, Check::Text)));
     Ok(values)
 }
 
@@ -57,6 +67,13 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
             values.push(line("I/O weight", each, format!("{major}:{minor} {weight}")));
         }
     }
+    if request.leaf_weighted() && !layout.features.blkio_weight {
+        return Err(no_leaf_weight());
+    }
+    values.extend(request.leaf_weight.map(|it| value("I/O weight", "blkio.leaf_weight", it, Check::Text)));
+    for ((major, minor), weight) in &request.device_leaf_weights {
+        values.push(line("I/O weight", "blkio.leaf_weight_device", format!("{major}:{minor} {weight}")));
+    }
     if !request.throttles.is_empty() && !layout.features.throttle {
         return Err(Rejected::new("cannot limit I/O", "this kernel lacks blkio.throttle (CONFIG_BLK_DEV_THROTTLING)"));
     }
@@ -71,6 +88,13 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
         }
     }
     Ok(values)
+}
+
+pub(super) fn no_leaf_weight() -> Rejected {
+    Rejected::new(
+        "cannot set leafWeight",
+        "this kernel has no such weight: it went with the CFQ scheduler in Linux 5.0",
+    )
 }
 
 fn line(what: &'static str, file: &str, text: String) -> super::Value {

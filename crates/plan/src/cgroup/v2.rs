@@ -15,6 +15,9 @@ pub(super) fn memory(request: &Request) -> Result<Values, Rejected> {
     if request.no_oom_killer {
         return no("disable the OOM killer for the container");
     }
+    if request.kernel_memory.is_some() || request.tcp_memory.is_some() {
+        return no("limit the kernel's memory by itself");
+    }
     let mut values = Values::new();
     values.extend(request.memory.map(|limit| value("memory", "memory.max", limit, Check::Bytes)));
     if let (Some(sum), Some(memory)) = (request.memory_swap, request.memory) {
@@ -25,16 +28,23 @@ pub(super) fn memory(request: &Request) -> Result<Values, Rejected> {
     Ok(values)
 }
 
-pub(super) fn cpu(request: &Request) -> Values {
+pub(super) fn cpu(request: &Request) -> Result<Values, Rejected> {
+    if request.realtime_runtime.is_some() || request.realtime_period.is_some() {
+        let what = "cannot limit the CPU time of real-time processes";
+        return Err(Rejected::new(what, "cgroup v2 has no such setting"));
+    }
     let mut values = Values::new();
     values.extend(request.shares.map(|shares| value("CPU weight", "cpu.weight", weight(shares), Check::Text)));
     if request.quota.is_some() || request.period.is_some() {
         let quota = request.quota.map_or("max".to_owned(), |quota| quota.to_string());
-        let text = format!("{quota} {}", request.period.unwrap_or(100_000));
-        values.push(value("CPU time", "cpu.max", text, Check::Text));
+        let period = request.period.map(|period| format!(" {period}")).unwrap_or_default();
+        // Without a period the one that is there stays, which is read, too.
+        values.push(value("CPU time", "cpu.max", quota + &period, Check::Any));
     }
     values.extend(request.burst.map(|it| value("CPU time", "cpu.max.burst", it, Check::Text)));
-    values
+    // The last, as an idle one takes no weight.
+    values.extend(request.idle.map(|it| value("CPU idle", "cpu.idle", it, Check::Text)));
+    Ok(values)
 }
 
 /// Shares (2 to 262144, by default 1024) to a weight (1 to 10000, by default 100): the curve through these three points
@@ -67,6 +77,9 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
             let text = format!("{major}:{minor} {}", convert(*weight));
             values.push(value("I/O weight", file, &text, Check::Line(text.clone())));
         }
+    }
+    if request.leaf_weighted() {
+        return Err(super::v1::no_leaf_weight());
     }
     for ((major, minor), throttle) in &request.throttles {
         let text = format!("{major}:{minor}{}", io_max(throttle));

@@ -401,6 +401,31 @@ pub fn freeze(paths: &[String], frozen: bool) -> Result<()> {
     Ok(())
 }
 
+/// SIGKILL to all processes of a container with these cgroups; whether there were any.
+///
+/// # Errors
+/// A call that failed.
+pub fn kill(paths: &[String]) -> Result<bool> {
+    let any = |file| paths.iter().filter_map(|path| Dir::open(path).ok()).find(|dir| dir.has(file));
+    let Some(dir) = any("cgroup.kill").or_else(|| any("freezer.state")).or_else(|| any("cgroup.procs")) else {
+        return Ok(false);
+    };
+    let found = !processes(dir.path())?.is_empty();
+    kill_once(&dir)?;
+    Ok(found)
+}
+
+/// On v1 a frozen process gets a signal, and dies of it, only when it is thawed.
+///
+/// # Errors
+/// A call that failed.
+pub fn thaw(paths: &[String]) -> Result<()> {
+    match Freezer::find(paths)? {
+        Some(freezer) if freezer.file == "freezer.state" => Ok(freezer.dir.write(freezer.file, freezer.words[1])?),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a container with these cgroups is frozen.
 #[must_use]
 pub fn is_frozen(paths: &[String]) -> bool {

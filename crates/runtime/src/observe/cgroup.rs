@@ -2,7 +2,9 @@
 //!
 //! Invariant: reads only. A hierarchy that is not mounted, or hidden under another mount, is left out.
 
-use plan::cgroup::{CgroupPath, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified, names};
+use plan::cgroup::{
+    CgroupPath, Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Resctrl, Target, Unified, names,
+};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io::Read as _;
@@ -163,6 +165,21 @@ impl Place {
 /// As often as the last of the shared directory's containers may remove it while we look at it.
 const RACES: usize = 100;
 
+/// What there is of resctrl for a container's group of this name.
+///
+/// # Errors
+/// /proc/self/mountinfo can't be read.
+pub fn resctrl(group: &str) -> Result<Resctrl> {
+    let mountinfo = read("/proc/self/mountinfo")?;
+    let point = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        right.starts_with("resctrl ").then(|| left.split(' ').nth(4).map(unescape))?
+    };
+    let mount = mountinfo.lines().filter_map(point).next_back();
+    let schemata = mount.as_ref().and_then(|mount| read(&format!("{mount}/{group}/schemata")).ok());
+    Ok(Resctrl { mount, schemata })
+}
+
 /// What `look` sees in the anchor and the directories of `path` under it that exist. If the deepest was removed before
 /// all was seen, again: then its files are gone, and nothing would seem to be delegated.
 fn steady<T>(anchor: &Dir, path: &CgroupPath, look: impl Fn(&[&Dir]) -> T) -> Option<T> {
@@ -197,16 +214,46 @@ fn target(place: &Place, path: &CgroupPath) -> Target {
 
 fn describe(dirs: &[&Dir], anchor: &str, path: &CgroupPath) -> Target {
     let present = dirs.len() - 1;
-    let exists = present == path.components().len();
-    let used = |dir: &&Dir| {
-        dir.processes().is_ok_and(|pids| !pids.is_empty()) || dir.children().is_ok_and(|names| !names.is_empty())
-    };
+    let own = dirs.last().filter(|_| present == path.components().len());
     Target {
         anchor: anchor.to_owned(),
         present,
         writable: dirs.last().is_some_and(|dir| dir.may_write(".")),
-        taken: exists && dirs.last().is_some_and(used),
+        taken: own.map(|dir| processes(dir)).unwrap_or_default(),
+        frozen: own.is_some_and(|dir| is_frozen(dir)),
     }
+}
+
+/// How many there are in the tree.
+fn processes(dir: &Dir) -> usize {
+    let children = dir.children().unwrap_or_default();
+    let below = children.iter().filter_map(|name| dir.below(name).ok()).map(|below| processes(&below)).sum::<usize>();
+    dir.processes().unwrap_or_default().len() + below
+}
+
+fn is_frozen(dir: &Dir) -> bool {
+    let says = |file, word| dir.read(file).is_ok_and(|text| text.trim() == word);
+    says("cgroup.freeze", "1") || says("freezer.state", "FROZEN") || says("freezer.state", "FREEZING")
+}
+
+/// Where one more process of a container can be that has this v2 directory: there, or where the kernel lets nobody be,
+/// as controllers are enabled for those below (cgroups(7), "no internal processes"), where its first process is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn of_another(path: &str, first: i32) -> Result<String> {
+    if read(&format!("{path}/cgroup.subtree_control"))?.trim().is_empty() {
+        return Ok(path.to_owned());
+    }
+    Ok(holder(Dir::open(path)?, first).unwrap_or_else(|| path.to_owned()))
+}
+
+/// The cgroup of this tree that the process is in.
+fn holder(dir: Dir, pid: i32) -> Option<String> {
+    if dir.processes().is_ok_and(|pids| pids.contains(&pid)) {
+        return Some(dir.path().to_owned());
+    }
+    dir.children().ok()?.iter().find_map(|name| holder(dir.below(name).ok()?, pid))
 }
 
 fn unified(place: &Place, path: &CgroupPath) -> Unified {
@@ -276,6 +323,15 @@ fn accounts_swap(root: &Dir) -> bool {
     };
     let below = || root.children().ok()?.iter().find_map(|name| told(&root.below(name).ok()?));
     told(root).or_else(below).unwrap_or_else(|| Path::new("/proc/swaps").exists())
+}
+
+/// The limits that the v2 directory of a container has, and how much memory it uses; what it has not is unlimited.
+#[must_use]
+pub fn current(path: &str) -> (Current, Option<u64>) {
+    let dir = Dir::open(path).ok();
+    let number = |file| dir.as_ref()?.read(file).ok()?.split_whitespace().next()?.parse().ok();
+    let limits = Current { memory: number("memory.max"), swap: number("memory.swap.max"), quota: number("cpu.max") };
+    (limits, number("memory.current"))
 }
 
 /// CPUs or memory nodes in force above the container: `files` are v1's and v2's.

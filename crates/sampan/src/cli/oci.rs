@@ -27,6 +27,7 @@ pub enum Oci {
     Pause(One),
     Resume(One),
     Update(Box<Update>),
+    Events(Events),
     Kill(Kill),
     Delete(Delete),
     List(List),
@@ -205,7 +206,7 @@ pub struct Exec {
     /// One more capability
     #[arg(long, short, value_name = "CAP")]
     pub cap: Vec<oci::Capability>,
-    /// Cgroup below the container's; not supported
+    /// Cgroup below the container's, of all controllers or on v1 of those before a colon
     #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<String>,
     /// Also in a paused container
@@ -242,9 +243,15 @@ pub struct Update {
     /// Bytes of memory and swap, -1 for no limit
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory_swap: Option<i64>,
+    /// Bytes of the kernel for the container, where it counts them apart
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub kernel_memory: Option<i64>,
+    /// Likewise for TCP
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub kernel_memory_tcp: Option<i64>,
     /// Relative weight
-    #[arg(long, value_name = "NUMBER")]
-    pub cpu_shares: Option<u64>,
+    #[arg(long, value_name = "NUMBER", alias = "cpu-shares")]
+    pub cpu_share: Option<u64>,
     /// Microseconds of CPU time in each period, -1 for no limit
     #[arg(long, value_name = "NUMBER")]
     pub cpu_quota: Option<i64>,
@@ -254,6 +261,15 @@ pub struct Update {
     /// Microseconds that may be saved up
     #[arg(long, value_name = "NUMBER")]
     pub cpu_burst: Option<u64>,
+    /// Microseconds of CPU time that real-time processes have in each of their periods
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_rt_runtime: Option<i64>,
+    /// Microseconds
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_rt_period: Option<u64>,
+    /// 1: only the CPU time that nobody else wants
+    #[arg(long, value_name = "NUMBER")]
+    pub cpu_idle: Option<i64>,
     /// CPUs, as 0-2,4
     #[arg(long, value_name = "LIST", default_value = "")]
     pub cpuset_cpus: String,
@@ -263,6 +279,12 @@ pub struct Update {
     /// Processes, -1 for no limit
     #[arg(long, value_name = "NUMBER")]
     pub pids_limit: Option<i64>,
+    /// Shares of the third cache, as L3:0=ff;1=f, where the container has a resctrl group
+    #[arg(long, value_name = "SCHEMA", default_value = "")]
+    pub l3_cache_schema: String,
+    /// Shares of memory bandwidth, as MB:0=20;1=70
+    #[arg(long, value_name = "SCHEMA", default_value = "")]
+    pub mem_bw_schema: String,
     /// Relative weight, 10 to 1000
     #[arg(long, value_name = "NUMBER")]
     pub blkio_weight: Option<u16>,
@@ -276,6 +298,18 @@ fn bytes(text: &str) -> Result<i64, Invalid> {
     }
     let size: spec::unit::Size = text.parse()?;
     i64::try_from(size.bytes()).map_err(|_| Invalid::new("too large"))
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Say at such intervals what the container uses
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub interval: spec::unit::Duration,
+    /// Say it once
+    #[arg(long)]
+    pub stats: bool,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
 }
 
 #[derive(Debug, Args)]
@@ -345,7 +379,7 @@ enum Parsed {
     Help(String),
 }
 
-static ENTRIES: [Entry; 14] = [
+static ENTRIES: [Entry; 15] = [
     Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
     Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
     Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
@@ -363,6 +397,11 @@ static ENTRIES: [Entry; 14] = [
         name: "update",
         about: "Give a container other limits",
         parse: |words| leaf("update", words, |update| Oci::Update(Box::new(update))),
+    },
+    Entry {
+        name: "events",
+        about: "Say what a container uses, and when it runs out of memory",
+        parse: |words| leaf("events", words, Oci::Events),
     },
     Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
     Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },

@@ -3,11 +3,11 @@
 //! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
 //! it, a message on standard error, and exit code 1.
 
-use crate::cli::oci::{Call, Create, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
+use crate::cli::oci::{Call, Create, Events, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
 use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
-use spec::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
+use spec::runtime::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 use std::io::{Read, Write};
 use std::process::{Command, ExitCode};
 
@@ -45,6 +45,7 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
         Oci::Kill(arguments) => kill(&root, arguments)?,
         Oci::Pause(arguments) => oci::pause(&root, &id(arguments.id)?)?,
         Oci::Resume(arguments) => oci::resume(&root, &id(arguments.id)?)?,
+        Oci::Events(arguments) => events(&root, arguments)?,
         Oci::Update(arguments) => update(&root, *arguments)?,
         Oci::Delete(arguments) => {
             let warnings = oci::delete(&root, &id(arguments.id)?, arguments.force)?;
@@ -87,9 +88,6 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
     if arguments.process_label.is_some() {
         return refused("--process-label");
     }
-    if !arguments.cgroup.is_empty() {
-        return refused("--cgroup");
-    }
     let id: Id = arguments.id.parse()?;
     let what = match arguments.process {
         Some(path) => oci::What::File(path),
@@ -111,6 +109,7 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
         console_socket: arguments.console_socket,
         pidfd_socket: arguments.pidfd_socket,
         passed: oci::Passed::find(arguments.preserve_fds)?,
+        cgroups: arguments.cgroup,
         ignore_paused: arguments.ignore_paused,
         foreground: !arguments.detach,
     };
@@ -119,14 +118,21 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
 
 fn update(root: &Root, arguments: Update) -> Result<(), Failure> {
     let id: Id = arguments.id.parse()?;
-    let Some(path) = &arguments.resources else { return Ok(oci::update(root, &id, &limits(arguments))?) };
+    let Some(path) = &arguments.resources else {
+        let share = IntelRdt {
+            l3_cache_schema: arguments.l3_cache_schema.clone(),
+            mem_bw_schema: arguments.mem_bw_schema.clone(),
+            ..IntelRdt::default()
+        };
+        return Ok(oci::update(root, &id, &limits(arguments), &share)?);
+    };
     let mut text = Vec::new();
     let read = match path.to_str() {
         Some("-") => std::io::stdin().read_to_end(&mut text),
         _ => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
     };
     read.map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error))?;
-    Ok(oci::update(root, &id, &oci::resources(&text)?)?)
+    Ok(oci::update(root, &id, &oci::resources(&text)?, &IntelRdt::default())?)
 }
 
 fn limits(arguments: Update) -> Resources {
@@ -134,24 +140,47 @@ fn limits(arguments: Update) -> Resources {
         limit: arguments.memory,
         reservation: arguments.memory_reservation,
         swap: arguments.memory_swap,
+        kernel: arguments.kernel_memory,
+        kernel_tcp: arguments.kernel_memory_tcp,
         ..Memory::default()
     };
     let cpu = Cpu {
-        shares: arguments.cpu_shares,
+        shares: arguments.cpu_share,
         quota: arguments.cpu_quota,
         period: arguments.cpu_period,
         burst: arguments.cpu_burst,
+        realtime_runtime: arguments.cpu_rt_runtime,
+        realtime_period: arguments.cpu_rt_period,
+        idle: arguments.cpu_idle,
         cpus: arguments.cpuset_cpus,
         mems: arguments.cpuset_mems,
-        ..Cpu::default()
     };
     Resources {
         memory: Some(memory),
         cpu: Some(cpu),
-        pids: arguments.pids_limit.map(|limit| Pids { limit }),
+        pids: arguments.pids_limit.map(|limit| Pids { limit: Some(limit) }),
         block_io: arguments.blkio_weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         ..Resources::default()
     }
+}
+
+/// A line each.
+fn events(root: &Root, arguments: Events) -> Result<(), Failure> {
+    let id: Id = arguments.id.parse()?;
+    if arguments.interval.0.is_zero() {
+        return Err(Failure::new("cannot use the interval 0s").cause("it has to be greater than 0"));
+    }
+    // Who listens no more ends it.
+    let mut tell = |event: &oci::Event| {
+        let mut out = std::io::stdout().lock();
+        let text = serde_json::to_string(event).unwrap_or_default() + "\n";
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    };
+    if arguments.stats {
+        tell(&oci::stats(root, &id)?);
+        return Ok(());
+    }
+    Ok(oci::watch(root, &id, arguments.interval.0, &mut tell)?)
 }
 
 fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {
