@@ -411,3 +411,38 @@ fn every_property_is_in_force_or_an_error() {
         bundle.nothing_left(&id);
     }
 }
+
+#[test]
+fn limits_of_disks_and_huge_pages_are_taken_away() {
+    let id = id("away");
+    let Some(bundle) = sleeping(&id, &json!({})) else { return };
+    let set = |resources: Value| {
+        fs::write(bundle.at("resources"), resources.to_string()).unwrap();
+        update(&bundle, &id, &["-r", "resources"])
+    };
+    let disks = fs::read_dir("/sys/block").unwrap().flatten();
+    let number = |disk: fs::DirEntry| fs::read_to_string(disk.path().join("dev")).ok();
+    let Some(disk) = disks.filter_map(number).next() else {
+        eprintln!("skipped: no disk");
+        return;
+    };
+    let (major, minor) = disk.trim().split_once(':').unwrap();
+    let (major, minor): (u64, u64) = (major.parse().unwrap(), minor.parse().unwrap());
+    let rate = |rate: u64| {
+        let device = json!([{ "major": major, "minor": minor, "rate": rate }]);
+        set(json!({ "blockIO": { "throttleReadBpsDevice": device, "throttleWriteIOPSDevice": device } })).ok();
+        read(&bundle, &id, ["blkio/blkio.throttle.read_bps_device", "io.max"])
+    };
+    assert!(rate(1 << 20).contains("1048576"));
+    assert_eq!(rate(0), "");
+    let has_pages = fs::read_to_string("/proc/cgroups").unwrap().contains("hugetlb");
+    if !has_pages || !Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists() {
+        eprintln!("skipped: huge pages: this kernel does not account them");
+        return;
+    }
+    for limit in [4_u64 << 20, u64::MAX] {
+        set(json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": limit }] })).ok();
+    }
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}

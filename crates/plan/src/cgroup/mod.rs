@@ -30,7 +30,7 @@ use crate::Rejected;
 use layout::Reach;
 use limit::Check;
 use path::SHARED;
-use request::Request;
+use request::{HugePages, Request};
 use spec::runtime::Resources;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -255,9 +255,12 @@ impl Draft<'_> {
         })?;
         self.controller("hugetlb", "hugetlb", request.hugepages_asked(), |v1| {
             let end = if v1 { "limit_in_bytes" } else { "max" };
-            let file = |page| format!("hugetlb.{page}.{end}");
-            let limits = request.hugepages.iter();
-            Ok(limits.map(|(page, limit)| value("huge pages", file(page), limit, Check::Bytes)).collect())
+            let file = |page: &str| format!("hugetlb.{page}.{end}");
+            let limit = |(page, pages): (&String, &HugePages)| match pages.limit {
+                None if !v1 => value("huge pages", file(page), "max", Check::Text),
+                limit => value("huge pages", file(page), limit.unwrap_or(pages.most), Check::Bytes),
+            };
+            Ok(request.hugepages.iter().map(limit).collect())
         })?;
         self.controller("rdma", "rdma", request.rdma_asked(), |_| {
             let line = |(device, limit)| format!("{device} {limit}");

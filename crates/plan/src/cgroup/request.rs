@@ -36,8 +36,8 @@ pub(super) struct Request {
     pub(super) leaf_weight: Option<u16>,
     pub(super) device_leaf_weights: BTreeMap<(i64, i64), u16>,
     pub(super) throttles: BTreeMap<(i64, i64), Throttle>,
-    /// Bytes by size of a page, which is `2MB` and the like.
-    pub(super) hugepages: BTreeMap<String, u64>,
+    /// By size of a page, which is `2MB` and the like.
+    pub(super) hugepages: BTreeMap<String, HugePages>,
     /// `hca_handle=1 hca_object=2` by device.
     pub(super) rdma: BTreeMap<String, String>,
     /// What the packets of its sockets are marked with.
@@ -111,7 +111,14 @@ impl Request {
     }
 }
 
-/// Bytes and operations a second.
+/// Bytes. The kernel takes for no limit the largest number of pages that a signed one can count in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HugePages {
+    pub(super) limit: Option<u64>,
+    pub(super) most: u64,
+}
+
+/// Bytes and operations a second; 0 is no limit.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Throttle {
     pub(super) read_bps: Option<u64>,
@@ -129,6 +136,13 @@ pub(super) fn check(resources: &Resources) -> Result<Request, Rejected> {
     request.idle = unless_zero(request.idle);
     request.realtime_runtime = unless_zero(request.realtime_runtime);
     request.class = request.class.filter(|class| *class != 0);
+    request.hugepages.retain(|_, pages| pages.limit.is_some());
+    request.throttles.retain(|_, throttle| {
+        let mut rates =
+            [&mut throttle.read_bps, &mut throttle.write_bps, &mut throttle.read_iops, &mut throttle.write_iops];
+        rates.iter_mut().for_each(|rate| **rate = rate.filter(|rate| *rate != 0));
+        rates.iter().any(|rate| rate.is_some())
+    });
     Ok(request)
 }
 
@@ -167,8 +181,6 @@ pub(super) fn parse(resources: &Resources) -> Result<Request, Rejected> {
 }
 
 fn check_hugepages(asked: &HugepageLimit, request: &mut Request) -> Result<(), Rejected> {
-    // What the kernel takes for no limit is near the largest number of pages that a signed one can count in bytes.
-    const UNLIMITED: u64 = i64::MAX as u64 & !0xfff;
     let size = &asked.page_size;
     let shift = [("KB", 10), ("MB", 20), ("GB", 30)].into_iter().find_map(|(unit, shift)| {
         let count: u64 = size.strip_suffix(unit)?.parse().ok()?;
@@ -180,10 +192,11 @@ fn check_hugepages(asked: &HugepageLimit, request: &mut Request) -> Result<(), R
             Rejected::new(what, "that is no size of a page").hint("ls /sys/kernel/mm/hugepages lists them: 2MB")
         );
     };
-    if asked.limit < UNLIMITED {
-        // The kernel rounds it down, too.
-        request.hugepages.insert(size.clone(), asked.limit - asked.limit % page);
-    }
+    // The kernel rounds it down, too.
+    let most = i64::MAX.cast_unsigned();
+    let round = |limit: u64| limit - limit % page;
+    let limit = if asked.limit < most & !0xfff { Some(round(asked.limit)) } else { None };
+    request.hugepages.insert(size.clone(), HugePages { limit, most: round(most) });
     Ok(())
 }
 
@@ -289,7 +302,7 @@ fn check_io(io: &BlockIo, request: &mut Request) -> Result<(), Rejected> {
         (&io.throttle_write_iops_device, |throttle| &mut throttle.write_iops),
     ];
     for (list, field) in lists {
-        for device in list.iter().filter(|device| device.rate != 0) {
+        for device in list {
             let throttle = request.throttles.entry((device.major, device.minor)).or_default();
             *field(throttle) = Some(device.rate);
         }

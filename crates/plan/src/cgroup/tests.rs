@@ -450,3 +450,47 @@ fn what_the_container_sees() {
     }
     assert_eq!(container_mounts(&cgroup, true), expected);
 }
+
+#[test]
+fn limits_are_taken_away() {
+    let resources = Resources {
+        memory: Some(Memory { limit: Some(-1), ..Memory::default() }),
+        pids: Some(Pids { limit: Some(-1) }),
+        block_io: Some(BlockIo {
+            throttle_read_bps_device: vec![ThrottleDevice { major: 8, minor: 0, rate: 0 }],
+            ..BlockIo::default()
+        }),
+        ..Resources::default()
+    };
+    let text = |layout: &Layout| {
+        let limits = update(layout, &resources, &Current::default()).unwrap();
+        limits.iter().map(|limit| format!("{} {}", limit.file, limit.value)).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(text(&v2()), "io.max 8:0 rbps=max, memory.swap.max max, memory.max max, pids.max max");
+    assert_eq!(
+        text(&v1()),
+        "memory.memsw.limit_in_bytes 9223372036854775807, memory.limit_in_bytes 9223372036854775807, \
+         blkio.throttle.read_bps_device 8:0 0, pids.max max"
+    );
+    let new = planned(&v2(), &resources);
+    assert!(!new.contains("max"), "{new}");
+}
+
+/// What v2 has in one place is told again, and nothing else.
+#[test]
+fn an_update_is_completed_on_v2() {
+    let current = Current { memory: Some(32 << 20), swap: Some(32 << 20), quota: Some(50_000) };
+    let text = |resources: Resources| {
+        let limits = update(&v2(), &resources, &current).map_err(|error| error.to_string())?;
+        Ok::<_, String>(
+            limits.iter().map(|limit| format!("{} {}", limit.file, limit.value)).collect::<Vec<_>>().join(", "),
+        )
+    };
+    let memory =
+        |limit, swap| Resources { memory: Some(Memory { limit, swap, ..Memory::default() }), ..Resources::default() };
+    assert_eq!(text(memory(Some(48 << 20), None)).unwrap(), "memory.max 50331648, memory.swap.max 16777216");
+    assert_eq!(text(memory(None, Some(40 << 20))).unwrap(), "memory.max 33554432, memory.swap.max 8388608");
+    assert!(text(memory(Some(128 << 20), None)).unwrap_err().contains("can't be less"));
+    assert_eq!(text(cpu(Cpu { period: Some(200_000), ..Cpu::default() })).unwrap(), "cpu.max 50000 200000");
+    assert_eq!(text(cpu(Cpu { quota: Some(60_000), ..Cpu::default() })).unwrap(), "cpu.max 60000");
+}

@@ -84,7 +84,12 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
             ("reads", "blkio.throttle.read_iops_device", throttle.read_iops),
             ("writes", "blkio.throttle.write_iops_device", throttle.write_iops),
         ] {
-            values.extend(rate.map(|rate| line(what, file, format!("{major}:{minor} {rate}"))));
+            let limit = |rate| match (rate, format!("{major}:{minor} {rate}")) {
+                // The line is gone then.
+                (0, text) => value(what, file, text, Check::Told),
+                (_, text) => line(what, file, text),
+            };
+            values.extend(rate.map(limit));
         }
     }
     Ok(values)

@@ -83,7 +83,9 @@ pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected>
     }
     for ((major, minor), throttle) in &request.throttles {
         let text = format!("{major}:{minor}{}", io_max(throttle));
-        values.push(value("I/O", "io.max", &text, Check::Line(text.clone())));
+        // A line without limits is gone.
+        let check = if text.contains("=max") { Check::Told } else { Check::Line(text.clone()) };
+        values.push(value("I/O", "io.max", &text, check));
     }
     Ok(values)
 }
@@ -96,7 +98,10 @@ fn io_max(throttle: &Throttle) -> String {
         ("wiops", throttle.write_iops),
     ]
     .into_iter()
-    .filter_map(|(key, rate)| Some(format!(" {key}={}", rate?)))
+    .filter_map(|(key, rate)| match rate? {
+        0 => Some(format!(" {key}=max")),
+        rate => Some(format!(" {key}={rate}")),
+    })
     .collect()
 }
 
