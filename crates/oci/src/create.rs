@@ -196,9 +196,12 @@ fn resctrl(asked: &IntelRdt, id: &str, cgroup: &mut plan::cgroup::Plan) -> Resul
     Ok(plan::cgroup::resctrl(asked, id, &host, cgroup)?)
 }
 
+/// Of a caller that names none: as runc, one cgroup and no parent of its own, which would cost as much again in every
+/// hierarchy.
 fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
     Ok(match asked {
-        "" => CgroupPath::of_container(None, &id.to_string(), host.rootless())?,
+        "" if host.rootless() => CgroupPath::parse(&format!("sampan-{id}"))?,
+        "" => CgroupPath::parse(&format!("/sampan-{id}"))?,
         path => CgroupPath::parse(path)?,
     })
 }

@@ -55,7 +55,7 @@ fn limits_of_a_running_container_change() {
     let memory = || read(&bundle, &id, ["memory/memory.limit_in_bytes", "memory.max"]);
     let dir = |v1: &str, v2: &str| if is_v1("pids") { v1.to_owned() } else { v2.to_owned() };
     let pids = || {
-        fs::read_to_string(format!("{}/sampan/{id}/pids.max", dir("/sys/fs/cgroup/pids", "/sys/fs/cgroup"))).unwrap()
+        fs::read_to_string(format!("{}/sampan-{id}/pids.max", dir("/sys/fs/cgroup/pids", "/sys/fs/cgroup"))).unwrap()
     };
     // It may have no other: so nothing can be executed in it.
     assert_eq!(pids(), "1\n");
@@ -159,8 +159,9 @@ fn memory_and_swap_change_together() {
 
 /// The container's directories, on v2 and in the v1 hierarchies, as this process sees them.
 fn dirs(id: &str) -> Vec<String> {
+    let name = format!("sampan-{id}");
     let found =
-        std::process::Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", id]).output().unwrap();
+        std::process::Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &name]).output().unwrap();
     String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -195,7 +196,7 @@ fn another_process_is_in_the_cgroup_that_is_named() {
         let seen = seen(&["memory,pids:a", "cpuset:/a/b"]);
         let count = |at: &str| seen.iter().filter(|path| *path == at).count();
         assert_eq!((count("/a"), count("/a/b")), (2, 1), "{seen:?}");
-        fs::create_dir(format!("/sys/fs/cgroup/cpuset/sampan/{id}/empty")).unwrap();
+        fs::create_dir(format!("/sys/fs/cgroup/cpuset/sampan-{id}/empty")).unwrap();
         exec(&["cpuset:empty"], &["true"]).fails(1, "has no CPUs");
         exec(&["memory:none"], &["true"]).fails(1, "no such file or directory");
     } else {
