@@ -4,110 +4,15 @@
 
 mod ground;
 
-use ground::{Ground, Ran, ran, until};
+use ground::bundle::{Bundle, id, receive};
+use ground::{ran, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{IoSliceMut, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-
-/// A directory with a root file system, and the calls of a runtime on it.
-struct Bundle {
-    ground: Ground,
-    config: Value,
-}
-
-impl Bundle {
-    fn new() -> Option<Self> {
-        let ground = Ground::new()?;
-        let mut bundle = Self { ground, config: Value::Null };
-        bundle.oci(&["spec", "--bundle", bundle.at("").to_str().unwrap()]).ok();
-        bundle.config = serde_json::from_slice(&fs::read(bundle.at("config.json")).unwrap()).unwrap();
-        let config = &mut bundle.config;
-        config["process"]["terminal"] = false.into();
-        config["process"]["env"] = json!(["PATH=/bin"]);
-        // What the oldest of those that it is compared with takes.
-        config["ociVersion"] = "1.0.2".into();
-        Some(bundle)
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.ground.dir.join(path)
-    }
-
-    fn sh(&mut self, script: &str) -> &mut Self {
-        self.config["process"]["args"] = json!(["sh", "-c", script]);
-        self.save()
-    }
-
-    fn save(&mut self) -> &mut Self {
-        fs::write(self.at("config.json"), self.config.to_string()).unwrap();
-        self
-    }
-
-    fn command(&self, runtime: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new(runtime);
-        command.arg("--root").arg(self.at("root")).args(words).current_dir(self.at("")).stdin(Stdio::null());
-        command
-    }
-
-    fn oci(&self, words: &[&str]) -> Ran {
-        // By that name it needs no verb of its own.
-        let name = self.at("sampan-oci");
-        if !name.exists() {
-            std::os::unix::fs::symlink(ground::SAMPAN, &name).unwrap();
-        }
-        ran(self.command(&name, words).output().unwrap())
-    }
-
-    /// `create` with its output in a file: a pipe would end with the container only.
-    fn create(&self, id: &str, words: &[&str]) -> Ran {
-        let output = fs::File::create(self.at("output")).unwrap();
-        let mut command = self.command(&self.at("sampan-oci"), &["create"]);
-        command.args(words).arg(id).stdout(output);
-        let errors = fs::File::create(self.at("errors")).unwrap();
-        let code = command.stderr(errors).status().unwrap().code().unwrap_or(-1);
-        Ran { code, out: String::new(), err: fs::read_to_string(self.at("errors")).unwrap() }
-    }
-
-    fn output(&self) -> String {
-        fs::read_to_string(self.at("output")).unwrap()
-    }
-
-    fn state(&self, id: &str) -> Value {
-        serde_json::from_str(&self.oci(&["state", id]).ok()).unwrap()
-    }
-
-    fn until_status(&self, id: &str, status: &str) {
-        until(&format!("{id} is {status}"), || self.state(id)["status"] == status);
-    }
-
-    /// Its directory and its cgroups are gone.
-    #[track_caller]
-    fn nothing_left(&self, id: &str) {
-        let root = fs::read_dir(self.at("root")).map(|entries| entries.count()).unwrap_or(0);
-        assert_eq!(root, 0);
-        let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", id]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
-    }
-}
-
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        for id in self.oci(&["list", "-q"]).out.lines() {
-            self.oci(&["delete", "--force", id]);
-        }
-    }
-}
-
-/// One that no other test has: cgroups are the whole host's.
-fn id(name: &str) -> String {
-    format!("e2e-{name}-{}", std::process::id())
-}
 
 #[test]
 fn a_container_lives() {
@@ -240,21 +145,6 @@ fn the_terminal_goes_to_the_console_socket() {
     bundle.config["process"]["terminal"] = false.into();
     bundle.save().create(&id, &["--console-socket", socket.to_str().unwrap()]).fails(1, "no terminal");
     bundle.nothing_left(&id);
-}
-
-fn receive(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-    let (stream, _) = listener.accept().unwrap();
-    let mut bytes = [0; 64];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let length = rustix::net::recvmsg(&stream, &mut parts, &mut control, RecvFlags::empty()).unwrap().bytes;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    (fd.unwrap(), bytes[..length].to_vec())
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Invariant: all of it is below one temporary directory, which goes with the value.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod bundle;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
