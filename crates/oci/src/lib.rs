@@ -20,6 +20,7 @@ mod start;
 mod template;
 mod update;
 
+pub use bundle::whole;
 pub use create::{Create, Passed, create};
 pub use delete::delete;
 pub use exec::{Changes, Exec, What, exec};

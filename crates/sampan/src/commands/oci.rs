@@ -8,7 +8,7 @@ use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
 use spec::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Command, ExitCode};
 
 /// # Errors
@@ -120,12 +120,11 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
 fn update(root: &Root, arguments: Update) -> Result<(), Failure> {
     let id: Id = arguments.id.parse()?;
     let Some(path) = &arguments.resources else { return Ok(oci::update(root, &id, &limits(arguments))?) };
-    let mut text = Vec::new();
-    let read = match path.to_str() {
-        Some("-") => std::io::stdin().read_to_end(&mut text),
-        _ => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
+    let cannot = |error| engine::refused(format!("cannot read {}", path.display()), &error);
+    let text = match path.to_str() {
+        Some("-") => oci::whole(std::io::stdin(), path)?,
+        _ => oci::whole(std::fs::File::open(path).map_err(cannot)?, path)?,
     };
-    read.map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error))?;
     Ok(oci::update(root, &id, &oci::resources(&text)?)?)
 }
 
