@@ -7,6 +7,7 @@ use plan::Rejected;
 use runtime::Result;
 use serde::de::DeserializeOwned;
 use spec::runtime::{Config, DeviceRule, Mount, Process};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
@@ -22,11 +23,16 @@ impl Bundle {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let found = path.canonicalize().map_err(io(format!("cannot use the bundle {}", path.display())))?;
         let file = found.join("config.json");
-        let text = std::fs::read(&file).map_err(io(format!("cannot read {}", file.display())))?;
-        let mut config: Config = parse(&text)
-            .map_err(|error| Rejected::new(format!("cannot read {}", file.display()), error.to_string()))?;
+        let cannot = || format!("cannot read {}", file.display());
+        // A named pipe would hold us up, a device may have no end.
+        if !file.metadata().map_err(io(cannot()))?.is_file() {
+            return refused(cannot(), "it is no regular file");
+        }
+        let text = read(&file)?;
+        let mut config: Config = parse(&text).map_err(|error| Rejected::new(cannot(), error.to_string()))?;
         check_version(&config.oci_version)?;
-        let Some(root) = &config.root else {
+        plan::invalid::check(&config)?;
+        let Some(root) = config.root.as_ref().filter(|root| !root.path.as_os_str().is_empty()) else {
             return refused("cannot create the container", "config.json names no root");
         };
         let rootfs = found.join(&root.path);
@@ -48,23 +54,43 @@ impl Bundle {
     }
 }
 
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).map_err(io(format!("cannot read {}", path.display())))?;
+    whole(file, path)
+}
+
+/// All that comes, if it is of a size that can be meant.
+///
+/// # Errors
+/// It is more than 16 MiB, or cannot be read.
+pub fn whole(from: impl Read, path: &Path) -> Result<Vec<u8>> {
+    const MOST: u64 = 16 << 20;
+    let cannot = || format!("cannot read {}", path.display());
+    let mut text = Vec::new();
+    from.take(MOST + 1).read_to_end(&mut text).map_err(io(cannot()))?;
+    if text.len() as u64 > MOST { refused(cannot(), "it is larger than 16 MiB") } else { Ok(text) }
+}
+
 /// What Go writes as null where it has nothing: that is absent, too, but serde takes it for a list only when told.
 pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(text).or_else(|error| {
         let mut value = serde_json::from_slice(text)?;
-        drop_nulls(&mut value);
-        serde_json::from_value(value).map_err(|_| error)
+        // Without one it is not what was wrong; and a Value has forgotten what was named twice.
+        if drop_nulls(&mut value) { serde_json::from_value(value).map_err(|_| error) } else { Err(error) }
     })
 }
 
-fn drop_nulls(value: &mut serde_json::Value) {
+/// Whether there was one.
+fn drop_nulls(value: &mut serde_json::Value) -> bool {
     match value {
         serde_json::Value::Object(fields) => {
+            let before = fields.len();
             fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(drop_nulls);
+            let fewer = fields.len() < before;
+            fields.values_mut().fold(fewer, |found, value| drop_nulls(value) | found)
         }
-        serde_json::Value::Array(values) => values.iter_mut().for_each(drop_nulls),
-        _ => {}
+        serde_json::Value::Array(values) => values.iter_mut().fold(false, |found, value| drop_nulls(value) | found),
+        _ => false,
     }
 }
 

@@ -1,10 +1,10 @@
 //! `exec`: one more process in a container that runs.
 
-use crate::bundle::{parse, settle};
+use crate::bundle::{parse, read, settle};
 use crate::create::{check_terminal, hand_over};
 use crate::record::{Model, Record, write_whole};
 use crate::run::watch;
-use crate::{Id, Passed, Root, io, refused};
+use crate::{Id, Passed, Root, refused};
 use plan::Rejected;
 use plan::capability::Capability;
 use runtime::Result;
@@ -139,9 +139,9 @@ fn cgroups(record: &Record, asked: &[String]) -> Result<(Option<String>, Vec<Str
 fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {
     let mut process = match what {
         What::File(path) => {
-            let what = || format!("cannot read {}", path.display());
-            let text = std::fs::read(path).map_err(io(what()))?;
-            parse::<Process>(&text).map_err(|error| Rejected::new(what(), error.to_string()))?
+            let unread =
+                |error: serde_json::Error| Rejected::new(format!("cannot read {}", path.display()), error.to_string());
+            parse::<Process>(&read(path)?).map_err(unread)?
         }
         What::Like(changes) => like(first, changes),
     };
@@ -149,6 +149,7 @@ fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {
     if process.capabilities.is_none() {
         process.capabilities.clone_from(&first.capabilities);
     }
+    plan::invalid::check_process(&process)?;
     settle(&mut process, rootfs);
     Ok(process)
 }

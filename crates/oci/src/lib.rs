@@ -22,6 +22,7 @@ mod template;
 mod update;
 mod usage;
 
+pub use bundle::whole;
 pub use create::{Create, Passed, create};
 pub use delete::delete;
 pub use events::{Event, stats, watch};

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod host;
 pub mod ids;
+pub mod invalid;
 pub mod join;
 pub mod mounts;
 pub mod network;

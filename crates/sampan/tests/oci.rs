@@ -4,13 +4,11 @@
 
 mod ground;
 
-use ground::bundle::{Bundle, id};
+use ground::bundle::{Bundle, id, receive};
 use ground::{ran, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{IoSliceMut, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -147,21 +145,6 @@ fn the_terminal_goes_to_the_console_socket() {
     bundle.config["process"]["terminal"] = false.into();
     bundle.save().create(&id, &["--console-socket", socket.to_str().unwrap()]).fails(1, "no terminal");
     bundle.nothing_left(&id);
-}
-
-fn receive(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-    let (stream, _) = listener.accept().unwrap();
-    let mut bytes = [0; 64];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let length = rustix::net::recvmsg(&stream, &mut parts, &mut control, RecvFlags::empty()).unwrap().bytes;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    (fd.unwrap(), bytes[..length].to_vec())
 }
 
 #[test]

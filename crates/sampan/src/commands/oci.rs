@@ -8,7 +8,7 @@ use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
 use spec::runtime::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Command, ExitCode};
 
 /// # Errors
@@ -126,12 +126,11 @@ fn update(root: &Root, arguments: Update) -> Result<(), Failure> {
         };
         return Ok(oci::update(root, &id, &limits(arguments), &share)?);
     };
-    let mut text = Vec::new();
-    let read = match path.to_str() {
-        Some("-") => std::io::stdin().read_to_end(&mut text),
-        _ => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
+    let cannot = |error| engine::refused(format!("cannot read {}", path.display()), &error);
+    let text = match path.to_str() {
+        Some("-") => oci::whole(std::io::stdin(), path)?,
+        _ => oci::whole(std::fs::File::open(path).map_err(cannot)?, path)?,
     };
-    read.map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error))?;
     Ok(oci::update(root, &id, &oci::resources(&text)?, &IntelRdt::default())?)
 }
 

@@ -1,8 +1,14 @@
-//! A bundle of `sampan oci`, and calls of a runtime on it.
+//! A bundle over the ground's root file system, and what the tests of `sampan oci` do with one.
+//!
+//! Invariant: its containers, of a root of its own, go with the value.
 
-use super::{Ground, Ran, ran, until};
+use super::{Ground, Ran, SAMPAN, ran, until};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,7 +56,7 @@ impl Bundle {
         // By that name it needs no verb of its own.
         let name = self.at("sampan-oci");
         if !name.exists() {
-            std::os::unix::fs::symlink(super::SAMPAN, &name).unwrap();
+            std::os::unix::fs::symlink(SAMPAN, &name).unwrap();
         }
         ran(self.command(&name, words).output().unwrap())
     }
@@ -98,4 +104,20 @@ impl Drop for Bundle {
 /// One that no other test has: cgroups are the whole host's.
 pub fn id(name: &str) -> String {
     format!("e2e-{name}-{}", std::process::id())
+}
+
+/// The file that comes to a console socket, and its name.
+pub fn receive(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    let (stream, _) = listener.accept().unwrap();
+    let mut bytes = [0; 64];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let length = rustix::net::recvmsg(&stream, &mut parts, &mut control, RecvFlags::empty()).unwrap().bytes;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    (fd.unwrap(), bytes[..length].to_vec())
 }
