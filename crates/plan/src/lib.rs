@@ -20,6 +20,7 @@ pub mod seccomp;
 pub mod shell;
 pub mod step;
 pub mod sysctl;
+mod time;
 pub mod undo;
 mod unsupported;
 pub mod volumes;

@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
-use crate::{Rejected, capability, cgroup, ids, network, overlay, scheduling, seccomp, sysctl, unsupported};
+use crate::{Rejected, capability, cgroup, ids, network, overlay, scheduling, seccomp, sysctl, time, unsupported};
 use spec::runtime::{
     Config, Device, Hook, Linux, Namespace, NamespaceKind, Personality, Process, Seccomp, State, Status,
 };
@@ -102,6 +102,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     unsupported::check(input.config)?;
     check_process(process, input.host)?;
     sysctl::check(linux)?;
+    time::check(linux, input.host)?;
     if new.contains(&NamespaceKind::User) {
         ids::check_namespace(input.host)?;
     }
@@ -119,9 +120,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     }
     let init = init(&input, linux, process, &new)?;
     let spawn = Spawn {
-        // Not here: the cgroup namespace takes the cgroup that the process is in when it is made, so it waits until
-        // the process is in its own (cgroup_namespaces(7)).
-        namespaces: new.iter().copied().filter(|kind| *kind != NamespaceKind::Cgroup).collect(),
+        namespaces: new.iter().copied().filter(|kind| !made_later(*kind, linux)).collect(),
         cgroup: input.cgroup.clone_into.clone(),
         join_pid: joined(linux, NamespaceKind::Pid),
         die_with_parent: input.foreground,
@@ -131,6 +130,16 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let sources = volumes::steps(&input, linux, &process.user)?;
     let prepare = prepare(input, linux, sources);
     Ok(Plan { prepare, spawn, attach, init, exec })
+}
+
+/// The cgroup namespace takes the cgroup that the process is in when it is made, so it waits until the process is in its
+/// own (cgroup_namespaces(7)). The clocks of a time namespace can be set until a process is in it (time_namespaces(7)).
+fn made_later(kind: NamespaceKind, linux: &Linux) -> bool {
+    match kind {
+        NamespaceKind::Cgroup => true,
+        NamespaceKind::Time => !linux.time_offsets.is_empty(),
+        _ => false,
+    }
 }
 
 pub(crate) fn command(process: &Process) -> Exec {
@@ -547,6 +556,11 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
     steps.extend(joins.filter_map(|ns| {
         Some(InitStep::Join { kind: ns.kind, path: ns.path.as_ref()?.to_string_lossy().into_owned() })
     }));
+    // Owned by the user namespace that it is in by now. As nobody there still, who owns its own files in /proc; as long as
+    // it is dumpable, and while that is the caller's.
+    if !linux.time_offsets.is_empty() {
+        steps.push(InitStep::TimeNamespace { offsets: time::lines(linux) });
+    }
     let own_user = new.contains(&NamespaceKind::User);
     if own_user || process.oom_score_adj.is_some() {
         steps.push(InitStep::AwaitGo);

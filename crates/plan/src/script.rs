@@ -163,8 +163,10 @@ fn init(text: &mut String, plan: &Plan) {
     *text += "\nmkdir \"$DIR/tools\"\ncat >\"$DIR/init\" <<'END_OF_INIT'\nset -euo pipefail\n";
     *text += &variables(plan);
     *text += &format!("GO=$DIR/go ATTACHED=$DIR/attached\nTOOLS=({})\nSETPRIV=() SESSION=()\n", TOOLS.join(" "));
-    let enters =
-        |step: &InitStep| matches!(step, InitStep::Join { .. } | InitStep::BecomeRoot { .. } | InitStep::UnshareCgroup);
+    let enters = |step: &InitStep| {
+        use InitStep::{BecomeRoot, Join, TimeNamespace, UnshareCgroup};
+        matches!(step, Join { .. } | TimeNamespace { .. } | BecomeRoot { .. } | UnshareCgroup)
+    };
     let (identity, rest) = match plan.init.iter().rposition(enters) {
         Some(last) => plan.init.split_at(last + 1),
         None => plan.init.split_at(0),

@@ -97,6 +97,10 @@ pub enum InitStep {
     },
     Cgroup(cgroup::InitStep),
     UnshareCgroup,
+    /// As /proc/PID/timens_offsets has them.
+    TimeNamespace {
+        offsets: String,
+    },
     /// Until the exec, nobody in the namespaces that it has entered looks into it.
     Undumpable,
     Propagation {
@@ -456,6 +460,7 @@ impl InitStep {
             Self::BecomeRoot { .. } => "root of the new user namespace, so that what is made belongs to it".into(),
             Self::Cgroup(step) => step.why(),
             Self::UnshareCgroup => "its own cgroup is the root of what it sees of cgroups".into(),
+            Self::TimeNamespace { .. } => "clocks of its own".into(),
             Self::Undumpable => "a program of the host's until the exec: not for the container to look into".into(),
             Self::Propagation { .. } => "no mount made in here reaches the host".into(),
             Self::Scratch { .. } => "memory for what is written over the host's own files".into(),
@@ -521,6 +526,9 @@ impl InitStep {
             }
             Self::Cgroup(step) => step.shell(),
             Self::UnshareCgroup => "THROUGH+=(unshare --cgroup)".into(),
+            Self::TimeNamespace { offsets } => {
+                format!("THROUGH+=(unshare --time{}) # and nanoseconds", crate::time::options(offsets))
+            }
             Self::Undumpable => "# no shell equivalent: prctl(PR_SET_DUMPABLE, 0)".into(),
             Self::Propagation { flags } => format!("mount --make-{} /", propagation_word(*flags)),
             Self::Scratch { at } => format!("mount -t tmpfs -o mode=755 tmpfs {0} && SCRATCH={0}", quote(at)),

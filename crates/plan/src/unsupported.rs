@@ -55,12 +55,11 @@ fn of_process(process: &Process) -> [(&'static str, bool); 2] {
     ]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 5] {
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 4] {
     let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
     [
         ("linux.mountLabel", !linux.mount_label.is_empty()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
-        ("linux.timeOffsets", !linux.time_offsets.is_empty()),
         ("linux.netDevices", !linux.net_devices.is_empty()),
         ("linux.seccomp.listenerPath", listener),
     ]
@@ -77,7 +76,6 @@ mod tests {
             (r#"{"process": {"execCPUAffinity": {"initial": "0"}}}"#, "process.execCPUAffinity"),
             (r#"{"process": {"selinuxLabel": "a:b:c"}}"#, "process.selinuxLabel"),
             (r#"{"linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}}"#, "linux.memoryPolicy"),
-            (r#"{"linux": {"timeOffsets": {"monotonic": {"secs": 1}}}}"#, "linux.timeOffsets"),
             (r#"{"linux": {"seccomp": {"listenerPath": "/s"}}}"#, "linux.seccomp.listenerPath"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),
             (r#"{"linux": {"namespaces": [{"type": "user"}]}}"#, "user namespace"),

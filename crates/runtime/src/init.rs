@@ -154,6 +154,12 @@ impl Compiler<'_> {
                 Op::WriteFd { fd: self.keep(fd), data: b"0".to_vec() }
             }
             InitStep::UnshareCgroup => Op::Unshare { flags: sys::process::CLONE_NEWCGROUP },
+            InitStep::TimeNamespace { offsets } => {
+                self.push(Op::Unshare { flags: sys::process::CLONE_NEWTIME });
+                let path = c"/proc/self/timens_offsets".to_owned();
+                self.push(Op::WriteProc { path, data: offsets.clone().into_bytes() });
+                Op::EnterTime
+            }
             InitStep::Undumpable => Op::Undumpable,
             InitStep::Propagation { flags } => Op::Propagation { flags: *flags },
             InitStep::Scratch { at } => tmpfs(at, Slot::Scratch)?,

@@ -117,6 +117,9 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
             "overlayfs does not write to every file system: keep containers on ext4, xfs, btrfs or tmpfs with --root"
                 .to_owned()
         }
+        (InitStep::TimeNamespace { .. }, Errno::RANGE) => {
+            "a clock would begin before 0, or end too soon: see time_namespaces(7)".to_owned()
+        }
         (InitStep::Cgroup(_), Errno::NOSPC) => {
             "that cgroup has no CPUs or no memory nodes: write its cpuset.cpus and cpuset.mems first".to_owned()
         }

@@ -252,10 +252,18 @@ pub struct Linux {
     pub intel_rdt: Option<IntelRdt>,
     #[serde(skip_serializing)]
     pub memory_policy: Option<Present>,
-    #[serde(skip_serializing)]
-    pub time_offsets: BTreeMap<String, Present>,
+    /// By clock.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
     #[serde(skip_serializing)]
     pub net_devices: BTreeMap<String, Present>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimeOffset {
+    pub secs: i64,
+    pub nanosecs: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -103,6 +103,8 @@ pub enum Op {
     Unshare {
         flags: i32,
     },
+    /// The time namespace that this process has made and is not in yet.
+    EnterTime,
     /// Uid and gid 0 of the user namespace, so that what is made next is owned by its root.
     BecomeRoot {
         clear_groups: bool,

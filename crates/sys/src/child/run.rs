@@ -215,6 +215,10 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             die_with_parent(state)
         }
         Op::Unshare { flags } => sys!(SYS_unshare, *flags).map(drop),
+        Op::EnterTime => {
+            let made = open_plainly(c"/proc/self/ns/time_for_children", libc::O_RDONLY)?;
+            sys!(SYS_setns, made.0, crate::process::CLONE_NEWTIME).map(drop)
+        }
         Op::BecomeRoot { clear_groups } => {
             become_root(*clear_groups)?;
             die_with_parent(state)
