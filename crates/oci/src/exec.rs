@@ -83,6 +83,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     let plan = plan::join::plan(plan::join::Input {
         process: &process,
         personality: model.personality.as_ref(),
+        memory: model.memory.as_ref(),
         filter: model.seccomp.as_ref(),
         host: &host,
         first: (record.pid, record.start),

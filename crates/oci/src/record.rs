@@ -4,7 +4,7 @@ use crate::root::{Home, Root};
 use crate::{Id, io, refused};
 use runtime::{Result, gate};
 use serde::{Deserialize, Serialize};
-use spec::runtime::{Config, Hooks, Personality, Process, Seccomp, State, Status};
+use spec::runtime::{Config, Hooks, MemoryPolicy, Personality, Process, Seccomp, State, Status};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -114,6 +114,7 @@ impl Record {
 pub(crate) struct Model {
     pub(crate) process: Process,
     pub(crate) personality: Option<Personality>,
+    pub(crate) memory: Option<MemoryPolicy>,
     pub(crate) seccomp: Option<Seccomp>,
 }
 
@@ -121,7 +122,7 @@ impl Model {
     pub(crate) fn of(config: &Config) -> Self {
         let linux = config.linux.clone().unwrap_or_default();
         let process = config.process.clone().unwrap_or_default();
-        Self { process, personality: linux.personality, seccomp: linux.seccomp }
+        Self { process, personality: linux.personality, memory: linux.memory_policy, seccomp: linux.seccomp }
     }
 
     pub(crate) fn save(&self, home: &Home) -> Result<()> {

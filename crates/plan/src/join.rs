@@ -4,13 +4,14 @@ use crate::host::Host;
 use crate::order::{Rights, check_process, command, security, session};
 use crate::step::{AttachStep, InitStep, Plan, Spawn};
 use crate::{Rejected, cgroup, ids, unsupported};
-use spec::runtime::{NamespaceKind, Personality, Process, Seccomp};
+use spec::runtime::{MemoryPolicy, NamespaceKind, Personality, Process, Seccomp};
 
 /// Everything that such a plan is made of.
 #[derive(Debug)]
 pub struct Input<'a> {
     pub process: &'a Process,
     pub personality: Option<&'a Personality>,
+    pub memory: Option<&'a MemoryPolicy>,
     pub filter: Option<&'a Seccomp>,
     pub host: &'a Host,
     /// The container's first process: its number, and when it started (clock ticks since boot).
@@ -60,6 +61,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let rights = Rights {
         process,
         personality: input.personality,
+        memory: input.memory,
         filter: input.filter,
         host,
         keyring: false,

@@ -10,6 +10,8 @@ pub mod host;
 pub mod ids;
 pub mod invalid;
 pub mod join;
+mod list;
+pub mod memory;
 pub mod mounts;
 pub mod network;
 pub mod order;

@@ -4,9 +4,11 @@ use crate::host::Host;
 use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
-use crate::{Rejected, capability, cgroup, ids, network, overlay, scheduling, seccomp, sysctl, time, unsupported};
+use crate::{
+    Rejected, capability, cgroup, ids, memory, network, overlay, scheduling, seccomp, sysctl, time, unsupported,
+};
 use spec::runtime::{
-    Config, Device, Hook, Linux, Namespace, NamespaceKind, Personality, Process, Seccomp, State, Status,
+    Config, Device, Hook, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process, Seccomp, State, Status,
 };
 
 /// What the container stands on.
@@ -404,6 +406,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let rights = Rights {
         process,
         personality: linux.personality.as_ref(),
+        memory: linux.memory_policy.as_ref(),
         filter: linux.seccomp.as_ref(),
         host: input.host,
         keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
@@ -620,6 +623,7 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 pub(crate) struct Rights<'a> {
     pub(crate) process: &'a Process,
     pub(crate) personality: Option<&'a Personality>,
+    pub(crate) memory: Option<&'a MemoryPolicy>,
     pub(crate) filter: Option<&'a Seccomp>,
     pub(crate) host: &'a Host,
     /// A session keyring of its own.
@@ -632,7 +636,7 @@ pub(crate) struct Rights<'a> {
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
 pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    let Rights { process, personality, filter, host, keyring, create_cwd, after } = rights;
+    let Rights { process, personality, memory, filter, host, keyring, create_cwd, after } = rights;
     if keyring {
         steps.push(InitStep::Keyring);
     }
@@ -649,6 +653,9 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
     }
     if let Some(asked) = personality {
         steps.push(InitStep::Personality(scheduling::personality(asked)?));
+    }
+    if let Some(asked) = memory {
+        steps.push(InitStep::MemoryPolicy(memory::policy(asked)?));
     }
     steps.extend(process.user.umask.map(InitStep::Umask));
     let cwd = if process.cwd.is_empty() { "/" } else { &process.cwd };

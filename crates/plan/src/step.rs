@@ -7,7 +7,7 @@ use crate::mounts::{Ids, Mount, Source};
 use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
-use crate::{cgroup, network, overlay, scheduling};
+use crate::{cgroup, memory, network, overlay, scheduling};
 use spec::runtime::{Device, Hook, IdMapping, NamespaceKind, State};
 
 /// Done by the parent, before the clone.
@@ -187,6 +187,7 @@ pub enum InitStep {
     IoPriority(u32),
     /// As personality(2) has it.
     Personality(u64),
+    MemoryPolicy(memory::Policy),
     Umask(u32),
     Bounding {
         keep: Vec<String>,
@@ -492,6 +493,7 @@ impl InitStep {
             Self::Scheduler(_) => "when it gets the CPU".into(),
             Self::IoPriority(_) => "when it gets the disk".into(),
             Self::Personality(_) => "which kernel it sees".into(),
+            Self::MemoryPolicy(_) => "which memory it gets".into(),
             Self::Umask(_) => "the mode of new files".into(),
             Self::Bounding { .. } => "what no program in here can ever gain".into(),
             Self::User { .. } => "the user".into(),
@@ -580,6 +582,7 @@ impl InitStep {
             }
             Self::IoPriority(it) => format!("tool ionice -p $$ -c {} -n {}", it >> 13, it & 0x1fff),
             Self::Personality(_) => "# no shell equivalent: setarch, for the command".into(),
+            Self::MemoryPolicy(_) => "# no shell equivalent: numactl, for the command".into(),
             Self::Umask(mask) => format!("umask {mask:04o}"),
             Self::Bounding { keep, .. } => format!("SETPRIV+=(--bounding-set={})", setpriv_set(keep)),
             Self::User { uid, gid, groups } => {

@@ -55,11 +55,10 @@ fn of_process(process: &Process) -> [(&'static str, bool); 2] {
     ]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 4] {
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 3] {
     let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
     [
         ("linux.mountLabel", !linux.mount_label.is_empty()),
-        ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.netDevices", !linux.net_devices.is_empty()),
         ("linux.seccomp.listenerPath", listener),
     ]
@@ -75,7 +74,6 @@ mod tests {
             (r#"{"vm": {}}"#, "vm"),
             (r#"{"process": {"execCPUAffinity": {"initial": "0"}}}"#, "process.execCPUAffinity"),
             (r#"{"process": {"selinuxLabel": "a:b:c"}}"#, "process.selinuxLabel"),
-            (r#"{"linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}}"#, "linux.memoryPolicy"),
             (r#"{"linux": {"seccomp": {"listenerPath": "/s"}}}"#, "linux.seccomp.listenerPath"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),
             (r#"{"linux": {"namespaces": [{"type": "user"}]}}"#, "user namespace"),

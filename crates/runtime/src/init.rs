@@ -229,6 +229,7 @@ impl Compiler<'_> {
             }),
             InitStep::IoPriority(priority) => Op::IoPriority(*priority),
             InitStep::Personality(persona) => Op::Personality(*persona),
+            InitStep::MemoryPolicy(it) => Op::MemoryPolicy { mode: it.mode, nodes: it.nodes.clone() },
             InitStep::Umask(mask) => Op::Umask(*mask),
             InitStep::Bounding { keep, last } => Op::Bounding { keep: plan::capability::bits(keep), last: *last },
             InitStep::User { uid, gid, groups } => {

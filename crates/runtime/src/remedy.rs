@@ -120,6 +120,11 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
         (InitStep::TimeNamespace { .. }, Errno::RANGE) => {
             "a clock would begin before 0, or end too soon: see time_namespaces(7)".to_owned()
         }
+        (InitStep::MemoryPolicy(_), Errno::NOSYS) => "the kernel has no memory policies (CONFIG_NUMA)".to_owned(),
+        (InitStep::MemoryPolicy(_), Errno::INVAL) => {
+            "a node is not there or not in the cpuset, or the mode does not go with the flags: see set_mempolicy(2)"
+                .to_owned()
+        }
         (InitStep::Cgroup(_), Errno::NOSPC) => {
             "that cgroup has no CPUs or no memory nodes: write its cpuset.cpus and cpuset.mems first".to_owned()
         }

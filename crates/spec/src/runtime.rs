@@ -166,6 +166,17 @@ pub struct Personality {
     pub flags: Vec<String>,
 }
 
+/// set_mempolicy(2): `mode` is `MPOL_BIND` and the like, `flags` are `MPOL_F_*`, `nodes` is a list such as `0-3,7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryPolicy {
+    pub mode: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub nodes: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
 /// In character cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleSize {
@@ -250,8 +261,8 @@ pub struct Linux {
     pub personality: Option<Personality>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intel_rdt: Option<IntelRdt>,
-    #[serde(skip_serializing)]
-    pub memory_policy: Option<Present>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<MemoryPolicy>,
     /// By clock.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub time_offsets: BTreeMap<String, TimeOffset>,

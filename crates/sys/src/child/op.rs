@@ -215,6 +215,11 @@ pub enum Op {
     Scheduler(Scheduler),
     IoPriority(u32),
     Personality(u64),
+    /// With the mode's flags; the nodes as a mask.
+    MemoryPolicy {
+        mode: u32,
+        nodes: Vec<u64>,
+    },
     Umask(u32),
     /// Working directory; it must be inside the root afterwards (CVE-2024-21626). `create`: made when absent.
     Chdir {

@@ -83,7 +83,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
     SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll SYS_memfd_create SYS_lseek SYS_wait4 SYS_faccessat2
-    SYS_sched_setattr SYS_ioprio_set SYS_personality);
+    SYS_sched_setattr SYS_ioprio_set SYS_personality SYS_set_mempolicy);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -309,6 +309,10 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         // 1 is IOPRIO_WHO_PROCESS.
         Op::IoPriority(priority) => sys!(SYS_ioprio_set, 1, 0, *priority).map(drop),
         Op::Personality(persona) => sys!(SYS_personality, *persona).map(drop),
+        // One bit more than there are: the kernel takes one off.
+        Op::MemoryPolicy { mode, nodes } => {
+            sys!(SYS_set_mempolicy, *mode, nodes.as_ptr(), nodes.len() * 64 + 1).map(drop)
+        }
         Op::Umask(mask) => sys!(SYS_umask, *mask).map(drop),
         Op::Chdir { path, create } => chdir(path, create.as_ref(), state),
         Op::Reaper { path, device, inode } => {
