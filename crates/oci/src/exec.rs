@@ -150,6 +150,9 @@ fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {
     if process.capabilities.is_none() {
         process.capabilities.clone_from(&first.capabilities);
     }
+    if process.exec_cpu_affinity.is_none() {
+        process.exec_cpu_affinity.clone_from(&first.exec_cpu_affinity);
+    }
     plan::invalid::check_process(&process)?;
     settle(&mut process, rootfs);
     Ok(process)

@@ -1,8 +1,9 @@
 //! One more process for a container that runs.
 
+use crate::affinity::{Affinity, affinity};
 use crate::host::Host;
 use crate::order::{Rights, check_process, command, security, session};
-use crate::step::{AttachStep, InitStep, Plan, Spawn};
+use crate::step::{AttachStep, HostStep, InitStep, Plan, Spawn};
 use crate::{Rejected, cgroup, ids, unsupported};
 use spec::runtime::{MemoryPolicy, NamespaceKind, Personality, Process, Seccomp};
 
@@ -48,6 +49,11 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     init.push(InitStep::Undumpable);
     let join = |dir: &String| InitStep::Cgroup(cgroup::InitStep::Join { file: format!("{dir}/tasks") });
     init.extend(input.cgroups.iter().map(join));
+    let Affinity { initial, last } = affinity(process)?;
+    // As the spec has it: with an initial one only, the kernel decides what is left of it in the container's cgroup.
+    if last.is_some() || initial.is_none() {
+        init.push(InitStep::Affinity(last));
+    }
     // While /proc is still the caller's.
     if !process.apparmor_profile.is_empty() {
         init.push(InitStep::AppArmor { profile: process.apparmor_profile.clone() });
@@ -75,5 +81,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         join_pid: enters(NamespaceKind::Pid).then(|| format!("/proc/{pid}/ns/pid")),
         die_with_parent: input.foreground,
     };
-    Ok(Plan { prepare: Vec::new(), spawn, attach, init, exec: command(process) })
+    // Before the clone, which may put the process into its cgroup.
+    let prepare = initial.map(HostStep::Affinity).into_iter().collect();
+    Ok(Plan { prepare, spawn, attach, init, exec: command(process) })
 }

@@ -4,6 +4,7 @@
 //! wrong with a request is a [`Rejected`] here, before anything was touched.
 //! Must not: look at clock, environment, files, network, processes or chance (a tidy test greps for it).
 
+pub mod affinity;
 pub mod capability;
 pub mod cgroup;
 pub mod host;

@@ -5,7 +5,8 @@ use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{
-    Rejected, capability, cgroup, ids, memory, network, overlay, scheduling, seccomp, sysctl, time, unsupported,
+    Rejected, affinity, capability, cgroup, ids, memory, network, overlay, scheduling, seccomp, sysctl, time,
+    unsupported,
 };
 use spec::runtime::{
     Config, Device, Hook, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process, Seccomp, State, Status,
@@ -203,7 +204,7 @@ pub(crate) fn check_process(process: &Process, host: &Host) -> Result<(), Reject
             Some(_) => {}
         }
     }
-    Ok(())
+    affinity::affinity(process).map(drop)
 }
 
 /// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
@@ -570,6 +571,10 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
     }
     // With the parent's fds, so a user namespace does not stand in the way.
     steps.extend(input.cgroup.join.iter().cloned().map(InitStep::Cgroup));
+    // Where it is its cpuset counts, and not the CPUs of an engine that is bound to some.
+    if input.bundle.is_some() {
+        steps.push(InitStep::Affinity(None));
+    }
     if own_user || joined(linux, NamespaceKind::User).is_some() {
         steps.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(input.host) });
     }

@@ -3,6 +3,7 @@
 //! Invariant: each kind of step has `why`, `shell` and, for those that change the host, `undo`, as exhaustive matches,
 //! so that a new kind does not compile until it has all of them.
 
+use crate::affinity::Cpus;
 use crate::mounts::{Ids, Mount, Source};
 use crate::overlay::Told;
 use crate::shell::quote;
@@ -57,6 +58,8 @@ pub enum HostStep {
         owner: (u32, u32),
         mapped: bool,
     },
+    /// Of this process, and so of its child.
+    Affinity(Cpus),
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
 }
@@ -182,6 +185,8 @@ pub enum InitStep {
         soft: u64,
         hard: u64,
     },
+    /// None: all CPUs that its cgroup has.
+    Affinity(Option<Cpus>),
     Scheduler(scheduling::Attributes),
     /// As ioprio_set(2) has it.
     IoPriority(u32),
@@ -319,6 +324,7 @@ impl HostStep {
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
+            Self::Affinity(_) => "the CPUs on which the process begins".into(),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
         }
@@ -346,6 +352,7 @@ impl HostStep {
                 let how = if *recursive { "rbind" } else { "bind" };
                 format!("mount --{how} -o {} {} {}", idmap_option(ids), quote(from), quote(to))
             }
+            Self::Affinity(Cpus { list, .. }) => format!("taskset -pc {} $$", quote(list)),
             Self::Cgroup(step) => step.shell(),
             Self::Network(step) => step.shell(),
         }
@@ -359,6 +366,8 @@ impl HostStep {
                 Vec::new()
             }
             Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
+            // It goes with this process.
+            Self::Affinity(_) => Vec::new(),
             Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
         }
@@ -490,6 +499,8 @@ impl InitStep {
             Self::Network(step) => step.why(),
             Self::Keyring => "the caller's keys are not the container's".into(),
             Self::Rlimit { .. } => "a limit for each process".into(),
+            Self::Affinity(Some(_)) => "on which CPUs it may be".into(),
+            Self::Affinity(None) => "it may be on all CPUs of its cgroup, wherever its caller may be".into(),
             Self::Scheduler(_) => "when it gets the CPU".into(),
             Self::IoPriority(_) => "when it gets the disk".into(),
             Self::Personality(_) => "which kernel it sees".into(),
@@ -577,6 +588,8 @@ impl InitStep {
                     value(*hard)
                 )
             }
+            Self::Affinity(Some(Cpus { list, .. })) => format!("taskset -pc {} $$", quote(list)),
+            Self::Affinity(None) => "taskset -p ffffffff $$".into(),
             Self::Scheduler(it) => {
                 format!("tool chrt --pid {} $$ # policy {}, nice {}", it.priority, it.policy, it.nice)
             }

@@ -48,11 +48,8 @@ fn namespaces(config: &Config, linux: &Linux) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn of_process(process: &Process) -> [(&'static str, bool); 2] {
-    [
-        ("process.selinuxLabel", !process.selinux_label.is_empty()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
-    ]
+fn of_process(process: &Process) -> [(&'static str, bool); 1] {
+    [("process.selinuxLabel", !process.selinux_label.is_empty())]
 }
 
 fn of_linux(linux: &Linux) -> [(&'static str, bool); 3] {
@@ -72,7 +69,6 @@ mod tests {
     fn what_cannot_be_done_is_refused_by_name() {
         for (json, name) in [
             (r#"{"vm": {}}"#, "vm"),
-            (r#"{"process": {"execCPUAffinity": {"initial": "0"}}}"#, "process.execCPUAffinity"),
             (r#"{"process": {"selinuxLabel": "a:b:c"}}"#, "process.selinuxLabel"),
             (r#"{"linux": {"seccomp": {"listenerPath": "/s"}}}"#, "linux.seccomp.listenerPath"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),

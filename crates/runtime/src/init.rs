@@ -217,6 +217,9 @@ impl Compiler<'_> {
                 soft: *soft,
                 hard: *hard,
             },
+            InitStep::Affinity(Some(cpus)) => Op::Affinity(cpus.mask.clone()),
+            // As many as any kernel has: it takes what it knows of them.
+            InitStep::Affinity(None) => Op::Affinity(vec![u64::MAX; 8192 / 64]),
             InitStep::Scheduler(it) => Op::Scheduler(child::Scheduler {
                 size: size_of::<child::Scheduler>() as u32,
                 policy: it.policy,

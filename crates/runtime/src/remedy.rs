@@ -12,6 +12,8 @@ use rustix::io::Errno;
 use spec::runtime::NamespaceKind;
 use sys::process::Exit;
 
+const AFFINITY: &str = "none of these CPUs is there and in the cpuset: see cpuset.cpus.effective of the cgroup";
+
 /// What to do about it; none is better than a guess.
 pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
     if let Error::Died(exit) = error {
@@ -32,6 +34,7 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
                 limit.file
             ))
         }
+        Doing::Host(HostStep::Affinity(_)) if errno == Errno::INVAL => Some(AFFINITY.to_owned()),
         Doing::Host(HostStep::Cgroup(_)) if matches!(errno, Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
             Some("these cgroups are not sampan's to change: run as the host's root, or have some delegated".to_owned())
         }
@@ -120,6 +123,7 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
         (InitStep::TimeNamespace { .. }, Errno::RANGE) => {
             "a clock would begin before 0, or end too soon: see time_namespaces(7)".to_owned()
         }
+        (InitStep::Affinity(_), Errno::INVAL) => AFFINITY.to_owned(),
         (InitStep::MemoryPolicy(_), Errno::NOSYS) => "the kernel has no memory policies (CONFIG_NUMA)".to_owned(),
         (InitStep::MemoryPolicy(_), Errno::INVAL) => {
             "a node is not there or not in the cpuset, or the mode does not go with the flags: see set_mempolicy(2)"

@@ -5,8 +5,101 @@
 mod ground;
 
 use ground::bundle::{Bundle, id};
-use serde_json::json;
+use ground::ran;
+use serde_json::{Value, json};
+use std::fs;
 use std::path::Path;
+use std::process::Command;
+
+/// `0-3`, of a process that nothing has bound; None where there is a single CPU.
+fn all_cpus() -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    if !list.starts_with("0-") {
+        eprintln!("skipped: not on CPUs from 0 on, but {list}");
+        return None;
+    }
+    Some(list.to_owned())
+}
+
+const CPUS: &str = "grep Cpus_allowed_list: /proc/self/status | cut -f 2";
+
+/// `sampan oci` bound to the first CPU.
+fn bound(bundle: &Bundle, words: &[&str]) -> String {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(bundle.at("sampan-oci")).arg("--root").arg(bundle.at("root"));
+    ran(command.args(words).current_dir(bundle.at("")).output().unwrap()).ok()
+}
+
+#[test]
+fn the_callers_cpus_are_not_the_containers() {
+    let (Some(all), Some(mut bundle)) = (all_cpus(), Bundle::new()) else { return };
+    let id = id("affinity");
+    bundle.sh(CPUS);
+    assert_eq!(bound(&bundle, &["run", &id]), all);
+    let cpuset = Path::new("/sys/fs/cgroup/cpuset").exists()
+        || fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(|text| text.contains("cpuset"));
+    if cpuset {
+        bundle.config["linux"]["resources"]["cpu"] = json!({ "cpus": "1", "mems": "0" });
+        bundle.sh(CPUS);
+        assert_eq!(bound(&bundle, &["run", &id]), "1");
+        bundle.sh("sleep 100").create(&id, &[]).ok();
+        bundle.oci(&["start", &id]).ok();
+        assert_eq!(bound(&bundle, &["exec", &id, "sh", "-c", CPUS]), "1");
+        bundle.oci(&["delete", "--force", &id]).ok();
+        bundle.config["linux"]["resources"]["cpu"] = json!(null);
+    } else {
+        eprintln!("skipped: the part with a cpuset, which is not there");
+    }
+    bundle.sh("sleep 100").create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    assert_eq!(bound(&bundle, &["exec", &id, "sh", "-c", CPUS]), all);
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn an_exec_has_cpus_of_its_own() {
+    let (Some(all), Some(mut bundle)) = (all_cpus(), Bundle::new()) else { return };
+    let id = id("exec-affinity");
+    bundle.config["process"]["execCPUAffinity"] = json!({ "initial": "0", "final": "1" });
+    bundle.sh(&format!("{CPUS}; sleep 100")).create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    // Not those of the first process.
+    ground::until("it says so", || bundle.output().trim() == all);
+    assert_eq!(bundle.oci(&["exec", &id, "sh", "-c", CPUS]).ok(), "1");
+    let exec = |affinity: Value| {
+        let process = json!({
+            "args": ["sh", "-c", CPUS], "cwd": "/", "env": ["PATH=/bin"], "execCPUAffinity": affinity
+        });
+        fs::write(bundle.at("process.json"), process.to_string()).unwrap();
+        bundle.oci(&["exec", "--process", "process.json", &id])
+    };
+    for (affinity, expected) in [
+        (json!(null), "1"),
+        (json!({ "initial": "1" }), "1"),
+        (json!({ "initial": "0" }), "0"),
+        (json!({ "initial": "0", "final": "0-1" }), "0-1"),
+        (json!({ "final": "0,1" }), "0-1"),
+        (json!({}), &*all),
+    ] {
+        assert_eq!(exec(affinity.clone()).ok(), expected, "{affinity}");
+    }
+    for (affinity, why) in [
+        (json!({ "initial": "4000" }), "sched_setaffinity"),
+        (json!({ "final": "4000" }), "sched_setaffinity"),
+        (json!({ "final": "1-" }), "final CPU affinity"),
+        (json!({ "initial": "," }), "it has no CPU"),
+        (json!({ "initial": "0-70000" }), "larger than"),
+        (json!({ "initial": 0 }), "invalid type"),
+    ] {
+        exec(affinity).fails(1, why);
+    }
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.config["process"]["execCPUAffinity"] = json!({ "final": "2-1" });
+    bundle.save().create(&id, &[]).fails(1, "ends before it begins");
+    bundle.nothing_left(&id);
+}
 
 const POLICY: &str = "head -n 1 /proc/self/numa_maps | cut -d ' ' -f 2";
 

@@ -131,8 +131,8 @@ pub struct Process {
     pub scheduler: Option<Scheduler>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_priority: Option<IoPriority>,
-    #[serde(rename = "execCPUAffinity", skip_serializing)]
-    pub exec_cpu_affinity: Option<Present>,
+    #[serde(rename = "execCPUAffinity", skip_serializing_if = "Option::is_none")]
+    pub exec_cpu_affinity: Option<CpuAffinity>,
 }
 
 /// sched_setattr(2): `policy` is `SCHED_OTHER` and the like, `flags` are `SCHED_FLAG_*`, times in nanoseconds.
@@ -164,6 +164,16 @@ pub struct Personality {
     pub domain: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+}
+
+/// Lists such as `0-3,7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuAffinity {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub initial: String,
+    #[serde(rename = "final", skip_serializing_if = "String::is_empty")]
+    pub last: String,
 }
 
 /// set_mempolicy(2): `mode` is `MPOL_BIND` and the like, `flags` are `MPOL_F_*`, `nodes` is a list such as `0-3,7`.

@@ -314,6 +314,18 @@ pub fn effective_capabilities() -> Result<u64> {
     Ok(sets.effective.bits())
 }
 
+/// The CPUs on which this thread may be, as a mask.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn set_affinity(mask: &[u64]) -> Result<()> {
+    // SAFETY: a buffer of the length that goes with it.
+    match unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(Error::of_io(|| "sched_setaffinity(0)".into())(std::io::Error::last_os_error())),
+    }
+}
+
 /// 256 bits of getrandom(2).
 ///
 /// # Errors

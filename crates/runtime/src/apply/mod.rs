@@ -87,6 +87,7 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             context.shift(tree.as_fd(), from, ids, *recursive)?;
             Ok(sys::mount::attach(tree.as_fd(), to)?)
         }
+        HostStep::Affinity(cpus) => Ok(sys::process::set_affinity(&cpus.mask)?),
         HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
         HostStep::Network(step) => {
             let lock = context.lock.as_ref().ok_or_else(|| Error::Unknown("lock on the networks".to_owned()))?;

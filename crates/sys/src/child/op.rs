@@ -212,6 +212,8 @@ pub enum Op {
         program: Vec<[u8; 8]>,
         flags: u32,
     },
+    /// The CPUs as a mask.
+    Affinity(Vec<u64>),
     Scheduler(Scheduler),
     IoPriority(u32),
     Personality(u64),

@@ -83,7 +83,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
     SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll SYS_memfd_create SYS_lseek SYS_wait4 SYS_faccessat2
-    SYS_sched_setattr SYS_ioprio_set SYS_personality SYS_set_mempolicy);
+    SYS_sched_setattr SYS_ioprio_set SYS_personality SYS_set_mempolicy SYS_sched_setaffinity);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -305,6 +305,7 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         }
         Op::NoNewPrivileges => sys!(SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop),
         Op::Seccomp { program, flags } => seccomp(program, *flags),
+        Op::Affinity(mask) => sys!(SYS_sched_setaffinity, 0, size_of_val(mask.as_slice()), mask.as_ptr()).map(drop),
         Op::Scheduler(attributes) => sys!(SYS_sched_setattr, 0, &raw const *attributes, 0).map(drop),
         // 1 is IOPRIO_WHO_PROCESS.
         Op::IoPriority(priority) => sys!(SYS_ioprio_set, 1, 0, *priority).map(drop),
