@@ -18,7 +18,7 @@ use runtime::supervise::{self, DetachKeys, Event, Exit, Signals};
 use spec::ContainerId;
 use spec::runtime::{ConsoleSize, NamespaceKind};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -228,7 +228,7 @@ fn live(
     let null = std::fs::File::open("/dev/null").map_err(|error| Error::io("cannot open /dev/null", &error))?;
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
-    let mut at = |stage, pid| match stage {
+    let mut at = |stage, pid, _: &mut Option<OwnedFd>| match stage {
         Stage::Hooks => Ok(()),
         Stage::Ready => Ok(announce(request, paths, prepared, pid)?),
     };

@@ -15,6 +15,7 @@ use runtime::journal::Journal;
 use runtime::process::Process;
 use runtime::{Result, hook};
 use spec::runtime::{IntelRdt, Namespace, NamespaceKind, State, Status};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// What the caller asks for beside the bundle.
@@ -94,9 +95,9 @@ fn make(
 ) -> Result<Started> {
     record.save(home)?;
     Model::of(&bundle.config).save(home)?;
-    let mut at = |stage, pid| {
+    let mut at = |stage, pid, terminal: &mut Option<OwnedFd>| {
         if stage == Stage::Ready {
-            return Ok(());
+            return hand_over(terminal, create.console_socket.as_deref());
         }
         let state = State { pid, ..record.state(Status::Creating) };
         let both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
@@ -104,8 +105,8 @@ fn make(
     };
     let context = runtime::apply::Context::default();
     let call = Call { stdio: [0, 1, 2], passed: create.passed.files, timed: false, at: &mut at };
-    let mut started = runtime::container::start(plan, Some(journal), context, call)?;
-    hand_over(&mut started, create.console_socket.as_deref(), create.pidfd_socket.as_deref())?;
+    let started = runtime::container::start(plan, Some(journal), context, call)?;
+    hand_pidfd(&started, create.pidfd_socket.as_deref())?;
     Process { pid: record.pid, start: record.start } = Process::now(started.child.pid);
     record.save(home)?;
     if let Some(path) = &create.pid_file {
@@ -114,14 +115,14 @@ fn make(
     Ok(started)
 }
 
-/// The terminal, and a pidfd, to whom they are for.
-pub(crate) fn hand_over(started: &mut Started, console: Option<&Path>, pidfd: Option<&Path>) -> Result<()> {
-    if let Some(socket) = console
-        && let Some(master) = started.terminal.take()
-    {
-        runtime::console::send(socket, master, b"/dev/ptmx")?;
-    }
-    pidfd.map_or(Ok(()), |socket| runtime::console::send(socket, &started.child.pidfd, b"pidfd"))
+/// The terminal, to whom it is for.
+pub(crate) fn hand_over(terminal: &mut Option<OwnedFd>, console: Option<&Path>) -> Result<()> {
+    let Some(socket) = console else { return Ok(()) };
+    terminal.take().map_or(Ok(()), |master| runtime::console::send(socket, master, b"/dev/ptmx"))
+}
+
+pub(crate) fn hand_pidfd(started: &Started, socket: Option<&Path>) -> Result<()> {
+    socket.map_or(Ok(()), |socket| runtime::console::send(socket, &started.child.pidfd, b"pidfd"))
 }
 
 /// Somebody has to have the other end of a terminal: who stays, or who listens.

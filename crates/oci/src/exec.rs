@@ -1,7 +1,7 @@
 //! `exec`: one more process in a container that runs.
 
 use crate::bundle::{parse, read, settle};
-use crate::create::{check_terminal, hand_over};
+use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, write_whole};
 use crate::run::watch;
 use crate::{Id, Passed, Root, refused};
@@ -11,6 +11,7 @@ use runtime::Result;
 use runtime::container::Call;
 use runtime::supervise::Signals;
 use spec::runtime::{Process, Status};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// What the caller asks for.
@@ -94,9 +95,11 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     })?;
     // Blocked before the clone: from here on a signal is read, not suffered.
     let signals = exec.foreground.then(Signals::take).transpose()?;
-    let call = Call { stdio: [0, 1, 2], passed: exec.passed.files, timed: false, at: &mut |_, _| Ok(()) };
+    // Its output has a reader before there is some, and none is run whose terminal nobody takes.
+    let mut at = |_, _, terminal: &mut Option<OwnedFd>| hand_over(terminal, exec.console_socket.as_deref());
+    let call = Call { stdio: [0, 1, 2], passed: exec.passed.files, timed: false, at: &mut at };
     let mut started = runtime::container::start(&plan, None, runtime::apply::Context::default(), call)?;
-    hand_over(&mut started, exec.console_socket.as_deref(), exec.pidfd_socket.as_deref())?;
+    hand_pidfd(&started, exec.pidfd_socket.as_deref())?;
     if let Some(path) = &exec.pid_file {
         write_whole(path, started.child.pid.to_string().as_bytes())?;
     }

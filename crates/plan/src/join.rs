@@ -63,7 +63,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     if enters(NamespaceKind::User) {
         init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host) });
     }
-    init.push(session(process, false, !input.foreground));
+    init.push(session(process, false));
     let rights = Rights {
         process,
         personality: input.personality,

@@ -155,12 +155,12 @@ pub(crate) fn command(process: &Process) -> Exec {
 }
 
 /// A terminal of its own, or at least a session.
-pub(crate) fn session(process: &Process, console: bool, plain: bool) -> InitStep {
+pub(crate) fn session(process: &Process, console: bool) -> InitStep {
     if !process.terminal {
         return InitStep::Session;
     }
     let size = process.console_size.unwrap_or_default();
-    InitStep::Console { uid: process.user.uid, rows: size.height, columns: size.width, console, plain }
+    InitStep::Console { uid: process.user.uid, rows: size.height, columns: size.width, console }
 }
 
 fn refuse(why: impl Into<String>) -> Rejected {
@@ -363,7 +363,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     if own_dev {
         devices(input, linux, new, &mut steps);
     }
-    steps.push(session(process, true, input.bundle.is_some() && !input.foreground));
+    steps.push(session(process, true));
 
     // As late as it can be: the parent makes the link while the child makes its mounts. And while /proc/sys, which has
     // the settings of links, can be written.

@@ -152,14 +152,12 @@ pub enum InitStep {
         key: String,
         value: String,
     },
-    /// `console`: it is the container's /dev/console, too. `plain`: newlines go out as they are, for a reader who shows
-    /// them through a terminal of his own.
+    /// `console`: it is the container's /dev/console, too.
     Console {
         uid: u32,
         rows: u16,
         columns: u16,
         console: bool,
-        plain: bool,
     },
     Session,
     Mask {

@@ -33,14 +33,16 @@ pub enum Stage {
     Ready,
 }
 
+pub type At<'a> = dyn FnMut(Stage, i32, &mut Option<OwnedFd>) -> Result<()> + 'a;
+
 /// What the caller gives along.
 pub struct Call<'a> {
     pub stdio: Stdio,
     /// So many of the caller's files after these go on to the container.
     pub passed: u32,
     pub timed: bool,
-    /// To be done at the stage, with the pid.
-    pub at: &'a mut dyn FnMut(Stage, i32) -> Result<()>,
+    /// To be done at the stage, with the pid, and with the terminal, if it has one by then.
+    pub at: &'a mut At<'a>,
 }
 
 /// Run the plan; without a journal one that changes nothing of the host. On an error nothing is undone here: the journal
@@ -101,7 +103,7 @@ fn attach(
     child: &Child,
     sync: &OwnedFd,
     progress: &mut Progress,
-    at: &mut dyn FnMut(Stage, i32) -> Result<()>,
+    at: &mut At<'_>,
 ) -> Result<Option<OwnedFd>> {
     // From here on a kill -9 of sampan takes the child along where it dies with its parent; where it does not, this.
     if let Some(start) = sys::process::start_time(child.pid) {
@@ -151,7 +153,7 @@ fn listen(
     plan: &Plan,
     sync: &OwnedFd,
     child: &Child,
-    at: &mut dyn FnMut(Stage, i32) -> Result<()>,
+    at: &mut At<'_>,
 ) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     let mut is_ready = false;
@@ -159,11 +161,11 @@ fn listen(
         match report.kind {
             Report::CONSOLE => terminal = fd,
             Report::HOOKS => {
-                at(Stage::Hooks, child.pid)?;
+                at(Stage::Hooks, child.pid, &mut terminal)?;
                 sync::go(sync)?;
             }
             Report::READY => {
-                at(Stage::Ready, child.pid)?;
+                at(Stage::Ready, child.pid, &mut terminal)?;
                 sync::go(sync)?;
                 is_ready = true;
             }

@@ -94,7 +94,7 @@ impl Ground {
             use std::os::fd::AsRawFd;
             let stdio = [null.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd()];
             let context = runtime::apply::Context::new(None);
-            let call = Call { stdio, passed: 0, timed: false, at: &mut |_, _| Ok(()) };
+            let call = Call { stdio, passed: 0, timed: false, at: &mut |_, _, _| Ok(()) };
             let exit = match runtime::container::start(&plan, Some(&mut journal), context, call) {
                 Ok(started) => sys::process::wait(&started.child).unwrap(),
                 Err(error) => {

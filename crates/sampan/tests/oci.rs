@@ -139,7 +139,7 @@ fn the_terminal_goes_to_the_console_socket() {
     let mut output = Vec::new();
     // EIO when the last slave is closed.
     let _ = fs::File::from(master).read_to_end(&mut output);
-    assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\n11 22\n");
+    assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\r\n11 22\r\n");
     bundle.until_status(&id, "stopped");
     bundle.oci(&["delete", &id]).ok();
     bundle.config["process"]["terminal"] = false.into();
@@ -415,7 +415,7 @@ fn another_process_is_where_and_what_the_first_is() {
     assert!(fs::read_to_string(bundle.at("pid")).unwrap().parse::<u32>().is_ok());
     let mut output = Vec::new();
     let _ = fs::File::from(receive(&listener).0).read_to_end(&mut output);
-    assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\n1000\n/home/app\n");
+    assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\r\n1000\r\n/home/app\r\n");
     bundle.oci(&["delete", "--force", &id]).ok();
     sh(&[], "true").fails(1, "does not exist");
     bundle.nothing_left(&id);

@@ -83,8 +83,6 @@ pub struct Console {
     pub rows: u16,
     pub columns: u16,
     pub bind_console: bool,
-    /// Without ONLCR.
-    pub plain: bool,
 }
 
 #[derive(Debug)]

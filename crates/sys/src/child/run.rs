@@ -774,13 +774,6 @@ fn console(console: Console, state: &State<'_>) -> Outcome<()> {
         let size = libc::winsize { ws_row: console.rows, ws_col: console.columns, ws_xpixel: 0, ws_ypixel: 0 };
         sys!(SYS_ioctl, slave.0, libc::TIOCSWINSZ, &raw const size)?;
     }
-    if console.plain {
-        // Of the kernel's struct termios, which is smaller, the second word is c_oflag (ioctl_tty(2)).
-        let mut modes = [0u32; 16];
-        sys!(SYS_ioctl, slave.0, libc::TCGETS, modes.as_mut_ptr())?;
-        modes[1] &= !libc::ONLCR;
-        sys!(SYS_ioctl, slave.0, libc::TCSETS, modes.as_ptr())?;
-    }
     if console.uid != 0 {
         sys!(SYS_fchownat, slave.0, text(EMPTY), console.uid, u32::MAX, AT_EMPTY_PATH)?;
     }
