@@ -72,7 +72,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         host,
         keyring: false,
         create_cwd: false,
-        after: Vec::new(),
+        after: vec![InitStep::FindCommand],
     };
     security(rights, &mut init)?;
     let spawn = Spawn {

@@ -149,12 +149,7 @@ fn is_report(error: &Error) -> bool {
 }
 
 /// Until the end of file that means that the exec worked, or that the child waits for its start; its terminal, if it has one.
-fn listen(
-    plan: &Plan,
-    sync: &OwnedFd,
-    child: &Child,
-    at: &mut At<'_>,
-) -> Result<Option<OwnedFd>> {
+fn listen(plan: &Plan, sync: &OwnedFd, child: &Child, at: &mut At<'_>) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     let mut is_ready = false;
     while let Some((report, fd)) = sync::receive(sync)? {
@@ -178,10 +173,13 @@ fn listen(
 }
 
 fn failure(plan: &Plan, report: Report) -> Error {
-    let finds = |at: u16| matches!(plan.init.get(usize::from(at)), Some(InitStep::FindCommand));
-    if report.step == Report::EXEC || finds(report.step) {
-        let source = sys::Error::new("execve", Errno::from_raw_os_error(report.errno));
-        return Error::Exec { command: plan.exec.args[0].clone(), source };
+    let finds = matches!(plan.init.get(usize::from(report.step)), Some(InitStep::FindCommand));
+    if report.step == Report::EXEC || finds {
+        let (command, errno) = (plan.exec.args[0].clone(), Errno::from_raw_os_error(report.errno));
+        // In these words, by which engines know it: they end with 127 then.
+        let searched = finds && errno == Errno::NOENT && !command.contains('/');
+        let call = if searched { "executable file not found in $PATH" } else { "execve" };
+        return Error::Exec { command, source: sys::Error::new(call, errno) };
     }
     let at = match report.step {
         Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper)).unwrap_or_default(),

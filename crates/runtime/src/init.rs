@@ -184,12 +184,9 @@ impl Compiler<'_> {
                 place: root(&format!("/proc/sys/{}", plan::sysctl::path(key)))?,
                 data: value.clone().into_bytes(),
             },
-            InitStep::Console { uid, rows, columns, console } => Op::Console(child::Console {
-                uid: *uid,
-                rows: *rows,
-                columns: *columns,
-                bind_console: *console,
-            }),
+            InitStep::Console { uid, rows, columns, console } => {
+                Op::Console(child::Console { uid: *uid, rows: *rows, columns: *columns, bind_console: *console })
+            }
             InitStep::Enter { pid, start, kinds } => {
                 let first = Process { pid: *pid, start: *start }.open()?.ok_or(Error::Gone(*pid))?;
                 let flags = kinds.iter().fold(0, |flags, kind| flags | clone_flag(*kind));

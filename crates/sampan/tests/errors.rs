@@ -68,7 +68,7 @@ fn words_that_are_no_request() {
         ("--cap-add=NOPE", ["\"NOPE\" for --cap-add", "unknown capability", "capabilities(7)"]),
         ("--workdir=here", ["\"here\" for --workdir", "not an absolute path", "/here"]),
         ("--network=nowhere", ["nowhere", "", ""]),
-        ("--env-file=/no/such", ["cannot read /no/such", "ENOENT (No such file or directory)", ""]),
+        ("--env-file=/no/such", ["cannot read /no/such", "ENOENT (no such file or directory)", ""]),
     ] {
         says(&ground.run(&[flag], &["true"]), 125, message);
     }
@@ -293,7 +293,7 @@ fn disks_that_take_no_more() {
     let state = "mkdir -p $DIR/state; mount -t tmpfs -o size=4k,nr_inodes=5,mode=700 none $DIR/state; ";
     says(&apart(&ground, &["--mount"], &format!("{state}$RUN true")), 125, ["cannot ", "ENOSPC", "df -h"]);
     let read_only = on("ro", "$RUN true");
-    says(&read_only, 125, ["cannot make the directory", "EROFS (Read-only file system)", "--root"]);
+    says(&read_only, 125, ["cannot make the directory", "EROFS (read-only file system)", "--root"]);
     let later = on(
         "size=8m",
         "$SAMPAN image bootstrap busybox >/dev/null; mount -o remount,ro $DIR/data; \

@@ -46,7 +46,7 @@ fn a_missing_source() {
     ground.sh(&["--mount", &made], "touch /v/new").ok();
     // Below a file nothing can be made.
     let below = format!("{}/rootfs/etc/passwd/x:/v", ground.dir.display());
-    ground.sh(&["-v", &below], "true").fails(125, "Not a directory");
+    ground.sh(&["-v", &below], "true").fails(125, "not a directory");
 }
 
 #[test]

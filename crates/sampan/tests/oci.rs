@@ -253,8 +253,8 @@ fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
         ("/root/path", json!("nowhere"), "ENOENT"),
         ("/process", json!(null), "no process"),
         ("/process/args", json!([]), "no command"),
-        ("/process/args", json!(["nope"]), "No such file or directory"),
-        ("/process/args", json!(["/etc/passwd/x"]), "No such file or directory"),
+        ("/process/args", json!(["nope"]), "executable file not found in $PATH"),
+        ("/process/args", json!(["/etc/passwd/x"]), "no such file or directory"),
         ("/process/cwd", json!("relative"), "not an absolute path"),
         ("/process/scheduler", json!({ "policy": "SCHED_NONE" }), "SCHED_NONE"),
         ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }), "I/O priority"),
@@ -401,7 +401,7 @@ fn another_process_is_where_and_what_the_first_is() {
     let flags = ["--user", "5:6", "-g", "7", "--env=A=B", "--cwd", "/etc", "--cap", "CAP_SYS_ADMIN"];
     let script = "id; echo $A $HOME; pwd; grep CapBnd /proc/self/status";
     assert_eq!(sh(&flags, script).ok(), "uid=5 gid=6 groups=7\nB /\n/etc\nCapBnd:\t0000000020200420");
-    bundle.oci(&["exec", &id, "nope"]).fails(1, "No such file or directory");
+    bundle.oci(&["exec", &id, "nope"]).fails(1, "executable file not found in $PATH");
 
     let process = json!({
         "terminal": true, "args": ["sh", "-c", "tty; id -u; echo $HOME"], "cwd": "/", "user": { "uid": 1000 },

@@ -340,7 +340,7 @@ fn a_process_that_is_none() {
         (format!("{base} x"), "trailing characters"),
         ("{}".to_owned(), "process.cwd"),
         (with("args", json!([])), "no command"),
-        (with("args", json!(["nope"])), "No such file or directory"),
+        (with("args", json!(["nope"])), "executable file not found in $PATH"),
         (with("args", json!(["a\0"])), "NUL"),
         (with("cwd", json!("bin")), "not an absolute path"),
         (with("cwd", json!("")), "not an absolute path"),

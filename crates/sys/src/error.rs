@@ -53,10 +53,11 @@ pub fn remedy(errno: Errno) -> Option<&'static str> {
     })
 }
 
-/// `ENOENT (No such file or directory)`.
+/// `ENOENT (no such file or directory)`: small, as all of a message, and as engines look for it in a runtime's.
 #[must_use]
 pub fn errno_words(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    let mut text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    text.get_mut(..1).map(str::make_ascii_lowercase);
     format!("{} ({})", errno_name(errno), text.split(" (os error").next().unwrap_or_default())
 }
 
@@ -81,6 +82,6 @@ mod tests {
     #[test]
     fn prints_call_name_and_text() {
         let error = Error::new("mkdir(\"/x\")", Errno::EXIST);
-        assert_eq!(error.to_string(), "mkdir(\"/x\"): EEXIST (File exists)");
+        assert_eq!(error.to_string(), "mkdir(\"/x\"): EEXIST (file exists)");
     }
 }

@@ -19,9 +19,11 @@ pub fn run(call: Call) -> Result<ExitCode, Failure> {
         log(&globals, "debug", &format!("{:?}", call.verb));
     }
     act(call.verb, &globals).map_err(|failure| {
-        let text = std::iter::once(&failure.what).chain(&failure.causes).map(String::as_str).collect::<Vec<_>>();
-        log(&globals, "error", &text.join(": "));
-        failure.code(1)
+        // One line: of more than one, podman shows the one with the errno, and nobody knows of what it is.
+        let text = std::iter::once(&*failure.what).chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>();
+        let what = text.join(": ");
+        log(&globals, "error", &what);
+        Failure { what, causes: Vec::new(), ..failure }.code(1)
     })
 }
 

@@ -262,7 +262,7 @@ fn each_wrong_value_is_explained() {
 fn files_that_cannot_be_used_are_named() {
     for flag in ["--env-file", "--label-file"] {
         let (text, code) = message(&["run", flag, "/no/such", "x"]);
-        assert_eq!(text, "error: cannot read /no/such\n  ENOENT (No such file or directory)\n");
+        assert_eq!(text, "error: cannot read /no/such\n  ENOENT (no such file or directory)\n");
         assert_eq!(code, Some(125));
     }
     let (text, _) = message(&["run", "--env-file", "/proc/self/status", "x"]);
