@@ -156,7 +156,8 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             "idmap" => shifted = Some(false),
             "ridmap" => shifted = Some(true),
             "tmpcopyup" if spec.kind == "tmpfs" => filled = true,
-            "defaults" | "async" | "nouser" | "noauto" => {}
+            // One of no letters: podman's `--systemd` sends it, and mount(2) takes it.
+            "defaults" | "async" | "nouser" | "noauto" | "" => {}
             option => {
                 if let Some((set, clear, recursive)) = flag(option) {
                     attributes.set = attributes.set & !clear | set;
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_no_flag_is_data() {
-        let mount = parse(&spec("tmpfs", &["nosuid", "size=64m", "inode64"])).unwrap();
+        let mount = parse(&spec("tmpfs", &["nosuid", "size=64m", "", "inode64"])).unwrap();
         let data = vec![("size".to_owned(), Some("64m".to_owned())), ("inode64".to_owned(), None)];
         assert_eq!(mount.source, Source::Filesystem { fstype: "tmpfs".into(), source: "s".into(), data });
     }

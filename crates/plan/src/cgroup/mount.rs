@@ -48,8 +48,10 @@ pub fn container_mounts(cgroup: &Cgroup, namespace: bool) -> Vec<Mount> {
     }
     let mut mounts = vec![Mount::Tmpfs { destination: ROOT.to_owned() }];
     for (controllers, path) in &cgroup.v1 {
-        let name = controllers.join(",");
-        mounts.push(mount(false, path, name.clone(), format!("{ROOT}/{name}")));
+        let options = controllers.join(",");
+        // systemd looks for its own at this place.
+        let name = options.trim_start_matches("name=").to_owned();
+        mounts.push(mount(false, path, options, format!("{ROOT}/{name}")));
         if controllers.len() > 1 {
             let link = |controller| Mount::Symlink { target: name.clone(), link: format!("{ROOT}/{controller}") };
             mounts.extend(controllers.iter().map(link));

@@ -449,6 +449,9 @@ fn what_the_container_sees() {
         }
     }
     assert_eq!(container_mounts(&cgroup, true), expected);
+    let named = Cgroup { v1: vec![(vec!["name=systemd".into()], "/s".into())], v2: None, ..cgroup };
+    let mount = Mount::Cgroup { destination: at("systemd"), options: "name=systemd".into() };
+    assert_eq!(container_mounts(&named, true)[1], mount);
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! `sampan oci` with the very words that containerd's shim and podman's conmon call it with.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
+
+mod ground;
+
+use ground::bundle::{Bundle, id, receive};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Read;
+use std::os::unix::net::UnixListener;
+
+/// `--root` is the bundle's; where the shim has its log is up to it.
+fn shim(bundle: &Bundle, words: &[&str]) -> ground::Ran {
+    let log = bundle.at("log.json");
+    bundle.oci(&[&["--log", log.to_str().unwrap(), "--log-format", "json"], words].concat())
+}
+
+/// What the shim tells its user: the last error of the log.
+fn told(bundle: &Bundle) -> String {
+    let text = fs::read_to_string(bundle.at("log.json")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.iter().rfind(|line| line["level"] == "error").unwrap();
+    last["msg"].as_str().unwrap().to_owned()
+}
+
+/// docker ends with 126 or 127, and podman says what it says, by words of the runtime's, in small letters.
+#[test]
+fn a_command_that_is_not_there_is_told_in_the_words_of_engines() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let (id, dir) = (id("words"), bundle.at(""));
+    let (dir, pid) = (dir.to_str().unwrap(), bundle.at("init.pid"));
+    bundle.ground.file("bin/script", "#!/no/interpreter\n");
+    let cases = [
+        ("nosuch", "cannot execute nosuch: executable file not found in $PATH"),
+        ("/nosuch", "cannot execute /nosuch: execve: ENOENT (no such file or directory)"),
+        ("/etc", "cannot execute /etc: execve: EACCES (permission denied)"),
+        ("script", "cannot execute script: execve: ENOENT (no such file or directory)"),
+    ];
+    for (command, why) in cases.iter().take(3) {
+        bundle.config["process"]["args"] = json!([command]);
+        let words = ["create", "--bundle", dir, "--pid-file", pid.to_str().unwrap(), &id];
+        let ran = shim(bundle.save(), &words);
+        ran.fails(1, why);
+        // podman shows the first line that has the word it looks for.
+        assert!(ran.err.lines().next().unwrap().contains(why), "{ran:?}");
+        assert!(told(&bundle).starts_with(why), "{}", told(&bundle));
+        shim(&bundle, &["delete", "--force", &id]).ok();
+    }
+    bundle.sh("sleep 100").create(&id, &[]).ok();
+    shim(&bundle, &["start", &id]).ok();
+    for (command, why) in cases {
+        let process = json!({ "args": [command], "cwd": "/", "user": {}, "env": ["PATH=/bin"] });
+        fs::write(bundle.at("process"), process.to_string()).unwrap();
+        let words = ["exec", "--process", "process", "--detach", "--pid-file", "exec.pid", &id];
+        shim(&bundle, &words).fails(1, why);
+        assert!(told(&bundle).starts_with(why), "{}", told(&bundle));
+    }
+    shim(&bundle, &["kill", "--all", &id, "9"]).ok();
+    bundle.until_status(&id, "stopped");
+    shim(&bundle, &["delete", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+/// A terminal that nobody takes is no reason to run the command all the same.
+#[test]
+fn a_terminal_is_taken_before_the_command_runs() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("taken");
+    bundle.config["root"]["readonly"] = false.into();
+    bundle.sh("sleep 100").create(&id, &[]).ok();
+    shim(&bundle, &["start", &id]).ok();
+    let process = json!({
+        "terminal": true, "args": ["sh", "-c", "echo >/tmp/ran; echo out"], "cwd": "/", "user": {}, "env": ["PATH=/bin"]
+    });
+    fs::write(bundle.at("process"), process.to_string()).unwrap();
+    let socket = bundle.at("socket");
+    let socket = socket.to_str().unwrap();
+    let words = ["exec", "--process", "process", "--console-socket", socket, "--detach", "--pid-file", "e.pid", &id];
+    shim(&bundle, &words).fails(1, "socket");
+    assert!(!bundle.ground.rootfs().join("tmp/ran").exists());
+    let listener = UnixListener::bind(socket).unwrap();
+    shim(&bundle, &words).ok();
+    let mut output = Vec::new();
+    let _ = fs::File::from(receive(&listener).0).read_to_end(&mut output);
+    // As the kernel has it: docker's logs and terminals in a browser expect it so.
+    assert_eq!(String::from_utf8_lossy(&output), "out\r\n");
+    assert!(bundle.ground.rootfs().join("tmp/ran").exists());
+    shim(&bundle, &["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
+/// podman's `--systemd=always`: an option of no letters, and systemd's own hierarchy at its place.
+#[test]
+fn mounts_are_as_systemd_wants_them() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("forsystemd");
+    let options = ["rw", "rprivate", "nosuid", "nodev", "", "tmpcopyup"];
+    let tmpfs = json!({ "destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": options });
+    bundle.config["mounts"].as_array_mut().unwrap().push(tmpfs);
+    bundle.sh(
+        "mount | grep ' /tmp ' | cut -d' ' -f5; ls /sys/fs/cgroup; test -e /sys/fs/cgroup/name=systemd || echo none",
+    );
+    let out = bundle.oci(&["run", &id]).ok();
+    assert!(out.starts_with("tmpfs\n") && out.ends_with("\nnone"), "{out}");
+    let v1 = fs::read_to_string("/proc/self/cgroup").unwrap().contains("name=systemd");
+    assert_eq!(v1, out.lines().any(|line| line == "systemd"), "{out}");
+}
