@@ -229,7 +229,7 @@ fn live(
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
     let mut at = |stage, pid, _: &mut Option<OwnedFd>| match stage {
-        Stage::Hooks => Ok(()),
+        Stage::Hooks | Stage::Listener(_) => Ok(()),
         Stage::Ready => Ok(announce(request, paths, prepared, pid)?),
     };
     let call = Call { stdio: [stdin, 1, 2], passed: 0, timed: request.timings, at: &mut at };

@@ -98,7 +98,10 @@ fn drop_nulls(value: &mut serde_json::Value) -> bool {
 fn check_version(version: &str) -> Result<()> {
     let mut numbers = version.split(['.', '-', '+']);
     let known = numbers.next() == Some("1") && numbers.take(2).filter(|part| part.parse::<u32>().is_ok()).count() == 2;
-    if known { Ok(()) } else { refused(format!("cannot use ociVersion {version:?}"), "this runtime implements 1.3.0") }
+    if known {
+        return Ok(());
+    }
+    refused(format!("cannot use ociVersion {version:?}"), format!("this runtime implements {}", crate::VERSION))
 }
 
 fn anchor(mount: &mut Mount, bundle: &Path) {

@@ -4,7 +4,7 @@ use crate::bundle::Bundle;
 use crate::delete::poststop;
 use crate::record::{Model, Record, write_whole};
 use crate::root::{Home, Root};
-use crate::{Id, refused};
+use crate::{Id, listener, refused};
 use plan::cgroup::{Cgroup, CgroupPath};
 use plan::host::Host;
 use plan::order::NetworkSteps;
@@ -95,13 +95,17 @@ fn make(
 ) -> Result<Started> {
     record.save(home)?;
     Model::of(&bundle.config).save(home)?;
+    let profile = bundle.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let mut at = |stage, pid, terminal: &mut Option<OwnedFd>| {
-        if stage == Stage::Ready {
-            return hand_over(terminal, create.console_socket.as_deref());
-        }
         let state = State { pid, ..record.state(Status::Creating) };
-        let both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
-        both.into_iter().try_for_each(|called| hook::run(called, &state, &bundle.path))
+        match stage {
+            Stage::Hooks => {
+                let mut both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
+                both.try_for_each(|called| hook::run(called, &state, &bundle.path))
+            }
+            Stage::Listener(listener) => listener::hand_over(profile, &listener, pid, state),
+            Stage::Ready => hand_over(terminal, create.console_socket.as_deref()),
+        }
     };
     let context = runtime::apply::Context::default();
     let call = Call { stdio: [0, 1, 2], passed: create.passed.files, timed: false, at: &mut at };

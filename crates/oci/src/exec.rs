@@ -4,11 +4,11 @@ use crate::bundle::{parse, read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, write_whole};
 use crate::run::watch;
-use crate::{Id, Passed, Root, refused};
+use crate::{Id, Passed, Root, listener, refused};
 use plan::Rejected;
 use plan::capability::Capability;
 use runtime::Result;
-use runtime::container::Call;
+use runtime::container::{Call, Stage};
 use runtime::supervise::Signals;
 use spec::runtime::{Process, Status};
 use std::os::fd::OwnedFd;
@@ -70,7 +70,8 @@ pub struct Changes {
 pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     let what = format!("cannot execute in the container {id}");
     let (home, record) = Record::load(root, id, &what)?;
-    match record.status(&home) {
+    let status = record.status(&home);
+    match status {
         Status::Running | Status::Created => {}
         Status::Paused if exec.ignore_paused => {}
         Status::Paused => return refused(what, "container is paused"),
@@ -95,8 +96,11 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     })?;
     // Blocked before the clone: from here on a signal is read, not suffered.
     let signals = exec.foreground.then(Signals::take).transpose()?;
-    // Its output has a reader before there is some, and none is run whose terminal nobody takes.
-    let mut at = |_, _, terminal: &mut Option<OwnedFd>| hand_over(terminal, exec.console_socket.as_deref());
+    let mut at = |stage, pid, terminal: &mut Option<OwnedFd>| match stage {
+        Stage::Listener(listener) => listener::hand_over(model.seccomp.as_ref(), &listener, pid, record.state(status)),
+        // Its output has a reader before there is some, and none is run whose terminal nobody takes.
+        Stage::Hooks | Stage::Ready => hand_over(terminal, exec.console_socket.as_deref()),
+    };
     let call = Call { stdio: [0, 1, 2], passed: exec.passed.files, timed: false, at: &mut at };
     let mut started = runtime::container::start(&plan, None, runtime::apply::Context::default(), call)?;
     hand_pidfd(&started, exec.pidfd_socket.as_deref())?;

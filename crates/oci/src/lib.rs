@@ -13,6 +13,7 @@ mod features;
 mod id;
 mod kill;
 mod list;
+mod listener;
 mod pause;
 mod record;
 mod root;
@@ -42,6 +43,9 @@ pub use template::template;
 pub use update::{resources, update};
 
 use runtime::Result;
+
+/// The version of the spec that this is.
+const VERSION: &str = "1.3.0";
 
 fn refused<T>(what: impl Into<String>, why: impl Into<String>) -> Result<T> {
     Err(plan::Rejected::new(what, why).into())

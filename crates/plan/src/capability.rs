@@ -51,6 +51,7 @@ pub const NAMES: [&str; 41] = [
 pub const SETFCAP: u32 = 31;
 pub const MKNOD: u32 = 27;
 pub const SYS_ADMIN: u32 = 21;
+pub const SYS_PTRACE: u32 = 19;
 pub const SYS_RESOURCE: u32 = 24;
 
 /// What docker gives a container.

@@ -122,6 +122,11 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         return Err(refuse(why).hint("change the owner of a copy of the files, and use that with --rootfs"));
     }
     let init = init(&input, linux, process, &new)?;
+    let asks = |step: &InitStep| matches!(step, InitStep::Seccomp { program, .. } if program.notifies());
+    if input.bundle.is_none() && init.iter().any(asks) {
+        let why = "SCMP_ACT_NOTIFY is for bundles only: no agent is told of this container";
+        return Err(Rejected::new("cannot enforce the seccomp profile", why).hint("use sampan oci"));
+    }
     let spawn = Spawn {
         namespaces: new.iter().copied().filter(|kind| !made_later(*kind, linux)).collect(),
         cgroup: input.cgroup.clone_into.clone(),
@@ -672,7 +677,9 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
     // the filter, which may not let through what this asks.
     steps.push(InitStep::NotSampan);
     let filter = filter.map(|profile| compile(profile, host)).transpose()?;
-    let filter = filter.map(|program| InitStep::Seccomp { program });
+    let notifies = filter.as_ref().is_some_and(seccomp::Program::notifies);
+    // Only by that right may a parent take from a process that is not dumpable (pidfd_getfd(2)).
+    let filter = filter.map(|program| InitStep::Seccomp { program, send: !host.has(capability::SYS_PTRACE) });
     let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
     if let Some(capabilities) = &process.capabilities {
         let keep = capabilities.bounding.clone();
@@ -693,6 +700,9 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
     if process.no_new_privileges {
         steps.push(InitStep::NoNewPrivileges);
     }
+    // Its listener is handed on while there is a parent to do so; what comes after, hooks too, asks the agent.
+    let (asking, late) = if notifies { (late, None) } else { (None, late) };
+    steps.extend(asking);
     steps.push(InitStep::Ready);
     steps.extend(after);
     // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes.
@@ -716,6 +726,13 @@ fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item
 }
 
 fn compile(profile: &spec::runtime::Seccomp, host: &Host) -> Result<seccomp::Program, Rejected> {
+    let asks = |rule: &spec::runtime::SyscallRule| {
+        rule.action == "SCMP_ACT_NOTIFY" && rule.names.iter().any(|name| name == "sendmsg")
+    };
+    if !host.has(capability::SYS_PTRACE) && profile.syscalls.iter().any(asks) {
+        let why = "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall, by which the listener is handed on here";
+        return Err(Rejected::new("cannot enforce the seccomp profile", why).hint("run as root, with CAP_SYS_PTRACE"));
+    }
     seccomp::compile(profile, seccomp::Arch::of(host)?)
 }
 

@@ -212,8 +212,10 @@ pub enum InitStep {
         profile: String,
     },
     NoNewPrivileges,
+    /// `send`: the child sends its listener, if it has one; else the parent takes it.
     Seccomp {
         program: crate::seccomp::Program,
+        send: bool,
     },
     /// While it still can be made; one that is there is left as it is.
     Workdir {

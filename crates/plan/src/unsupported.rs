@@ -52,13 +52,8 @@ fn of_process(process: &Process) -> [(&'static str, bool); 1] {
     [("process.selinuxLabel", !process.selinux_label.is_empty())]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 3] {
-    let listener = linux.seccomp.as_ref().is_some_and(|seccomp| !seccomp.listener_path.is_empty());
-    [
-        ("linux.mountLabel", !linux.mount_label.is_empty()),
-        ("linux.netDevices", !linux.net_devices.is_empty()),
-        ("linux.seccomp.listenerPath", listener),
-    ]
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 2] {
+    [("linux.mountLabel", !linux.mount_label.is_empty()), ("linux.netDevices", !linux.net_devices.is_empty())]
 }
 
 #[cfg(test)]
@@ -70,7 +65,6 @@ mod tests {
         for (json, name) in [
             (r#"{"vm": {}}"#, "vm"),
             (r#"{"process": {"selinuxLabel": "a:b:c"}}"#, "process.selinuxLabel"),
-            (r#"{"linux": {"seccomp": {"listenerPath": "/s"}}}"#, "linux.seccomp.listenerPath"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),
             (r#"{"linux": {"namespaces": [{"type": "user"}]}}"#, "user namespace"),
         ] {

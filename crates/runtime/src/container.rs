@@ -25,10 +25,12 @@ pub struct Started {
 }
 
 /// Where the container waits for its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Stage {
     /// Its hooks may run in the host's namespaces ([`InitStep::AwaitHooks`]); only where there are some.
     Hooks,
+    /// Its filter is in force, and this is what it asks by (seccomp_unotify(2)). It does not wait for more than an answer.
+    Listener(OwnedFd),
     /// Every step is done; the command, or the wait for its start, comes next.
     Ready,
 }
@@ -159,6 +161,7 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child, at: &mut At<'_>) -> Result
                 at(Stage::Hooks, child.pid, &mut terminal)?;
                 sync::go(sync)?;
             }
+            Report::LISTENER => at(Stage::Listener(listener(child, report, fd)?), child.pid, &mut terminal)?,
             Report::READY => {
                 at(Stage::Ready, child.pid, &mut terminal)?;
                 sync::go(sync)?;
@@ -170,6 +173,11 @@ fn listen(plan: &Plan, sync: &OwnedFd, child: &Child, at: &mut At<'_>) -> Result
         }
     }
     if is_ready { Ok(terminal) } else { Err(Error::Died(sys::process::wait(child)?)) }
+}
+
+fn listener(child: &Child, report: Report, sent: Option<OwnedFd>) -> Result<OwnedFd> {
+    let take = |number: u32| sys::process::take(child, number.cast_signed());
+    Ok(sent.map_or_else(|| take(report.call), Ok)?)
 }
 
 fn failure(plan: &Plan, report: Report) -> Error {

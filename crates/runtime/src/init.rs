@@ -13,7 +13,7 @@ use spec::runtime::{Device, Hook, NamespaceKind, State};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use sys::child::{self, Attributes, Destination, Op, Place, Program, Slot, Strings, Target, Trace};
+use sys::child::{self, Attributes, Destination, Listener, Op, Place, Program, Slot, Strings, Target, Trace};
 
 /// A program and the fds that it names, which must stay open until the clone.
 #[derive(Debug)]
@@ -252,9 +252,11 @@ impl Compiler<'_> {
                 data: format!("exec {profile}").into_bytes(),
             },
             InitStep::NoNewPrivileges => Op::NoNewPrivileges,
-            InitStep::Seccomp { program } => {
-                Op::Seccomp { program: program.instructions.iter().map(instruction).collect(), flags: program.flags }
-            }
+            InitStep::Seccomp { program, send } => Op::Seccomp {
+                program: program.instructions.iter().map(instruction).collect(),
+                flags: program.flags,
+                listener: program.notifies().then_some(if *send { Listener::Sent } else { Listener::Taken }),
+            },
             InitStep::Workdir { path } => Op::Directory { place: root(path)?, mode: 0o755, owner: None },
             InitStep::Chdir { path, create } => {
                 Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }

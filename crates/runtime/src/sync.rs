@@ -6,6 +6,7 @@
 //! | parent | one byte | *attached*: the links are there (only when it has links) |
 //! | child | `CONSOLE` and an fd | the master of the container's terminal |
 //! | child | `HOOKS` | the parent may run its hooks; it answers with one byte (only when there are some) |
+//! | child | `LISTENER` | the number of the filter's listener, or that itself (only when it has one) |
 //! | child | `READY` | every step is done |
 //! | parent | one byte | *execute*: others can see the container; what follows is the seccomp filter, if it comes last, and the exec |
 //! | child | `FAILED` | step, call and errno; the child is gone |

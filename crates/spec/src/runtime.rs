@@ -58,6 +58,19 @@ pub enum Status {
     Stopped,
 }
 
+/// What an agent is told with a listener (config-linux.md, "The Container Process State"): `fds` are the names of the
+/// files that come along.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerProcessState {
+    pub oci_version: String,
+    pub fds: Vec<String>,
+    pub pid: i32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+    pub state: State,
+}
+
 /// A property that is there; what it says is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Present;

@@ -111,6 +111,15 @@ fn clone3(
     }
 }
 
+/// A file that the child has open, by its number there (pidfd_getfd(2)).
+///
+/// # Errors
+/// `EPERM` without the right to look into it.
+pub fn take(child: &Child, number: i32) -> Result<OwnedFd> {
+    rustix::process::pidfd_getfd(&child.pidfd, number, rustix::process::PidfdGetfdFlags::empty())
+        .map_err(Error::of(|| format!("pidfd_getfd({}, {number})", child.pid)))
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

@@ -122,7 +122,7 @@ impl Rule {
         }
         let verdict = Verdict::parse(&rule.action, rule.errno_ret)?;
         if verdict.is(Verdict::NOTIFY) && rule.names.iter().any(|name| name == "write") {
-            return Err(rejected("the listener is not told of write(2)")
+            return Err(rejected("SCMP_ACT_NOTIFY cannot be used for the write syscall")
                 .hint("the runtime has to write the listener's descriptor after the filter is in force"));
         }
         let conditions = rule.args.iter().map(Condition::parse).collect::<Result<Vec<_>, _>>()?;
@@ -156,6 +156,9 @@ impl Rules {
         let notifies = rules.iter().any(|rule| rule.verdict.is(Verdict::NOTIFY));
         if notifies && profile.listener_path.is_empty() {
             return Err(rejected("SCMP_ACT_NOTIFY needs a listenerPath"));
+        }
+        if profile.listener_path.is_empty() && !profile.listener_metadata.is_empty() {
+            return Err(rejected("there is listenerMetadata, and no listenerPath"));
         }
         Ok(Self { default, rules, flags: flags(&profile.flags, notifies)? })
     }

@@ -97,7 +97,8 @@ fn what_cannot_be_enforced_is_rejected() {
         (Seccomp { flags: vec!["FAST".into()], ..read("SCMP_ACT_ALLOW") }, "there is no flag \"FAST\""),
         (Seccomp { default_action: "SCMP_ACT_NOTIFY".into(), ..Seccomp::default() }, "is no default action"),
         (read("SCMP_ACT_NOTIFY"), "needs a listenerPath"),
-        (with_rules(vec![rule("write", "SCMP_ACT_NOTIFY", vec![])]), "write(2)"),
+        (with_rules(vec![rule("write", "SCMP_ACT_NOTIFY", vec![])]), "for the write syscall"),
+        (Seccomp { listener_metadata: "x".into(), ..read("SCMP_ACT_ALLOW") }, "no listenerPath"),
         (long(2000), "the kernel allows 4096"),
     ] {
         let rejected = compile(&profile, Arch::X86_64).unwrap_err();

@@ -110,7 +110,7 @@ pub fn id(name: &str) -> String {
 pub fn receive(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
     let (stream, _) = listener.accept().unwrap();
-    let mut bytes = [0; 64];
+    let mut bytes = [0; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut bytes)];

@@ -209,6 +209,7 @@ pub enum Op {
     Seccomp {
         program: Vec<[u8; 8]>,
         flags: u32,
+        listener: Option<Listener>,
     },
     /// The CPUs as a mask.
     Affinity(Vec<u64>),
@@ -251,6 +252,15 @@ pub enum Op {
         gate: RawFd,
         outcome: RawFd,
     },
+}
+
+/// How the parent comes by what loading the filter yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// It is told the number, and takes it: a word for which the filter has to let write(2) through, and no more.
+    Taken,
+    /// It is sent it, by sendmsg(2).
+    Sent,
 }
 
 /// `struct sched_attr` of linux/sched/types.h, in its first version.

@@ -1,6 +1,8 @@
 //! The loop itself. See the module above for what may not happen here.
 
-use super::{Attributes, Console, Destination, Exec, Hook, Mount, Op, Place, Program, Report, Slot, Source, Target};
+use super::{
+    Attributes, Console, Destination, Exec, Hook, Listener, Mount, Op, Place, Program, Report, Slot, Source, Target,
+};
 use libc::{c_char, c_int, c_long};
 use std::ffi::{CStr, CString};
 use std::os::fd::RawFd;
@@ -101,6 +103,7 @@ struct State<'a> {
     /// The empty read-only tmpfs that covers the first directory that is masked.
     mask: RawFd,
     reaper: Option<RawFd>,
+    listener: RawFd,
     sync: RawFd,
     die_with_parent: bool,
 }
@@ -115,6 +118,7 @@ pub fn run(program: &Program<'_>) -> ! {
         slots: [NO_FD; 2],
         mask: NO_FD,
         reaper: None,
+        listener: NO_FD,
         sync: program.sync,
         die_with_parent: program.die_with_parent,
     };
@@ -304,7 +308,17 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             capabilities(*effective, *permitted, *inheritable, *ambient)
         }
         Op::NoNewPrivileges => sys!(SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop),
-        Op::Seccomp { program, flags } => seccomp(program, *flags),
+        Op::Seccomp { program, flags, listener } => {
+            let fd = seccomp(program, *flags)?;
+            let report = Report { kind: Report::LISTENER, step: 0, call: fd as u32, errno: 0 };
+            match listener {
+                None => return Ok(()),
+                Some(Listener::Taken) => send(state.sync, report),
+                Some(Listener::Sent) => send_fd(state.sync, report, fd)?,
+            }
+            state.listener = fd;
+            Ok(())
+        }
         Op::Affinity(mask) => sys!(SYS_sched_setaffinity, 0, size_of_val(mask.as_slice()), mask.as_ptr()).map(drop),
         Op::Scheduler(attributes) => sys!(SYS_sched_setattr, 0, &raw const *attributes, 0).map(drop),
         // 1 is IOPRIO_WHO_PROCESS.
@@ -338,7 +352,10 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         }
         Op::Ready => {
             send(state.sync, Report { kind: Report::READY, step: 0, call: 0, errno: 0 });
-            wait(state.sync)
+            wait(state.sync)?;
+            // The parent has it. As long as it is open here, a call waits for an agent that may be gone.
+            close(std::mem::replace(&mut state.listener, NO_FD));
+            Ok(())
         }
         Op::AwaitHooks => {
             send(state.sync, Report { kind: Report::HOOKS, step: 0, call: 0, errno: 0 });
@@ -782,7 +799,7 @@ fn console(console: Console, state: &State<'_>) -> Outcome<()> {
         let copy = clone_tree(slave.0, false)?;
         attach(copy.0, place.0)?;
     }
-    send_fd(state.sync, master.0)?;
+    send_fd(state.sync, Report { kind: Report::CONSOLE, step: 0, call: 0, errno: 0 }, master.0)?;
     sys!(SYS_setsid)?;
     sys!(SYS_ioctl, slave.0, libc::TIOCSCTTY, 0)?;
     stdio([slave.0; 3])
@@ -799,8 +816,8 @@ fn resolve_or_make_console(root: RawFd) -> Outcome<Fd> {
     resolve(root, c"dev/console", libc::O_PATH | libc::O_NOFOLLOW, true)
 }
 
-fn send_fd(sync: RawFd, fd: RawFd) -> Outcome<()> {
-    let bytes = Report { kind: Report::CONSOLE, step: 0, call: 0, errno: 0 }.bytes();
+fn send_fd(sync: RawFd, report: Report, fd: RawFd) -> Outcome<()> {
+    let bytes = report.bytes();
     let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // A cmsghdr and one int, aligned as cmsg(3) wants it.
     #[repr(C)]
@@ -858,7 +875,8 @@ fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) 
         .try_for_each(|cap| sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0).map(drop))
 }
 
-fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<()> {
+/// The listener, if the flags ask for one.
+fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<RawFd> {
     #[repr(C)]
     struct Fprog {
         length: u16,
@@ -866,7 +884,7 @@ fn seccomp(program: &[[u8; 8]], flags: u32) -> Outcome<()> {
     }
     let fprog = Fprog { length: program.len() as u16, filter: program.as_ptr() };
     const SET_MODE_FILTER: c_int = 1;
-    sys!(SYS_seccomp, SET_MODE_FILTER, flags, &raw const fprog).map(drop)
+    sys!(SYS_seccomp, SET_MODE_FILTER, flags, &raw const fprog).map(|fd| fd as RawFd)
 }
 
 fn chdir(path: &CStr, create: Option<&Place>, state: &State<'_>) -> Outcome<()> {
