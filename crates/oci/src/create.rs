@@ -14,7 +14,7 @@ use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
 use runtime::{Result, hook};
-use spec::runtime::{IntelRdt, Namespace, NamespaceKind, State, Status};
+use spec::runtime::{IntelRdt, Linux, Namespace, NamespaceKind, State, Status};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -171,6 +171,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
     let placed = Placed { path, cgroup: cgroup.cgroup.clone(), resctrl };
     let new_network = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Network && ns.path.is_none());
     let loopback = new_network.then_some(plan::network::InitStep::Loopback);
+    let attach = devices(linux, &host)?;
     let state = State {
         oci_version: config.oci_version.clone(),
         id: id.to_string(),
@@ -186,7 +187,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         data: &root.container(id).data(),
         files: Vec::new(),
         cgroup,
-        network: NetworkSteps { init: loopback.into_iter().collect(), ..NetworkSteps::default() },
+        network: NetworkSteps { init: loopback.into_iter().collect(), attach, ..NetworkSteps::default() },
         volumes: Vec::new(),
         reaper: false,
         foreground: create.foreground,
@@ -194,6 +195,17 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
     })?;
     Ok((plan, placed))
+}
+
+/// What of the host's links goes to the container.
+fn devices(linux: &Linux, host: &Host) -> Result<Vec<plan::network::AttachStep>> {
+    if linux.net_devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let shared = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::Network);
+    let path = shared.and_then(|namespace| namespace.path.as_ref()).map(|path| path.to_string_lossy());
+    let links = runtime::observe::network::links(path.as_deref())?;
+    Ok(plan::network::devices(linux, host, links)?)
 }
 
 fn resctrl(asked: &IntelRdt, id: &str, cgroup: &mut plan::cgroup::Plan) -> Result<Vec<String>> {

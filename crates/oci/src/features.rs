@@ -37,7 +37,7 @@ pub fn features() -> Value {
             "apparmor": { "enabled": true },
             "selinux": off,
             "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
-            "netDevices": off,
+            "netDevices": { "enabled": true },
             "mountExtensions": { "idmap": { "enabled": true } }
         }
     })

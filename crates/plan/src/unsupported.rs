@@ -52,8 +52,8 @@ fn of_process(process: &Process) -> [(&'static str, bool); 1] {
     [("process.selinuxLabel", !process.selinux_label.is_empty())]
 }
 
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 2] {
-    [("linux.mountLabel", !linux.mount_label.is_empty()), ("linux.netDevices", !linux.net_devices.is_empty())]
+fn of_linux(linux: &Linux) -> [(&'static str, bool); 1] {
+    [("linux.mountLabel", !linux.mount_label.is_empty())]
 }
 
 #[cfg(test)]

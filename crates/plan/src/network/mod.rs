@@ -4,6 +4,7 @@
 //! looks at the host. A container adds elements to sets, never rules, so that the ten-thousandth starts like the first.
 
 mod connect;
+mod device;
 pub mod files;
 pub mod firewall;
 mod lease;
@@ -13,6 +14,7 @@ mod step;
 mod subnet;
 
 pub use connect::{Connection, HostNetwork, Request, Taken, Why, check_ports, connect};
+pub use device::{Device, Links, devices};
 pub use lease::{Lease, candidates};
 pub use pasta::Pasta;
 pub use shared::Shared;

@@ -1,5 +1,6 @@
 //! The steps, with their reason, their shell form and their undoing.
 
+use super::device::Device;
 use super::lease::Lease;
 use super::pasta::Pasta;
 use super::shared::Shared;
@@ -56,6 +57,7 @@ pub enum AttachStep {
         hairpin: bool,
     },
     Pasta(Pasta),
+    Device(Device),
 }
 
 /// In the child.
@@ -226,6 +228,7 @@ impl AttachStep {
             Self::Veth { bridge, .. } => {
                 format!("a cable: one end is a port of {bridge}, the other is the container's {LINK}")
             }
+            Self::Device(device) => device.why(),
             Self::Pasta(_) => "an ordinary user may make no links on the host: pasta forwards in user space".into(),
         }
     }
@@ -244,6 +247,7 @@ impl AttachStep {
                 }
                 text
             }
+            Self::Device(device) => device.shell(),
             Self::Pasta(pasta) => pasta.shell(),
         }
     }
@@ -251,7 +255,8 @@ impl AttachStep {
     #[must_use]
     pub fn undo(&self) -> Vec<Verb> {
         match self {
-            Self::Veth { .. } => Vec::new(),
+            // With the namespace.
+            Self::Veth { .. } | Self::Device(_) => Vec::new(),
             Self::Pasta(pasta) => vec![Verb::Network(Undo::EndPasta { pid_file: pasta.pid_file.clone() })],
         }
     }

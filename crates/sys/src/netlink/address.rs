@@ -17,6 +17,8 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
 const IFA_F_NODAD: u8 = 0x02;
+const IFA_F_PERMANENT: u8 = 0x80;
+const RT_SCOPE_UNIVERSE: u8 = 0;
 
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
@@ -83,6 +85,25 @@ impl Socket {
         batch.dump(RTM_GETADDR, &[0; 8]);
         let mut addresses = Vec::new();
         self.send(&batch, |_, payload| addresses.extend(read_address(payload)))?;
+        Ok(addresses)
+    }
+
+    /// Those of a link that somebody gave it for good and for all the world: permanent, of global scope.
+    ///
+    /// # Errors
+    /// What rtnetlink says.
+    pub fn lasting_addresses(&self, link: u32) -> Result<Vec<Address>> {
+        let mut batch = Batch::new();
+        batch.dump(RTM_GETADDR, &[0; 8]);
+        let mut addresses = Vec::new();
+        let lasts =
+            |payload: &[u8]| matches!(payload, [_, _, flags, RT_SCOPE_UNIVERSE, ..] if flags & IFA_F_PERMANENT != 0);
+        let mut keep = |payload: &[u8]| addresses.extend(read_address(payload).filter(|address| address.link == link));
+        self.send(&batch, |_, payload| {
+            if lasts(payload) {
+                keep(payload)
+            }
+        })?;
         Ok(addresses)
     }
 

@@ -119,6 +119,14 @@ impl Batch {
         });
     }
 
+    /// `ip link set dev INDEX netns NAMESPACE name NAME`
+    pub fn move_link(&mut self, index: u32, name: &str, namespace: BorrowedFd<'_>) {
+        self.request(RTM_NEWLINK, 0, &header(index, 0), |m| {
+            m.string(IFLA_IFNAME, name);
+            m.u32(IFLA_NET_NS_FD, namespace.as_raw_fd().cast_unsigned());
+        });
+    }
+
     /// `ip link set dev INDEX up`
     pub fn set_up(&mut self, index: u32) {
         self.about_link(RTM_NEWLINK, 0, &header(index, IFF_UP), |_| (), index);

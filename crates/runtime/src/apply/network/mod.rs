@@ -3,6 +3,7 @@
 //! Invariant: host steps and undoing run under the [`Lock`] of the state directory, so that nobody sees a network half
 //! made. Whatever a `kill -9` leaves behind, the state directory still names it, and [`leave`] and [`retire`] find it.
 
+pub(crate) mod device;
 mod end;
 mod firewall;
 mod forwarding;
@@ -97,6 +98,7 @@ pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()
             context.route()?.apply(&batch)
         }
         AttachStep::Pasta(step) => pasta::start(step, pid),
+        AttachStep::Device(step) => device::give(step, context.route()?, pid),
     }
 }
 

@@ -6,10 +6,12 @@ mod ports;
 
 pub use ports::{Held, listen, ports};
 
+use crate::apply::network::device::socket_in;
 use crate::apply::network::state;
-use plan::network::{HostNetwork, Network, Request, Shared, bridge_name, candidates};
+use plan::network::{HostNetwork, Links, Network, Request, Shared, bridge_name, candidates};
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::Result;
 use sys::netlink::{Protocol, Socket};
@@ -32,6 +34,22 @@ pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> 
         None => fresh(&request.network, &mut host)?,
     }
     Ok((host, held))
+}
+
+/// The links of the host; and of a namespace, when there is one already: any has its loopback.
+///
+/// # Errors
+/// The call that was refused; `EINVAL`: the namespace is the host's.
+pub fn links(namespace: Option<&str>) -> Result<Links> {
+    let names = |socket: &Socket| Ok(socket.links()?.into_iter().map(|link| link.name).collect());
+    let here = names(&Socket::open(Protocol::Route)?)?;
+    let Some(path) = namespace else { return Ok(Links { here, there: vec!["lo".to_owned()] }) };
+    let found = |path: &str| fs::metadata(path).map_err(sys::Error::of_io(|| format!("stat({path:?})")));
+    let same = |one: &fs::Metadata, other: &fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    if same(&found(path)?, &found("/proc/self/ns/net")?) {
+        return Err(sys::Error::new(format!("{path} is sampan's own network namespace"), rustix::io::Errno::INVAL));
+    }
+    Ok(Links { here, there: names(&socket_in(&sys::process::open_namespace(path)?)?)? })
 }
 
 fn existing(state_dir: &Path, request: &Request, mut shared: Shared, host: &mut HostNetwork) -> Result<()> {
