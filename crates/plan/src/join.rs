@@ -73,6 +73,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         keyring: false,
         create_cwd: false,
         after: vec![InitStep::FindCommand],
+        hooks: Vec::new(),
     };
     security(rights, &mut init)?;
     let spawn = Spawn {

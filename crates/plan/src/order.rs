@@ -418,6 +418,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
         create_cwd: input.create_cwd,
         after: start(input),
+        hooks: start_hooks(input),
     };
     security(rights, &mut steps)?;
     // As early as the parent allows: an ordinary user's, and pasta, look at the namespaces through the child's /proc/PID,
@@ -641,12 +642,14 @@ pub(crate) struct Rights<'a> {
     pub(crate) create_cwd: bool,
     /// After the word that all is done, and before a filter that may refuse what they need.
     pub(crate) after: Vec<InitStep>,
+    /// Programs of the container's, last of all.
+    pub(crate) hooks: Vec<InitStep>,
 }
 
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
 pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    let Rights { process, personality, memory, filter, host, keyring, create_cwd, after } = rights;
+    let Rights { process, personality, memory, filter, host, keyring, create_cwd, after, hooks } = rights;
     if keyring {
         steps.push(InitStep::Keyring);
     }
@@ -705,20 +708,26 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
     steps.extend(asking);
     steps.push(InitStep::Ready);
     steps.extend(after);
-    // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes.
+    // With no_new_privs nothing but the exec comes after the filter, so it may be as strict as it likes; but for hooks,
+    // which may be an image's programs and shall no more go without it than the command.
     steps.extend(late);
+    steps.extend(hooks);
     Ok(())
 }
 
 /// Between the two commands that make and start a bundle's container.
 fn start(input: &Input<'_>) -> Vec<InitStep> {
-    let Some(bundle) = &input.bundle else { return Vec::new() };
+    if input.bundle.is_none() {
+        return Vec::new();
+    }
     let (gate, outcome) = (gate_at(input.data), outcome_at(input.data));
     // With its user's rights, and still told to the first of the two.
-    let mut steps = vec![InitStep::FindCommand, InitStep::AwaitStart { gate, outcome }];
-    let hooks = input.config.hooks.iter().flat_map(|hooks| called(&hooks.start_container, bundle, Status::Created));
-    steps.extend(hooks);
-    steps
+    vec![InitStep::FindCommand, InitStep::AwaitStart { gate, outcome }]
+}
+
+fn start_hooks(input: &Input<'_>) -> Vec<InitStep> {
+    let (Some(bundle), Some(hooks)) = (&input.bundle, &input.config.hooks) else { return Vec::new() };
+    called(&hooks.start_container, bundle, Status::Created).collect()
 }
 
 fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item = InitStep> {

@@ -150,6 +150,25 @@ fn without_its_agent_a_call_is_not_there() {
 }
 
 #[test]
+fn hooks_in_the_container_are_filtered() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("notify-hook");
+    bundle.sh("true");
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", "PATH=/bin mkdir /dev/shm/made"] });
+    bundle.config["hooks"] = json!({ "startContainer": [hook] });
+    for (action, why) in [("SCMP_ACT_ERRNO", "ended with 1"), ("SCMP_ACT_KILL", "killed by SIGSYS")] {
+        for strict in [false, true] {
+            bundle.config["process"]["noNewPrivileges"] = strict.into();
+            bundle.config["linux"]["seccomp"] = json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": action }]
+            });
+            bundle.save().oci(&["run", &id]).fails(1, why);
+            bundle.nothing_left(&id);
+        }
+    }
+}
+
+#[test]
 fn without_the_right_to_take_it_the_listener_is_sent() {
     let Some(mut agent) = Agent::new() else { return };
     let id = id("notify-sent");
