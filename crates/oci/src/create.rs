@@ -163,7 +163,7 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
     let resources = linux.resources.clone().unwrap_or_default();
     let path = cgroup_path(&linux.cgroups_path, id, &host)?;
     let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
-    let mut cgroup = plan::cgroup::plan_everywhere(&layout, &resources, host.rootless())?;
+    let mut cgroup = plan::cgroup::plan_everywhere(&layout, &resources, !host.is_machines_root())?;
     let resctrl = match &linux.intel_rdt {
         Some(asked) => resctrl(asked, &id.to_string(), &mut cgroup)?,
         None => Vec::new(),
@@ -217,7 +217,7 @@ fn resctrl(asked: &IntelRdt, id: &str, cgroup: &mut plan::cgroup::Plan) -> Resul
 /// hierarchy.
 fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
     Ok(match asked {
-        "" if host.rootless() => CgroupPath::parse(&format!("sampan-{id}"))?,
+        "" if !host.is_machines_root() => CgroupPath::parse(&format!("sampan-{id}"))?,
         "" => CgroupPath::parse(&format!("/sampan-{id}"))?,
         path => CgroupPath::parse(path)?,
     })

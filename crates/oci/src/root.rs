@@ -25,12 +25,15 @@ impl Root {
         if let Some(path) = named {
             return std::path::absolute(&path).map(Self).map_err(io(format!("cannot use {}", path.display())));
         }
-        if runtime::observe::euid() == 0 {
-            return Ok(Self("/run/sampan-oci".into()));
-        }
-        match env("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
-            Some(path) => Ok(Self(path.join("sampan-oci"))),
-            None => {
+        let own = env("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
+        let root = runtime::observe::euid() == 0;
+        // podman of an ordinary user is root of a user namespace, and /run is not its. As runc: by the name of the user.
+        let mapped =
+            root && !runtime::observe::is_machines_root() && env("USER").is_none_or(|user| user != Path::new("root"));
+        match own {
+            Some(path) if mapped || !root => Ok(Self(path.join("sampan-oci"))),
+            _ if root => Ok(Self("/run/sampan-oci".into())),
+            _ => {
                 let rejected = plan::Rejected::new("cannot find a place for containers", "XDG_RUNTIME_DIR is not set");
                 Err(rejected.hint("set it, or name a directory with --root").into())
             }

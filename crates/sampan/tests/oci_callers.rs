@@ -5,10 +5,12 @@
 mod ground;
 
 use ground::bundle::{Bundle, id, receive};
+use ground::ran;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 /// `--root` is the bundle's; where the shim has its log is up to it.
 fn shim(bundle: &Bundle, words: &[&str]) -> ground::Ran {
@@ -105,4 +107,26 @@ fn mounts_are_as_systemd_wants_them() {
     assert!(out.starts_with("tmpfs\n") && out.ends_with("\nnone"), "{out}");
     let v1 = fs::read_to_string("/proc/self/cgroup").unwrap().contains("name=systemd");
     assert_eq!(v1, out.lines().any(|line| line == "systemd"), "{out}");
+}
+
+/// podman of an ordinary user is root of a user namespace, which has no say over devices, and `/run` is not its own.
+#[test]
+fn root_of_a_user_namespace_only_calls_it() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("mapped");
+    bundle.oci(&["--version"]).ok();
+    // It has no such group.
+    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+        mount["options"].as_array_mut().into_iter().for_each(|options| options.retain(|option| option != "gid=5"));
+    }
+    bundle.sh("sleep 100");
+    let script = "./sampan-oci create --bundle . --pid-file pid $0 </dev/null >/dev/null || exit
+        ls run/sampan-oci; ./sampan-oci start $0; ./sampan-oci exec $0 sh -c 'id -u; echo $PPID'
+        ./sampan-oci kill $0 9; while ./sampan-oci state $0 | grep -q running; do sleep 0.1; done
+        ./sampan-oci delete $0; ls run/sampan-oci";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", script, &id]).current_dir(bundle.at(""));
+    let ran = ran(command.env("XDG_RUNTIME_DIR", bundle.at("run")).env("USER", "app").output().unwrap());
+    assert_eq!(ran.ok(), format!("{id}\n0\n0"));
+    bundle.nothing_left(&id);
 }
