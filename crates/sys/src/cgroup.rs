@@ -77,11 +77,6 @@ impl Dir {
         self.readable().and_then(set).map_err(Error::of(|| format!("fsetxattr({:?}, {name:?})", self.path)))
     }
 
-    #[must_use]
-    pub fn has_attribute(&self, name: &str) -> bool {
-        self.readable().and_then(|fd| rustix::fs::fgetxattr(fd, name, &mut [0; 0])).is_ok()
-    }
-
     /// What most calls want instead of an `O_PATH` fd.
     fn readable(&self) -> std::result::Result<OwnedFd, Errno> {
         rustix::fs::openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -239,4 +234,10 @@ fn read_all(fd: BorrowedFd<'_>) -> std::result::Result<String, Errno> {
         }
         text.extend_from_slice(&buffer[..n]);
     }
+}
+
+/// By path: of the many directories that are asked most are of others, and are not opened for it.
+#[must_use]
+pub fn has_attribute(path: &str, name: &str) -> bool {
+    rustix::fs::lgetxattr(path, name, &mut [0; 0]).is_ok()
 }

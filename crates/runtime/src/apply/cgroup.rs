@@ -182,7 +182,7 @@ fn mark(dir: &Dir) {
 }
 
 fn is_marked(path: &str) -> bool {
-    Dir::open(path).is_ok_and(|dir| MADE.iter().any(|name| dir.has_attribute(name)))
+    MADE.iter().any(|name| sys::cgroup::has_attribute(path, name))
 }
 
 fn c_name(name: &str) -> sys::Result<CString> {
