@@ -192,6 +192,8 @@ fn files() -> Vec<String> {
             walk(&folder, &mut |path, _| found.push(path.to_string_lossy().into_owned()));
         }
     }
+    // Compiled filters are kept on purpose, a few, until the next boot.
+    found.retain(|path| !path.contains("/sampan/filters"));
     found
 }
 

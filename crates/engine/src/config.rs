@@ -280,7 +280,7 @@ fn linux(request: &Run, facts: &Facts, host: &Host, bounding: &[String]) -> Resu
         sysctl: security.sysctls.iter().cloned().collect(),
         resources: Some(resources(request, facts)?),
         devices: facts.devices.clone(),
-        seccomp: profile(request, facts, host, bounding)?,
+        seccomp: profile(request, facts, host, bounding)?.map(Into::into),
         masked_paths,
         readonly_paths,
         ..Linux::default()

@@ -124,6 +124,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         foreground: true,
         create_cwd: true,
         bundle: None,
+        compiled: None,
     })?;
     Ok(Prepared {
         plan,

@@ -5,7 +5,7 @@
 use crate::{io, refused};
 use plan::Rejected;
 use runtime::Result;
-use serde::de::DeserializeOwned;
+use spec::json::parse;
 use spec::runtime::{Config, DeviceRule, Mount, Process};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -71,29 +71,6 @@ pub fn whole(from: impl Read, path: &Path) -> Result<Vec<u8>> {
     if text.len() as u64 > MOST { refused(cannot(), "it is larger than 16 MiB") } else { Ok(text) }
 }
 
-/// What Go writes as null where it has nothing: that is absent, too, but serde takes it for a list only when told.
-pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(text).or_else(|error| {
-        let mut value = serde_json::from_slice(text)?;
-        // Without one it is not what was wrong; and a Value has forgotten what was named twice.
-        if drop_nulls(&mut value) { serde_json::from_value(value).map_err(|_| error) } else { Err(error) }
-    })
-}
-
-/// Whether there was one.
-fn drop_nulls(value: &mut serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Object(fields) => {
-            let before = fields.len();
-            fields.retain(|_, value| !value.is_null());
-            let fewer = fields.len() < before;
-            fields.values_mut().fold(fewer, |found, value| drop_nulls(value) | found)
-        }
-        serde_json::Value::Array(values) => values.iter_mut().fold(false, |found, value| drop_nulls(value) | found),
-        _ => false,
-    }
-}
-
 /// All of version 1 is compatible (config.md, "Specification version").
 fn check_version(version: &str) -> Result<()> {
     let mut numbers = version.split(['.', '-', '+']);
@@ -143,17 +120,7 @@ fn set_home(process: &mut Process, rootfs: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_version, parse};
-    use spec::runtime::Config;
-
-    #[test]
-    fn what_go_writes_as_null_is_absent() {
-        let config: Config =
-            parse(br#"{"ociVersion": "1.0.2", "mounts": null, "linux": {"namespaces": null}}"#).unwrap();
-        assert!(config.mounts.is_empty());
-        let error = parse::<Config>(br#"{"mounts": 3}"#).unwrap_err().to_string();
-        assert!(error.contains("expected a sequence"), "{error}");
-    }
+    use super::check_version;
 
     #[test]
     fn versions() {

@@ -179,8 +179,11 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         annotations: config.annotations.clone(),
         ..State::default()
     };
+    let compiled = root.filters().of(linux.seccomp.as_ref(), &host);
+    let is_new = compiled.is_none();
     let plan = plan::plan(Input {
         config,
+        compiled,
         rootfs: Rootfs::Directory(bundle.rootfs.to_string_lossy().into_owned()),
         idmapped: false,
         host: &host,
@@ -194,6 +197,9 @@ fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan,
         create_cwd: true,
         bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
     })?;
+    if is_new {
+        root.filters().keep_of(linux.seccomp.as_ref(), &host, &plan);
+    }
     Ok((plan, placed))
 }
 

@@ -1,6 +1,6 @@
 //! `exec`: one more process in a container that runs.
 
-use crate::bundle::{parse, read, settle};
+use crate::bundle::{read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, write_whole};
 use crate::run::watch;
@@ -10,6 +10,7 @@ use plan::capability::Capability;
 use runtime::Result;
 use runtime::container::{Call, Stage};
 use runtime::supervise::Signals;
+use spec::json::parse;
 use spec::runtime::{Process, Status};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -82,11 +83,13 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
     let host = runtime::observe::host()?;
+    let compiled = root.filters().of(model.seccomp.as_ref(), &host);
     let plan = plan::join::plan(plan::join::Input {
         process: &process,
         personality: model.personality.as_ref(),
         memory: model.memory.as_ref(),
         filter: model.seccomp.as_ref(),
+        compiled: compiled.as_ref(),
         host: &host,
         first: (record.pid, record.start),
         namespaces: runtime::observe::foreign_namespaces(record.pid),

@@ -10,6 +10,7 @@ mod delete;
 mod events;
 mod exec;
 mod features;
+mod filters;
 mod id;
 mod kill;
 mod list;

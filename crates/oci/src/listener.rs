@@ -2,7 +2,7 @@
 
 use plan::Rejected;
 use runtime::Result;
-use spec::runtime::{ContainerProcessState, Seccomp, State};
+use spec::runtime::{ContainerProcessState, Seccomp, SeccompSection, State};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -10,8 +10,9 @@ use std::path::Path;
 ///
 /// # Errors
 /// Nobody listens.
-pub(crate) fn hand_over(profile: Option<&Seccomp>, listener: &OwnedFd, pid: i32, state: State) -> Result<()> {
-    let Some(Seccomp { listener_path, listener_metadata, .. }) = profile else { return Ok(()) };
+pub(crate) fn hand_over(section: Option<&SeccompSection>, listener: &OwnedFd, pid: i32, state: State) -> Result<()> {
+    let Some(profile) = section.and_then(|section| section.read().ok()) else { return Ok(()) };
+    let Seccomp { listener_path, listener_metadata, .. } = profile.as_ref();
     let message = ContainerProcessState {
         oci_version: crate::VERSION.to_owned(),
         fds: vec!["seccompFd".to_owned()],

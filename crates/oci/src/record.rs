@@ -4,7 +4,7 @@ use crate::root::{Home, Root};
 use crate::{Id, io, refused};
 use runtime::{Result, gate};
 use serde::{Deserialize, Serialize};
-use spec::runtime::{Config, Hooks, MemoryPolicy, Personality, Process, Seccomp, State, Status};
+use spec::runtime::{Config, Hooks, MemoryPolicy, Personality, Process, SeccompSection, State, Status};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -115,14 +115,18 @@ pub(crate) struct Model {
     pub(crate) process: Process,
     pub(crate) personality: Option<Personality>,
     pub(crate) memory: Option<MemoryPolicy>,
-    pub(crate) seccomp: Option<Seccomp>,
+    pub(crate) seccomp: Option<SeccompSection>,
 }
 
 impl Model {
     pub(crate) fn of(config: &Config) -> Self {
-        let linux = config.linux.clone().unwrap_or_default();
-        let process = config.process.clone().unwrap_or_default();
-        Self { process, personality: linux.personality, memory: linux.memory_policy, seccomp: linux.seccomp }
+        let linux = config.linux.as_ref();
+        Self {
+            process: config.process.clone().unwrap_or_default(),
+            personality: linux.and_then(|linux| linux.personality.clone()),
+            memory: linux.and_then(|linux| linux.memory_policy.clone()),
+            seccomp: linux.and_then(|linux| linux.seccomp.clone()),
+        }
     }
 
     pub(crate) fn save(&self, home: &Home) -> Result<()> {

@@ -7,6 +7,7 @@
 //! | `model.json` | what `exec` takes of the container's first process ([`crate::record::Model`]) |
 //! | `data` | what the plan makes: the mount point of its root, the pipes of its start |
 
+use crate::filters::Filters;
 use crate::{Id, io, refused};
 use runtime::journal::Journal;
 use runtime::{Error, Result};
@@ -14,7 +15,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone)]
-pub struct Root(PathBuf);
+pub struct Root {
+    path: PathBuf,
+    filters: Filters,
+}
 
 impl Root {
     /// The named directory, or the usual one. `env` is the caller's environment.
@@ -22,30 +26,35 @@ impl Root {
     /// # Errors
     /// An ordinary user has no runtime directory.
     pub fn new(named: Option<PathBuf>, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
-        if let Some(path) = named {
-            return std::path::absolute(&path).map(Self).map_err(io(format!("cannot use {}", path.display())));
-        }
-        let own = env("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
         let root = runtime::observe::euid() == 0;
         // podman of an ordinary user is root of a user namespace, and /run is not its. As runc: by the name of the user.
         let mapped =
-            root && !runtime::observe::is_machines_root() && env("USER").is_none_or(|user| user != Path::new("root"));
-        match own {
-            Some(path) if mapped || !root => Ok(Self(path.join("sampan-oci"))),
-            _ if root => Ok(Self("/run/sampan-oci".into())),
-            _ => {
+            || env("USER").is_none_or(|user| user != Path::new("root")) && !runtime::observe::is_machines_root();
+        let runtime = match env("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
+            Some(path) if !root || mapped() => Some(path),
+            _ => root.then(|| "/run".into()),
+        };
+        let path = match (named, &runtime) {
+            (Some(path), _) => std::path::absolute(&path).map_err(io(format!("cannot use {}", path.display())))?,
+            (None, Some(runtime)) => runtime.join("sampan-oci"),
+            (None, None) => {
                 let rejected = plan::Rejected::new("cannot find a place for containers", "XDG_RUNTIME_DIR is not set");
-                Err(rejected.hint("set it, or name a directory with --root").into())
+                return Err(rejected.hint("set it, or name a directory with --root").into());
             }
-        }
+        };
+        Ok(Self { path, filters: Filters::below(runtime) })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
     }
 
     pub(crate) fn container(&self, id: &Id) -> Home {
-        Home(self.0.join(id.to_string()))
+        Home(self.path.join(id.to_string()))
     }
 
     /// # Errors
@@ -63,7 +72,7 @@ impl Root {
         let directory =
             |path: &Path, recursive| std::fs::DirBuilder::new().recursive(recursive).mode(0o711).create(path);
         let cannot = |path: &Path| format!("cannot make the directory {}", path.display());
-        directory(&self.0, true).map_err(io(cannot(&self.0)))?;
+        directory(&self.path, true).map_err(io(cannot(&self.path)))?;
         let home = self.container(id);
         match directory(&home.0, false) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => self.check_free(id)?,

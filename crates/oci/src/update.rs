@@ -1,12 +1,12 @@
 //! `update`: other limits for a container that runs.
 
-use crate::bundle::parse;
 use crate::record::Record;
 use crate::root::Root;
 use crate::{Id, io, refused};
 use plan::Rejected;
 use plan::cgroup::CgroupPath;
 use runtime::{Result, apply, observe};
+use spec::json::parse;
 use spec::runtime::{IntelRdt, Resources, Status};
 
 /// Resources as config.json has them.

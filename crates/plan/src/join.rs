@@ -4,8 +4,8 @@ use crate::affinity::{Affinity, affinity};
 use crate::host::Host;
 use crate::order::{Rights, check_process, command, security, session};
 use crate::step::{AttachStep, HostStep, InitStep, Plan, Spawn};
-use crate::{Rejected, cgroup, ids, unsupported};
-use spec::runtime::{MemoryPolicy, NamespaceKind, Personality, Process, Seccomp};
+use crate::{Rejected, cgroup, ids, seccomp, unsupported};
+use spec::runtime::{MemoryPolicy, NamespaceKind, Personality, Process, SeccompSection};
 
 /// Everything that such a plan is made of.
 #[derive(Debug)]
@@ -13,7 +13,9 @@ pub struct Input<'a> {
     pub process: &'a Process,
     pub personality: Option<&'a Personality>,
     pub memory: Option<&'a MemoryPolicy>,
-    pub filter: Option<&'a Seccomp>,
+    pub filter: Option<&'a SeccompSection>,
+    /// What it was compiled to before.
+    pub compiled: Option<&'a seccomp::Program>,
     pub host: &'a Host,
     /// The container's first process: its number, and when it started (clock ticks since boot).
     pub first: (i32, u64),
@@ -69,6 +71,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         personality: input.personality,
         memory: input.memory,
         filter: input.filter,
+        compiled: input.compiled,
         host,
         keyring: false,
         create_cwd: false,

@@ -9,7 +9,8 @@ use crate::{
     unsupported,
 };
 use spec::runtime::{
-    Config, Device, Hook, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process, Seccomp, State, Status,
+    Config, Device, Hook, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process, SeccompSection, State,
+    Status,
 };
 
 /// What the container stands on.
@@ -78,6 +79,8 @@ pub struct Input<'a> {
     /// The working directory is made when it is not there, as docker does for an image's.
     pub create_cwd: bool,
     pub bundle: Option<Bundle>,
+    /// What the filter of config.json was compiled to before, by the same program for the same machine.
+    pub compiled: Option<seccomp::Program>,
 }
 
 /// What the callers of an OCI runtime ask for beside config.json: one command makes the container, another starts it.
@@ -414,6 +417,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         personality: linux.personality.as_ref(),
         memory: linux.memory_policy.as_ref(),
         filter: linux.seccomp.as_ref(),
+        compiled: input.compiled.as_ref(),
         host: input.host,
         keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
         create_cwd: input.create_cwd,
@@ -635,7 +639,9 @@ pub(crate) struct Rights<'a> {
     pub(crate) process: &'a Process,
     pub(crate) personality: Option<&'a Personality>,
     pub(crate) memory: Option<&'a MemoryPolicy>,
-    pub(crate) filter: Option<&'a Seccomp>,
+    pub(crate) filter: Option<&'a SeccompSection>,
+    /// The same, from before.
+    pub(crate) compiled: Option<&'a seccomp::Program>,
     pub(crate) host: &'a Host,
     /// A session keyring of its own.
     pub(crate) keyring: bool,
@@ -649,7 +655,7 @@ pub(crate) struct Rights<'a> {
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
 pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    let Rights { process, personality, memory, filter, host, keyring, create_cwd, after, hooks } = rights;
+    let Rights { process, personality, memory, filter, compiled, host, keyring, create_cwd, after, hooks } = rights;
     if keyring {
         steps.push(InitStep::Keyring);
     }
@@ -679,7 +685,10 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
     // From there, as the exec will look. Still as root, who can read a script that its user can only execute; and before
     // the filter, which may not let through what this asks.
     steps.push(InitStep::NotSampan);
-    let filter = filter.map(|profile| compile(profile, host)).transpose()?;
+    let filter = match (filter, compiled) {
+        (Some(_), Some(program)) => Some(program.clone()),
+        (filter, _) => filter.map(|profile| compile(profile, host)).transpose()?,
+    };
     let notifies = filter.as_ref().is_some_and(seccomp::Program::notifies);
     // Only by that right may a parent take from a process that is not dumpable (pidfd_getfd(2)).
     let filter = filter.map(|program| InitStep::Seccomp { program, send: !host.has(capability::SYS_PTRACE) });
@@ -734,7 +743,9 @@ fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item
     hooks.iter().map(move |hook| InitStep::Hook { hook: hook.clone(), state: State { status, ..bundle.state.clone() } })
 }
 
-fn compile(profile: &spec::runtime::Seccomp, host: &Host) -> Result<seccomp::Program, Rejected> {
+fn compile(section: &SeccompSection, host: &Host) -> Result<seccomp::Program, Rejected> {
+    let cannot = "cannot read linux.seccomp of config.json";
+    let profile = section.read().map_err(|error| Rejected::new(cannot, error.to_string()))?;
     let asks = |rule: &spec::runtime::SyscallRule| {
         rule.action == "SCMP_ACT_NOTIFY" && rule.names.iter().any(|name| name == "sendmsg")
     };
@@ -742,7 +753,7 @@ fn compile(profile: &spec::runtime::Seccomp, host: &Host) -> Result<seccomp::Pro
         let why = "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall, by which the listener is handed on here";
         return Err(Rejected::new("cannot enforce the seccomp profile", why).hint("run as root, with CAP_SYS_PTRACE"));
     }
-    seccomp::compile(profile, seccomp::Arch::of(host)?)
+    seccomp::compile(&profile, seccomp::Arch::of(host)?)
 }
 
 /// The paths that execvp(3) would try, in its order.

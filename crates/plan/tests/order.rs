@@ -111,7 +111,9 @@ fn config(case: Case) -> Config {
             namespaces,
             sysctl: [("net.ipv4.ip_forward".to_owned(), "0".to_owned())].into(),
             resources: Some(Resources::default()),
-            seccomp: case.filter.then(|| Seccomp { default_action: "SCMP_ACT_ALLOW".to_owned(), ..Seccomp::default() }),
+            seccomp: case
+                .filter
+                .then(|| Seccomp { default_action: "SCMP_ACT_ALLOW".to_owned(), ..Seccomp::default() }.into()),
             masked_paths: vec!["/proc/kcore".to_owned()],
             readonly_paths: vec!["/proc/sys".to_owned()],
             ..linux
@@ -143,6 +145,7 @@ fn planned(case: Case) -> Plan {
         foreground: true,
         create_cwd: true,
         bundle: None,
+        compiled: None,
     };
     plan(input).unwrap()
 }

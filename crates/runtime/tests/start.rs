@@ -85,6 +85,7 @@ impl Ground {
             foreground: true,
             create_cwd: false,
             bundle: None,
+            compiled: None,
         })
         .unwrap();
         forked(|| {

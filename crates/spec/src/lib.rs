@@ -5,6 +5,7 @@
 pub mod digest;
 pub mod id;
 pub mod image;
+pub mod json;
 pub mod reference;
 pub mod runtime;
 pub mod unit;

@@ -5,7 +5,9 @@
 //! this version does not is [`Present`], so that the plan can refuse it by name.
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -271,7 +273,7 @@ pub struct Linux {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seccomp: Option<Seccomp>,
+    pub seccomp: Option<SeccompSection>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rootfs_propagation: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -536,6 +538,61 @@ pub struct ThrottleDevice {
     pub major: i64,
     pub minor: i64,
     pub rate: u64,
+}
+
+/// Most of a config.json, and the same in most of them: what is written there is looked at where no filter made of it is
+/// at hand.
+#[derive(Debug, Clone)]
+pub enum SeccompSection {
+    Written(Box<RawValue>),
+    Read(Box<Seccomp>),
+}
+
+impl SeccompSection {
+    /// Its JSON.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Written(text) => Some(text.get()),
+            Self::Read(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// What is written there is no seccomp section.
+    pub fn read(&self) -> serde_json::Result<Cow<'_, Seccomp>> {
+        match self {
+            Self::Written(text) => crate::json::parse(text.get().as_bytes()).map(Cow::Owned),
+            Self::Read(seccomp) => Ok(Cow::Borrowed(seccomp)),
+        }
+    }
+}
+
+impl From<Seccomp> for SeccompSection {
+    fn from(seccomp: Seccomp) -> Self {
+        Self::Read(Box::new(seccomp))
+    }
+}
+
+impl PartialEq for SeccompSection {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self.read(), other.read()), (Ok(one), Ok(two)) if one == two)
+    }
+}
+
+impl Serialize for SeccompSection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Written(text) => text.serialize(serializer),
+            Self::Read(seccomp) => seccomp.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SeccompSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::Written)
+    }
 }
 
 /// `default_action` and `action` are `SCMP_ACT_*`, `architectures` `SCMP_ARCH_*`, `op` `SCMP_CMP_*`.
