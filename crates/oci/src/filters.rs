@@ -68,7 +68,8 @@ impl Filters {
     fn write(&self, text: &str, machine: &str, program: &Program) -> Option<()> {
         let path = self.path(text)?;
         let directory = path.parent()?;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).ok()?;
+        // What the engine keeps beside it is passed through by the root of containers' user namespaces.
+        std::fs::DirBuilder::new().recursive(true).mode(0o711).create(directory).ok()?;
         self.make_room();
         let new = directory.join(format!(".{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).ok()?;

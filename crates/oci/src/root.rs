@@ -13,6 +13,7 @@ use runtime::journal::Journal;
 use runtime::{Error, Result};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone)]
 pub struct Root {
@@ -88,6 +89,10 @@ impl Root {
     }
 }
 
+/// For a command that is about to end, and for the child of one that was killed: it has the lock, too, until it sees that
+/// it is alone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The directory of one container.
 #[derive(Debug, Clone)]
 pub(crate) struct Home(PathBuf);
@@ -120,9 +125,13 @@ impl Home {
     /// Another command has it.
     pub(crate) fn lock(&self, what: &str) -> Result<Option<Journal>> {
         let path = self.journal();
-        match Journal::take_over(&path)? {
-            None if path.exists() => refused(what, "another command works on the container"),
-            journal => Ok(journal),
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Journal::take_over(&path)? {
+                None if path.exists() && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+                None if path.exists() => return refused(what, "another command works on the container"),
+                journal => return Ok(journal),
+            }
         }
     }
 
