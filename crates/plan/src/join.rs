@@ -66,6 +66,9 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host) });
     }
     init.push(session(process, false));
+    if !process.terminal {
+        init.push(InitStep::Null);
+    }
     let rights = Rights {
         process,
         personality: input.personality,

@@ -404,6 +404,9 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     if propagation != 0 {
         steps.push(InitStep::Propagation { flags: propagation });
     }
+    if input.bundle.is_some() && !process.terminal {
+        steps.push(InitStep::Null);
+    }
 
     if !input.config.hostname.is_empty() {
         steps.push(InitStep::Hostname(input.config.hostname.clone()));

@@ -160,6 +160,8 @@ pub enum InitStep {
         console: bool,
     },
     Session,
+    /// Standard files that are the host's /dev/null become the container's own.
+    Null,
     Mask {
         path: String,
     },
@@ -489,6 +491,7 @@ impl InitStep {
             Self::Sysctl { .. } => "a kernel setting of the container's own".into(),
             Self::Console { .. } => "a terminal of its own, in its own devpts".into(),
             Self::Session => "a session of its own, away from the caller's terminal".into(),
+            Self::Null => "nothing of the host's /dev stays open, which a checkpoint could not find again".into(),
             Self::Mask { .. } => "the kernel tells too much here".into(),
             Self::Readonly { .. } => "the kernel takes settings for the whole host here".into(),
             Self::ReadonlyMount { .. } => "nothing in it may be changed".into(),
@@ -568,6 +571,9 @@ impl InitStep {
                 "# no shell equivalent: the caller's own terminal is used, and /dev/console is not there".into()
             }
             Self::Session => "SESSION=(setsid)".into(),
+            Self::Null => {
+                "for FD in 0 1 2; do [ ! /proc/self/fd/$FD -ef /dev/null ] || eval \"exec $FD<>/dev/null\"; done".into()
+            }
             Self::Mask { path } => format!("mask {}", quote(path)),
             Self::Readonly { path } => {
                 format!("if [ -e {0} ]; then mount --rbind {0} {0} && mount -o remount,bind,ro {0}; fi", inside(path))

@@ -193,6 +193,7 @@ impl Compiler<'_> {
                 Op::Enter { pidfd: self.keep(first), flags }
             }
             InitStep::Session => Op::Session,
+            InitStep::Null => Op::Null,
             InitStep::Mask { path } => Op::Mask { place: root(path)? },
             InitStep::Readonly { path } => Op::Readonly { place: root(path)? },
             InitStep::ReadonlyMount { path } => Op::ReadonlyMount { place: root(path)? },

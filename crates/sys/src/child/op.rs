@@ -176,6 +176,8 @@ pub enum Op {
         fds: [RawFd; 3],
     },
     Session,
+    /// Those of the standard files that are the null device, as the root's own /dev/null, if it has one.
+    Null,
     Pivot,
     Hostname(Vec<u8>),
     Domainname(Vec<u8>),

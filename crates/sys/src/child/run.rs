@@ -85,7 +85,8 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
     SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll SYS_memfd_create SYS_lseek SYS_wait4 SYS_faccessat2
-    SYS_sched_setattr SYS_ioprio_set SYS_personality SYS_set_mempolicy SYS_sched_setaffinity);
+    SYS_sched_setattr SYS_ioprio_set SYS_personality SYS_set_mempolicy SYS_sched_setaffinity
+    SYS_fcntl);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -275,6 +276,7 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
         Op::Console(console) => self::console(*console, state),
         Op::Stdio { fds } => stdio(*fds),
         Op::Session => sys!(SYS_setsid).map(drop),
+        Op::Null => null(),
         Op::Pivot => pivot(state),
         Op::Hostname(name) => sys!(SYS_sethostname, name.as_ptr(), name.len()).map(drop),
         Op::Domainname(name) => sys!(SYS_setdomainname, name.as_ptr(), name.len()).map(drop),
@@ -850,6 +852,21 @@ fn stdio(fds: [RawFd; 3]) -> Outcome<()> {
             continue;
         }
         sys!(SYS_dup3, fd, to, 0)?;
+    }
+    Ok(())
+}
+
+/// Whatever the root has by that name, only the device is taken.
+fn null() -> Outcome<()> {
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let Ok(own) = sys!(SYS_openat, libc::AT_FDCWD, c"/dev/null".as_ptr(), flags) else { return Ok(()) };
+    let own = Fd(own as RawFd);
+    let is_null = |fd| stat(fd).is_ok_and(|it| it.st_mode & libc::S_IFMT == libc::S_IFCHR && it.st_rdev == DEVICE_NULL);
+    if is_null(own.0) {
+        sys!(SYS_fcntl, own.0, libc::F_SETFL, 0)?;
+        for fd in (0..3).filter(|fd| is_null(*fd)) {
+            sys!(SYS_dup3, own.0, fd, 0)?;
+        }
     }
     Ok(())
 }
