@@ -7,6 +7,7 @@
 pub mod affinity;
 pub mod capability;
 pub mod cgroup;
+pub mod checkpoint;
 pub mod host;
 pub mod ids;
 pub mod invalid;

@@ -596,16 +596,23 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
     }
 }
 
-/// The runtime-spec's default devices and links (config-linux.md), then the config's own.
+/// The runtime-spec's default devices (config-linux.md).
+const DEVICES: [(&str, i64, i64); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
+
+/// Where the container's devices are.
+pub(crate) fn device_paths(linux: &Linux) -> impl Iterator<Item = String> {
+    DEVICES.iter().map(|(path, ..)| (*path).to_owned()).chain(linux.devices.iter().map(|device| device.path.clone()))
+}
+
+/// The default devices and links, then the config's own.
 fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut Vec<InitStep>) {
-    const DEFAULT: [(&str, i64, i64); 6] = [
-        ("/dev/null", 1, 3),
-        ("/dev/zero", 1, 5),
-        ("/dev/full", 1, 7),
-        ("/dev/random", 1, 8),
-        ("/dev/urandom", 1, 9),
-        ("/dev/tty", 5, 0),
-    ];
     const LINKS: [(&str, &str); 5] = [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),
@@ -618,7 +625,7 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
         || joined(linux, NamespaceKind::User).is_some()
         || !input.host.initial
         || !input.host.has(capability::MKNOD);
-    let default = DEFAULT.iter().map(|(path, major, minor)| Device {
+    let default = DEVICES.iter().map(|(path, major, minor)| Device {
         path: (*path).to_owned(),
         kind: "c".to_owned(),
         major: *major,

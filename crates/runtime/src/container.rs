@@ -5,10 +5,11 @@ use crate::init::{self, Inherited, Stdio};
 use crate::journal::Journal;
 use crate::progress::{Doing, Progress, Timings};
 use crate::{apply, progress, sync};
-use plan::step::InitStep;
 use plan::step::Plan;
+use plan::step::{HostStep, InitStep};
 use plan::undo::Verb;
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
 use spec::runtime::NamespaceKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::child::{Report, Trace};
@@ -83,6 +84,29 @@ pub fn start(
             })
         }
     }
+}
+
+/// The steps before the clone, of a container that is not made by one.
+///
+/// # Errors
+/// The step that failed.
+pub fn prepare(steps: &[HostStep], journal: &mut Journal) -> Result<()> {
+    let mut context = apply::Context::default();
+    steps.iter().try_for_each(|step| {
+        journal.write(&step.undo())?;
+        apply::host(step, &mut context)
+    })
+}
+
+/// A child of ours that another program made, and its terminal. It may have ended, as long as nobody has reaped it.
+///
+/// # Errors
+/// The kernel's.
+pub fn adopt(pid: i32, terminal: Option<OwnedFd>) -> Result<Started> {
+    let number = Pid::from_raw(pid).ok_or(Error::Gone(pid))?;
+    let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())
+        .map_err(sys::Error::of(|| format!("pidfd_open({pid})")))?;
+    Ok(Started { child: Child { pid, pidfd }, terminal, timings: None })
 }
 
 /// Nothing is written of a process that is the container's to undo.

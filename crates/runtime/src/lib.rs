@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod console;
 pub mod container;
+pub mod criu;
 #[cfg(debug_assertions)]
 pub mod fault;
 pub mod gate;

@@ -68,6 +68,15 @@ pub fn shift(tree: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bo
     Ok(())
 }
 
+/// Attach a [`tree`] on what the fd stands for.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach_at(tree: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", to, "", flags).map_err(Error::of(|| "move_mount(MOVE_MOUNT_T_EMPTY_PATH)".into()))
+}
+
 /// Attach a [`tree`] on `to`.
 ///
 /// # Errors

@@ -126,6 +126,28 @@ pub fn prepare(step: &InitStep, dirs: &mut Dirs) -> Result<OwnedFd> {
     Ok(dirs.get(dir)?.writer(name)?)
 }
 
+/// A process of one thread, by the steps with which a container's own enters, and on v2 by the directory that it is
+/// cloned into.
+///
+/// # Errors
+/// A call that failed.
+pub fn enter(pid: i32, v2: Option<&str>, steps: &[InitStep]) -> Result<()> {
+    let files = steps.iter().map(|InitStep::Join { file }| file.clone());
+    for file in v2.map(|dir| format!("{dir}/cgroup.procs")).into_iter().chain(files) {
+        let (dir, name) = file.rsplit_once('/').unwrap_or(("/", &file));
+        Dir::open(dir)?.write(name, &pid.to_string())?;
+    }
+    Ok(())
+}
+
+/// By which the processes of a container with these cgroups are held still.
+///
+/// # Errors
+/// A call that failed.
+pub fn freezer(paths: &[String]) -> Result<Option<String>> {
+    Ok(Freezer::find(paths)?.map(|freezer| freezer.dir.path().to_owned()))
+}
+
 /// As often as another container, the last in the shared directory, may remove it between two of our calls.
 const RACES: usize = 100;
 

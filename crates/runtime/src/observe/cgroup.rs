@@ -84,7 +84,7 @@ fn mount(line: &str) -> Option<Mount> {
 }
 
 /// `\040` is a space, and so on.
-fn unescape(word: &str) -> String {
+pub(super) fn unescape(word: &str) -> String {
     let mut out = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(at) = rest.find('\\') {
@@ -109,6 +109,19 @@ fn memberships(text: &str) -> Vec<Membership> {
         Some(Membership { controllers: names.map(str::to_owned).collect(), path: words.next()?.to_owned() })
     };
     text.lines().filter_map(line).collect()
+}
+
+/// Where a process is: each controller, or nothing for the v2 tree, and the path.
+///
+/// # Errors
+/// It is gone.
+pub fn places(pid: i32) -> Result<Vec<(String, String)>> {
+    let all = memberships(&read(&format!("/proc/{pid}/cgroup"))?);
+    let each = |Membership { controllers, path }| {
+        let names = if controllers.is_empty() { vec![String::new()] } else { controllers };
+        names.into_iter().map(move |name| (name, path.clone()))
+    };
+    Ok(all.into_iter().flat_map(each).collect())
 }
 
 /// A hierarchy as this process reaches it.

@@ -32,6 +32,16 @@ fn parse(text: &str, number: &str) -> Option<Propagation> {
     Some(Propagation { shared: has("shared:"), slave: has("master:") })
 }
 
+/// Where this process sees mounts.
+///
+/// # Errors
+/// The kernel's.
+pub fn points() -> Result<Vec<String>> {
+    let mounts = "/proc/self/mountinfo";
+    let text = std::fs::read_to_string(mounts).map_err(sys::Error::of_io(|| format!("read({mounts:?})")))?;
+    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(super::cgroup::unescape).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Propagation, parse};

@@ -18,6 +18,7 @@ use plan::network::{AttachStep, HostStep, InitStep, LINK, Mac, Shared, Undo};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 use std::path::Path;
 use sys::netlink::address::Address;
 use sys::netlink::link::{Namespace, Veth};
@@ -192,6 +193,23 @@ pub fn compile(step: &InitStep) -> Result<InitOp> {
     let socket = Socket::open(Protocol::Route)?;
     let program = program.by(&socket);
     Ok(InitOp::Abroad(socket, program))
+}
+
+/// The loopback of another process's namespace.
+///
+/// # Errors
+/// The kernel's.
+pub fn loopback(pid: i32) -> Result<()> {
+    const FLAG: i32 = sys::process::CLONE_NEWNET;
+    let theirs = sys::process::open_namespace(&format!("/proc/{pid}/ns/net"))?;
+    let own = sys::process::open_namespace("/proc/self/ns/net")?;
+    sys::process::setns(theirs.as_fd(), FLAG)?;
+    // The socket belongs to the namespace that it is made in.
+    let socket = Socket::open(Protocol::Route);
+    sys::process::setns(own.as_fd(), FLAG)?;
+    let mut batch = Batch::new();
+    batch.set_up(LOOPBACK);
+    socket?.apply(&batch)
 }
 
 /// The loopback is the first link of every namespace.
