@@ -15,7 +15,7 @@ const fn need(program: &'static str, debian: &'static str, fedora: &'static str)
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -23,6 +23,7 @@ const NEEDS: [Need; 12] = [
     need("pasta", "passt", "passt"),
     need("unshare", "util-linux", "util-linux"),
     need("script", "bsdutils", "util-linux-script"),
+    need("criu", "criu", "criu"),
     need("setfattr", "attr", "attr"),
     need("mkfs.ext4", "e2fsprogs", "e2fsprogs"),
     need("nm", "binutils", "binutils"),

@@ -74,7 +74,7 @@ pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
     check_terminal(terminal, create.foreground, create.console_socket.as_deref())?;
     let (plan, placed) = plan(root, id, &bundle, create)?;
     let (home, mut journal) = root.claim(id)?;
-    let record = record(id, &bundle, &plan, placed);
+    let record = record(id, &bundle, &plan, placed, create.passed);
     let made = make(&home, &mut journal, &plan, record.clone(), &bundle, create);
     if made.is_err() {
         // The error that led here is the one to tell; what could not be undone stays for `delete --force`. The hooks are
@@ -143,13 +143,13 @@ pub(crate) fn check_terminal(terminal: bool, foreground: bool, socket: Option<&P
 }
 
 /// Where its processes are.
-struct Placed {
+pub(crate) struct Placed {
     path: CgroupPath,
     cgroup: Cgroup,
     resctrl: Vec<String>,
 }
 
-fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Placed)> {
+pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Placed)> {
     let host = runtime::observe::host()?;
     let config = &bundle.config;
     let Some(linux) = &config.linux else {
@@ -229,7 +229,7 @@ fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
     })
 }
 
-fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed) -> Record {
+pub(crate) fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed, passed: Passed) -> Record {
     let Placed { path, cgroup, resctrl } = placed;
     let own_pids = |namespace: &Namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none();
     let gate = plan.init.iter().position(|step| matches!(step, InitStep::AwaitStart { .. })).unwrap_or_default();
@@ -248,7 +248,14 @@ fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed) -> Record {
         resctrl,
         shares_pids: !bundle.config.linux.iter().flat_map(|linux| &linux.namespaces).any(own_pids),
         command: plan.exec.args.first().cloned().unwrap_or_default(),
+        files: (0..passed.files.saturating_add(3)).map(link).collect(),
         late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.why())).collect(),
         ..Record::default()
     }
+}
+
+/// What one of our own files is.
+fn link(fd: u32) -> String {
+    let found = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+    found.map_or_else(|_| String::new(), |path| path.to_string_lossy().into_owned())
 }

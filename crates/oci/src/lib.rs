@@ -5,6 +5,7 @@
 //! Must not: know images, networks or names. What engines read, messages' words among it, is as runc has it.
 
 mod bundle;
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -17,6 +18,7 @@ mod list;
 mod listener;
 mod pause;
 mod record;
+mod restore;
 mod root;
 mod run;
 mod start;
@@ -25,6 +27,7 @@ mod update;
 mod usage;
 
 pub use bundle::whole;
+pub use checkpoint::{Cgroups, Checkpoint, Saving, checkpoint};
 pub use create::{Create, Passed, create};
 pub use delete::delete;
 pub use events::{Event, stats, watch};
@@ -35,6 +38,7 @@ pub use kill::{kill, kill_all};
 pub use list::{Seen, list, processes, state};
 pub use pause::{pause, resume};
 pub use plan::capability::Capability;
+pub use restore::{Restore, restore};
 pub use root::Root;
 pub use run::{Ended, run};
 pub use runtime::Error;

@@ -2,9 +2,12 @@
 
 use crate::root::{Home, Root};
 use crate::{Id, io, refused};
+use plan::cgroup::Cgroup;
 use runtime::{Result, gate};
 use serde::{Deserialize, Serialize};
-use spec::runtime::{Config, Hooks, MemoryPolicy, Personality, Process, SeccompSection, State, Status};
+use spec::runtime::{
+    Config, Device, Hooks, MemoryPolicy, Mount, Namespace, Personality, Process, SeccompSection, State, Status,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) command: String,
     /// What its process does after the gate, by the step's number, and why.
     pub(crate) late: BTreeMap<usize, String>,
+    /// What its first process was given as standard files and after these, as /proc/PID/fd has it.
+    pub(crate) files: Vec<String>,
     /// 0: none yet.
     pub(crate) pid: i32,
     pub(crate) start: u64,
@@ -65,6 +70,11 @@ impl Record {
     /// That of v2 first.
     pub(crate) fn all_cgroups(&self) -> Vec<String> {
         self.cgroup.iter().chain(self.cgroups.iter().map(|(_, dir)| dir)).cloned().collect()
+    }
+
+    /// Without the controllers that v2 has there.
+    pub(crate) fn placed(&self) -> Cgroup {
+        Cgroup { v2: self.cgroup.clone(), v2_controllers: Vec::new(), v1: self.cgroups.clone() }
     }
 
     /// All of its processes are there.
@@ -108,7 +118,7 @@ impl Record {
     }
 }
 
-/// What another process in the container has of its first.
+/// What another process in the container has of its first, and a checkpoint of its configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Model {
@@ -116,6 +126,9 @@ pub(crate) struct Model {
     pub(crate) personality: Option<Personality>,
     pub(crate) memory: Option<MemoryPolicy>,
     pub(crate) seccomp: Option<SeccompSection>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) devices: Vec<Device>,
 }
 
 impl Model {
@@ -126,6 +139,9 @@ impl Model {
             personality: linux.and_then(|linux| linux.personality.clone()),
             memory: linux.and_then(|linux| linux.memory_policy.clone()),
             seccomp: linux.and_then(|linux| linux.seccomp.clone()),
+            mounts: config.mounts.clone(),
+            namespaces: linux.map(|linux| linux.namespaces.clone()).unwrap_or_default(),
+            devices: linux.map(|linux| linux.devices.clone()).unwrap_or_default(),
         }
     }
 

@@ -30,6 +30,8 @@ pub enum Oci {
     Events(Events),
     Kill(Kill),
     Delete(Delete),
+    Checkpoint(Box<Checkpoint>),
+    Restore(Box<Restore>),
     List(List),
     Ps(Ps),
     Spec(Spec),
@@ -333,6 +335,124 @@ pub struct Delete {
     pub id: String,
 }
 
+/// What both have in common.
+#[derive(Debug, Args)]
+pub struct Saving {
+    /// Directory of CRIU's images
+    #[arg(long, value_name = "DIR", default_value = "checkpoint")]
+    pub image_path: PathBuf,
+    /// Directory of CRIU's log and other files of its work, that of the images if none
+    #[arg(long, value_name = "DIR")]
+    pub work_path: Option<PathBuf>,
+    /// Established TCP connections, too
+    #[arg(long)]
+    pub tcp_established: bool,
+    /// Unix sockets whose other end is outside, too
+    #[arg(long)]
+    pub ext_unix_sk: bool,
+    /// Of a shell's: its session's leader, or its terminal, is outside
+    #[arg(long)]
+    pub shell_job: bool,
+    /// Memory follows when it is needed (userfaultfd)
+    #[arg(long)]
+    pub lazy_pages: bool,
+    /// File locks, too
+    #[arg(long)]
+    pub file_locks: bool,
+    /// Cut from images what a later one has
+    #[arg(long)]
+    pub auto_dedup: bool,
+    /// What of cgroups is restored: soft, full, strict or ignore
+    #[arg(long, value_name = "MODE", value_parser = cgroups)]
+    pub manage_cgroups_mode: Option<oci::Cgroups>,
+    /// Kind of namespace that comes back empty; network, which always does
+    #[arg(long, value_name = "KIND", value_parser = ["network"])]
+    pub empty_ns: Vec<String>,
+}
+
+fn cgroups(text: &str) -> Result<oci::Cgroups, Invalid> {
+    Ok(match text {
+        "" => oci::Cgroups::Default,
+        "soft" => oci::Cgroups::Soft,
+        "full" => oci::Cgroups::Full,
+        "strict" => oci::Cgroups::Strict,
+        "ignore" => oci::Cgroups::Ignore,
+        _ => return Err(Invalid::new("unknown mode").hint("one of soft, full, strict, ignore")),
+    })
+}
+
+#[derive(Debug, Args)]
+pub struct Checkpoint {
+    #[command(flatten)]
+    pub saving: Saving,
+    /// Images of an earlier --pre-dump, relative to those of this one
+    #[arg(long, value_name = "DIR")]
+    pub parent_path: Option<PathBuf>,
+    /// Save memory only, and let it go on
+    #[arg(long)]
+    pub pre_dump: bool,
+    /// Let it go on
+    #[arg(long)]
+    pub leave_running: bool,
+    /// Leave out connections that are being made
+    #[arg(long)]
+    pub tcp_skip_in_flight: bool,
+    /// Link files that have no name any more
+    #[arg(long)]
+    pub link_remap: bool,
+    /// Where memory goes
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = page_server)]
+    pub page_server: Option<(String, u16)>,
+    /// Write a zero byte to this file when --lazy-pages can be fetched
+    #[arg(long, value_name = "FD", allow_negative_numbers = true)]
+    pub status_fd: Option<i32>,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
+fn page_server(text: &str) -> Result<(String, u16), Invalid> {
+    let wrong = || Invalid::new("it is not ADDRESS:PORT");
+    let (address, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse().ok().filter(|port| *port != 0 && !address.is_empty()).ok_or_else(wrong)?;
+    Ok((address.to_owned(), port))
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub saving: Saving,
+    /// Directory of config.json
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Leave the container to itself
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Write the pid of the container's first process to this file
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Unix socket that takes the terminal's master
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Accepted: orphans are never adopted
+    #[arg(long)]
+    pub no_subreaper: bool,
+    /// Do without pivot_root; not supported
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// So many files after standard error take the place of those that the container had
+    #[arg(long, value_name = "NUMBER", default_value = "0")]
+    pub preserve_fds: u32,
+    /// Another profile of AppArmor or SELinux, as TYPE:NAME
+    #[arg(long, value_name = "PROFILE", default_value = "")]
+    pub lsm_profile: String,
+    /// Another SELinux context of mounts
+    #[arg(long, value_name = "CONTEXT", default_value = "")]
+    pub lsm_mount_context: String,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub id: String,
+}
+
 #[derive(Debug, Args)]
 pub struct List {
     /// table or json
@@ -379,7 +499,7 @@ enum Parsed {
     Help(String),
 }
 
-static ENTRIES: [Entry; 15] = [
+static ENTRIES: [Entry; 17] = [
     Entry { name: "create", about: "Create a container", parse: |words| leaf("create", words, Oci::Create) },
     Entry { name: "start", about: "Start a created container", parse: |words| leaf("start", words, Oci::Start) },
     Entry { name: "run", about: "Create and start a container", parse: |words| leaf("run", words, Oci::Run) },
@@ -402,6 +522,16 @@ static ENTRIES: [Entry; 15] = [
         name: "events",
         about: "Say what a container uses, and when it runs out of memory",
         parse: |words| leaf("events", words, Oci::Events),
+    },
+    Entry {
+        name: "checkpoint",
+        about: "Save a container's processes with CRIU",
+        parse: |words| leaf("checkpoint", words, |checkpoint| Oci::Checkpoint(Box::new(checkpoint))),
+    },
+    Entry {
+        name: "restore",
+        about: "Go on with a saved container",
+        parse: |words| leaf("restore", words, |restore| Oci::Restore(Box::new(restore))),
     },
     Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
     Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },

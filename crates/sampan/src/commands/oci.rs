@@ -3,7 +3,10 @@
 //! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
 //! it, a message on standard error, and exit code 1.
 
-use crate::cli::oci::{Call, Create, Events, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Run, Spec, Update};
+use crate::cli::oci::{
+    Call, Checkpoint, Create, Events, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Restore, Run, Saving,
+    Spec, Update,
+};
 use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
@@ -53,6 +56,11 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
             let warnings = oci::delete(&root, &id(arguments.id)?, arguments.force)?;
             warn(globals, &warnings);
         }
+        Oci::Checkpoint(arguments) => {
+            let warnings = oci::checkpoint(&root, &id(arguments.id.clone())?, &saved(*arguments))?;
+            warn(globals, &warnings);
+        }
+        Oci::Restore(arguments) => return restore(&root, *arguments, globals),
         Oci::List(arguments) => list(&root, &arguments)?,
         Oci::Ps(arguments) => ps(&root, arguments)?,
         Oci::Spec(arguments) => spec(&arguments)?,
@@ -62,11 +70,13 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn refuse_no_pivot(asked: bool) -> Result<(), Failure> {
+    let why = "a chroot can be left, and the host's mounts would still be there to be found";
+    if asked { Err(Failure::new("cannot do without pivot_root").cause(why)) } else { Ok(()) }
+}
+
 fn asked(arguments: Create, foreground: bool) -> Result<oci::Create, Failure> {
-    if arguments.no_pivot {
-        let why = "a chroot can be left, and the host's mounts would still be there to be found";
-        return Err(Failure::new("cannot do without pivot_root").cause(why));
-    }
+    refuse_no_pivot(arguments.no_pivot)?;
     Ok(oci::Create {
         bundle: arguments.bundle,
         pid_file: arguments.pid_file,
@@ -81,6 +91,55 @@ fn asked(arguments: Create, foreground: bool) -> Result<oci::Create, Failure> {
 fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<ExitCode, Failure> {
     let id: Id = arguments.create.id.parse()?;
     let ended = oci::run(root, &id, &asked(arguments.create, !arguments.detach)?, arguments.keep)?;
+    warn(globals, &ended.warnings);
+    Ok(ExitCode::from(ended.code))
+}
+
+fn saving(arguments: Saving) -> oci::Saving {
+    oci::Saving {
+        images: arguments.image_path,
+        work: arguments.work_path,
+        tcp_established: arguments.tcp_established,
+        ext_unix_sk: arguments.ext_unix_sk,
+        shell_job: arguments.shell_job,
+        lazy_pages: arguments.lazy_pages,
+        file_locks: arguments.file_locks,
+        auto_dedup: arguments.auto_dedup,
+        cgroups: arguments.manage_cgroups_mode.unwrap_or_default(),
+        ..oci::Saving::default()
+    }
+}
+
+fn saved(arguments: Checkpoint) -> oci::Checkpoint {
+    oci::Checkpoint {
+        saving: oci::Saving {
+            tcp_skip_in_flight: arguments.tcp_skip_in_flight,
+            link_remap: arguments.link_remap,
+            ..saving(arguments.saving)
+        },
+        parent: arguments.parent_path,
+        pre_dump: arguments.pre_dump,
+        leave_running: arguments.leave_running,
+        page_server: arguments.page_server,
+        // runc's word for none.
+        status_fd: arguments.status_fd.filter(|fd| *fd != -1),
+    }
+}
+
+fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<ExitCode, Failure> {
+    let passed = oci::Passed::find(arguments.preserve_fds)?;
+    refuse_no_pivot(arguments.no_pivot)?;
+    let restore = oci::Restore {
+        saving: saving(arguments.saving),
+        bundle: arguments.bundle,
+        pid_file: arguments.pid_file,
+        console_socket: arguments.console_socket,
+        passed,
+        lsm_profile: arguments.lsm_profile,
+        lsm_mount_context: arguments.lsm_mount_context,
+        foreground: !arguments.detach,
+    };
+    let ended = oci::restore(root, &arguments.id.parse()?, &restore)?;
     warn(globals, &ended.warnings);
     Ok(ExitCode::from(ended.code))
 }
