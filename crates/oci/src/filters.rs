@@ -48,7 +48,8 @@ impl Filters {
     }
 
     fn find(&self, text: &str, machine: &str) -> Option<Program> {
-        let file = File::open(self.path(text)?).ok()?;
+        let head = head(machine)?;
+        let file = File::open(self.path(&head, text)?).ok()?;
         let found = file.metadata().ok()?;
         // Of somebody else it could be anything.
         if found.uid() != runtime::observe::euid() || found.mode() & 0o022 != 0 {
@@ -56,7 +57,7 @@ impl Filters {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(found.len()).ok()?);
         file.take(1 << 20).read_to_end(&mut bytes).ok()?;
-        decode(&bytes, &head(machine)?, text)
+        decode(&bytes, &head, text)
     }
 
     fn keep(&self, text: &str, machine: &str, program: &Program) {
@@ -66,15 +67,15 @@ impl Filters {
     }
 
     fn write(&self, text: &str, machine: &str, program: &Program) -> Option<()> {
-        let path = self.path(text)?;
+        let head = head(machine)?;
+        let path = self.path(&head, text)?;
         let directory = path.parent()?;
         // What the engine keeps beside it is passed through by the root of containers' user namespaces.
         std::fs::DirBuilder::new().recursive(true).mode(0o711).create(directory).ok()?;
         self.make_room();
         let new = directory.join(format!(".{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).ok()?;
-        let written =
-            file.write_all(&encode(program, &head(machine)?, text)).and_then(|()| std::fs::rename(&new, &path));
+        let written = file.write_all(&encode(program, &head, text)).and_then(|()| std::fs::rename(&new, &path));
         if written.is_err() {
             let _ = std::fs::remove_file(&new);
         }
@@ -91,9 +92,9 @@ impl Filters {
         Some(())
     }
 
-    fn path(&self, text: &str) -> Option<PathBuf> {
+    fn path(&self, head: &str, text: &str) -> Option<PathBuf> {
         let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
+        (head, text).hash(&mut hasher);
         Some(self.0.as_ref()?.join(format!("{:016x}", hasher.finish())))
     }
 }
