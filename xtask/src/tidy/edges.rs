@@ -5,12 +5,13 @@ use crate::command;
 use serde_json::Value;
 
 /// A crate of the workspace and those of the workspace that it may name. `spec` holds the nouns: anyone may.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("sampan", &["engine", "oci", "spec"]),
     ("oci", &["runtime", "plan", "spec"]),
-    ("engine", &["runtime", "image", "plan", "spec"]),
+    ("engine", &["runtime", "image", "registry", "plan", "spec"]),
     ("runtime", &["plan", "sys", "spec"]),
     ("image", &["sys", "spec"]),
+    ("registry", &["spec"]),
     ("plan", &["spec"]),
     ("spec", &[]),
     ("sys", &[]),
