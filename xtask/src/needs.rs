@@ -15,7 +15,7 @@ const fn need(program: &'static str, debian: &'static str, fedora: &'static str)
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 17] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -29,6 +29,11 @@ const NEEDS: [Need; 13] = [
     need("nm", "binutils", "binutils"),
     need("git", "git", "git"),
     need("cc", "gcc", "gcc"),
+    // Fedora has the registry under another name, and no umoci.
+    need("docker-registry", "docker-registry", "docker-distribution"),
+    need("skopeo", "skopeo", "skopeo"),
+    need("umoci", "umoci", "umoci"),
+    need("openssl", "openssl", "openssl"),
 ];
 
 enum Family {

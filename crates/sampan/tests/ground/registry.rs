@@ -1,0 +1,361 @@
+//! Registries on 127.0.0.1: Debian's docker-registry in the forms that clients meet, and one that lies.
+//!
+//! Invariant: each is a child of the test, on a port of its own, and its files go with the value.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// With a certificate of an authority of its own: [`Registry::certs`].
+    Tls,
+    /// For [`USER`] with [`PASSWORD`] only.
+    Password,
+}
+
+pub const USER: &str = "alice";
+pub const PASSWORD: &str = "secret";
+/// bcrypt of [`PASSWORD`].
+const HASH: &str = "$2b$04$qsva042Kx77Xa/Tvj9w/K.z0IA7IgyeTo.hwVDwBBFKO9hsCYa7DK";
+
+pub struct Registry {
+    pub dir: PathBuf,
+    pub port: u16,
+    child: Option<Child>,
+}
+
+/// Whether the program is there; else says that the test is skipped.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !found {
+        println!("skipped: no {program} on this machine");
+    }
+    found
+}
+
+/// A directory for a test's files.
+pub fn directory(name: &str) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("sampan-{name}-{}-{number}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Registry {
+    /// `None`, with a line that says why: what it needs is not here.
+    pub fn start(kind: Kind) -> Option<Self> {
+        if !has("docker-registry") || (kind == Kind::Tls && !has("openssl")) {
+            return None;
+        }
+        let mut registry = Self { dir: directory("registry"), port: free_port(), child: None };
+        if kind == Kind::Tls {
+            registry.make_certificates();
+        }
+        let (dir, port) = (registry.dir.display(), registry.port);
+        let mut config = format!(
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {dir}/data}}, delete: {{enabled: true}}}}\n\
+             http:\n  addr: 127.0.0.1:{port}\n"
+        );
+        match kind {
+            Kind::Plain => {}
+            Kind::Tls => config += &format!("  tls: {{certificate: {dir}/server.pem, key: {dir}/server.key}}\n"),
+            Kind::Password => {
+                fs::write(registry.dir.join("htpasswd"), format!("{USER}:{HASH}\n")).unwrap();
+                config += &format!("auth: {{htpasswd: {{realm: test, path: {dir}/htpasswd}}}}\n");
+            }
+        }
+        fs::write(registry.dir.join("config.yml"), config).unwrap();
+        registry.restart();
+        Some(registry)
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The directory that `--cert-dir` takes.
+    pub fn certs(&self) -> PathBuf {
+        self.dir.join("certs")
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    pub fn restart(&mut self) {
+        self.stop();
+        let log = fs::File::create(self.dir.join("log")).unwrap();
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(self.dir.join("config.yml")).stdin(Stdio::null());
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let log = fs::read_to_string(self.dir.join("log")).unwrap();
+            assert!(start.elapsed() < Duration::from_secs(60), "the registry does not start: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// An authority, and a certificate of it for 127.0.0.1.
+    fn make_certificates(&self) {
+        fs::create_dir(self.certs()).unwrap();
+        let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let authority = ["req", "-x509", "-subj", "/CN=test authority", "-days", "2", "-out", "certs/ca.crt"];
+        self.openssl(&[&authority[..], &["-keyout", "ca.key"], &key[..]].concat());
+        let request = ["req", "-new", "-subj", "/CN=registry", "-out", "server.csr", "-keyout", "server.key"];
+        self.openssl(&[&request[..], &key[..]].concat());
+        fs::write(self.dir.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        let sign = ["x509", "-req", "-in", "server.csr", "-CA", "certs/ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+        self.openssl(&[&sign[..], &["-days", "2", "-extfile", "san", "-out", "server.pem"]].concat());
+    }
+
+    fn openssl(&self, words: &[&str]) {
+        let output = Command::new("openssl").current_dir(&self.dir).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+
+    /// The file of a blob, to damage it.
+    pub fn blob(&self, hex: &str) -> PathBuf {
+        self.dir.join(format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// One request: its first line and the headers, in lower case.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub line: String,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn path(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap_or_default()
+    }
+}
+
+type Answer = dyn Fn(&Asked, &mut TcpStream) + Send + Sync;
+
+/// A server that answers as the test says, one connection for each request. Ends with the test's process.
+pub struct Server {
+    pub port: u16,
+    pub asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    pub fn start(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (log, answer): (_, Arc<Answer>) = (asked.clone(), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, answer) = (log.clone(), answer.clone());
+                std::thread::spawn(move || serve(stream, &log, &*answer));
+            }
+        });
+        Self { port, asked }
+    }
+
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, answer: &Answer) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut line = Vec::new();
+    // A TLS client's first words are no line of text.
+    if reader.by_ref().take(8192).read_until(b'\n', &mut line).is_err() || !line.is_ascii() || line.is_empty() {
+        let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+        return;
+    }
+    let mut headers = Vec::new();
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header).is_err() || header.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.trim().split_once(':') {
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    let asked = Asked { line: String::from_utf8_lossy(&line).trim().to_owned(), headers };
+    log.lock().unwrap().push(asked.clone());
+    answer(&asked, &mut stream);
+}
+
+/// A whole answer, closed behind it.
+pub fn reply(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
+    let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    let _ = stream.write_all((text + "\r\n").as_bytes());
+    let _ = stream.write_all(body);
+}
+
+/// A proxy in front of a registry: counts the bytes of blobs that it hands on, and may cut connections.
+pub struct Proxy {
+    pub port: u16,
+    /// Of each request for a blob: its digest, where its range starts, and how many bytes of content were passed on.
+    pub blobs: Arc<Mutex<Vec<(String, u64, u64)>>>,
+    /// After so many bytes of content in all, connections are cut; then the budget is gone.
+    pub budget: Arc<Mutex<Option<u64>>>,
+    /// Bytes a second, for those who must be killed in time.
+    pub pace: Arc<Mutex<Option<u64>>>,
+}
+
+impl Proxy {
+    pub fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = Self {
+            port: listener.local_addr().unwrap().port(),
+            blobs: Arc::default(),
+            budget: Arc::default(),
+            pace: Arc::default(),
+        };
+        let shared = (own.blobs.clone(), own.budget.clone(), own.pace.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (blobs, budget, pace) = (shared.0.clone(), shared.1.clone(), shared.2.clone());
+                std::thread::spawn(move || _ = pass(stream, to, &blobs, &budget, &pace));
+            }
+        });
+        own
+    }
+
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// How many bytes of the blob's content were passed on.
+    pub fn passed(&self, digest: &str) -> u64 {
+        self.blobs.lock().unwrap().iter().filter(|(blob, ..)| blob == digest).map(|(.., bytes)| bytes).sum()
+    }
+
+    pub fn total(&self) -> u64 {
+        self.blobs.lock().unwrap().iter().map(|(.., bytes)| bytes).sum()
+    }
+}
+
+/// One request of the client, answered by the registry; then the connection ends.
+fn pass(
+    mut client: TcpStream,
+    to: u16,
+    blobs: &Mutex<Vec<(String, u64, u64)>>,
+    budget: &Mutex<Option<u64>>,
+    pace: &Mutex<Option<u64>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut first = Vec::new();
+    reader.by_ref().take(8192).read_until(b'\n', &mut first)?;
+    if !first.is_ascii() || first.is_empty() {
+        return client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+    }
+    let line = String::from_utf8_lossy(&first).into_owned();
+    let mut head = line.clone();
+    let mut from = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        let lower = header.to_ascii_lowercase();
+        if let Some(range) = lower.strip_prefix("range: bytes=") {
+            from = range.trim().trim_end_matches('-').parse().unwrap_or(0);
+        }
+        if header.trim().is_empty() {
+            break;
+        }
+        if !lower.starts_with("connection:") {
+            head += &header;
+        }
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", to))?;
+    server.write_all((head + "Connection: close\r\n\r\n").as_bytes())?;
+    let mut answer = BufReader::new(server);
+    loop {
+        let mut header = String::new();
+        answer.read_line(&mut header)?;
+        client.write_all(header.as_bytes())?;
+        if header.trim().is_empty() {
+            break;
+        }
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let digest = path.split("/blobs/").nth(1).map(str::to_owned);
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let room = if digest.is_some() { budget.lock().unwrap().unwrap_or(u64::MAX) } else { u64::MAX };
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
+        if room == 0 {
+            *budget.lock().unwrap() = None;
+            return client.shutdown(std::net::Shutdown::Both);
+        }
+        let length = answer.read(&mut buffer[..room])?;
+        if length == 0 {
+            return Ok(());
+        }
+        if let Some(digest) = &digest {
+            if let Some(left) = budget.lock().unwrap().as_mut() {
+                *left -= length as u64;
+            }
+            let mut blobs = blobs.lock().unwrap();
+            match blobs.iter_mut().find(|(blob, start, _)| blob == digest && *start == from) {
+                Some(entry) => entry.2 += length as u64,
+                None => blobs.push((digest.clone(), from, length as u64)),
+            }
+            drop(blobs);
+            let rate = *pace.lock().unwrap();
+            if let Some(rate) = rate {
+                std::thread::sleep(Duration::from_secs_f64(length as f64 / rate as f64));
+            }
+        }
+        client.write_all(&buffer[..length])?;
+    }
+}
+
+/// Runs a tool that must succeed.
+pub fn tool(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output().unwrap();
+    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
