@@ -77,7 +77,7 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
             })?;
             let store = image::Store::open(&paths.data);
             let hold = store.hold()?;
-            let image = store.require(&name)?;
+            let image = store.require(&name, None)?;
             let rootfs = stacked(&image.layers, upper);
             let execution = image.config.config;
             let basis = Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() };

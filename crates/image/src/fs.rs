@@ -60,6 +60,29 @@ pub fn create(dir: impl AsFd, name: impl AsRef<OsStr>, mode: u32) -> Result<File
     fd.map(File::from).map_err(Error::of(|| format!("openat({name:?}, O_CREAT|O_EXCL|O_WRONLY, {mode:#o})")))
 }
 
+/// For reading and appending; made if it is not there.
+pub fn open_or_create(dir: impl AsFd, name: &str, mode: u32) -> Result<File> {
+    let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    let fd = fs::openat(dir, name, flags, Mode::from_raw_mode(mode));
+    fd.map(File::from).map_err(Error::of(|| format!("openat({name:?}, O_CREAT|O_RDWR, {mode:#o})")))
+}
+
+/// A plain file, for reading; `None` if there is none.
+pub fn open(dir: impl AsFd, name: &str) -> Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(fd) => Ok(Some(File::from(fd))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::new(format!("openat({name:?}, O_RDONLY)"), errno)),
+    }
+}
+
+/// Whether that name is this open file's still.
+pub fn is_named(dir: impl AsFd, name: &str, file: impl AsFd) -> Result<bool> {
+    let ours = fs::fstat(file).map_err(Error::of(|| format!("fstat({name:?})")))?;
+    Ok(stat(dir, name)?.is_some_and(|named| (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)))
+}
+
 pub fn unlink(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
     let name = name.as_ref();
     fs::unlinkat(dir, name, AtFlags::empty()).map_err(Error::of(|| format!("unlinkat({name:?})")))
@@ -91,13 +114,7 @@ pub fn lock(file: impl AsFd, exclusive: bool, wait: bool) -> Result<bool> {
 
 /// The whole file, or `None` if there is none. A device or pipe in its place is an error, not a wait.
 pub fn read(dir: impl AsFd, name: &str) -> Result<Option<Vec<u8>>> {
-    let call = || format!("openat({name:?}, O_RDONLY)");
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = match fs::openat(dir, name, flags, Mode::empty()) {
-        Ok(fd) => File::from(fd),
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(Error::new(call(), errno)),
-    };
+    let Some(mut file) = open(dir, name)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(Error::of_io(|| format!("read({name:?})")))?;
     Ok(Some(bytes))

@@ -5,8 +5,8 @@
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::store::{self, Store};
-use crate::{fs, temp};
-use spec::image::{Descriptor, ImageConfig, Index, Manifest, media};
+use crate::{fs, partial, temp};
+use spec::image::{Descriptor, ImageConfig, Index, Manifest};
 use spec::{ChainId, Digest};
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -25,6 +25,9 @@ pub fn collect(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool>
         return Ok(false);
     };
     temp::sweep(fs::open_dir(&root, "tmp")?.as_fd())?;
+    if fs::stat(&root, "partial")?.is_some() {
+        partial::sweep(&fs::open_dir(&root, "partial")?, false)?;
+    }
     let mut used = Used::default();
     for entry in layout.index()?.manifests {
         used.entry(&layout, &entry)?;
@@ -53,7 +56,7 @@ struct Used {
 impl Used {
     fn entry(&mut self, layout: &Layout, entry: &Descriptor) -> Result<()> {
         self.blobs.insert(entry.digest);
-        if matches!(entry.media_type.as_str(), media::INDEX | media::DOCKER_INDEX) {
+        if entry.is_index() {
             let index: Index = layout.document(entry)?;
             // Of a nested index only this machine's variant need be here.
             let have: HashSet<_> = layout.blobs()?.into_iter().collect();

@@ -79,6 +79,15 @@ impl Layout {
         Ok(bytes)
     }
 
+    pub fn has(&self, digest: &Digest) -> Result<bool> {
+        Ok(fs::stat(&self.blobs, digest.hex())?.is_some())
+    }
+
+    /// Unread, and so not verified.
+    pub fn open_blob(&self, digest: &Digest) -> Result<Option<std::fs::File>> {
+        fs::open(&self.blobs, &digest.hex()).map_err(Into::into)
+    }
+
     pub fn document<T: serde::de::DeserializeOwned>(&self, blob: &Descriptor) -> Result<T> {
         serde_json::from_slice(&self.read(blob)?)
             .map_err(|error| Error::new(Kind::Corrupt, format!("cannot read blob {}", blob.digest), error.to_string()))
@@ -94,8 +103,8 @@ impl Layout {
         Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
     }
 
-    /// Gives a complete, synced and hashed file of `temp` its name.
-    pub fn adopt(&self, temp: &Temp, name: &str, digest: Digest) -> Result<()> {
+    /// Gives a complete, synced and hashed file of another directory its name.
+    pub fn adopt(&self, temp: impl AsFd, name: &str, digest: Digest) -> Result<()> {
         fs::rename(temp, name, &self.blobs, &digest.hex())?;
         fs::sync_dir(&self.blobs).map_err(Into::into)
     }

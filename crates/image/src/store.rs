@@ -1,11 +1,12 @@
-//! The store's root: `images/` (an OCI image layout), `layers/<chainID>/` (unpacked), `tmp/` (in progress).
+//! The store's root: `images/` (an OCI image layout), `layers/<chainID>/` (unpacked), `partial/` (blobs that are not whole
+//! yet), `tmp/` (in progress).
 //!
 //! Invariant: an image is named only when its blobs and layers are complete and on disk. A [`Writer`] and a [`Hold`]
 //! share a lock on the root, and only who holds it alone may remove what no image uses: nothing vanishes between a
 //! layer's import and its image's name, or between a look at an image and its container's record.
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::layer::{self, Expected, Layer};
+use crate::layer::{self, Broken, Expected, Layer, Source};
 use crate::layout::Layout;
 use crate::temp::{self, Temp};
 use crate::unpack::Rights;
@@ -16,6 +17,9 @@ use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+mod fetch;
+pub use fetch::{Came, Wanted};
 
 /// An image of which all layers are unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,11 +66,11 @@ impl Store {
         self.root.join("layers").join(layer.0.hex())
     }
 
-    /// The image of that name, or `None`.
+    /// The image of that name, or `None`. `platform`: which of an index's; else this machine's, else the one that is here.
     ///
     /// # Errors
     /// [`Kind::Corrupt`] if it is named but not whole, [`Kind::Unsupported`] if it is not for this machine.
-    pub fn resolve(&self, name: &Reference) -> Result<Option<Image>> {
+    pub fn resolve(&self, name: &Reference, platform: Option<&Platform>) -> Result<Option<Image>> {
         let what = || format!("cannot use image {}", name.familiar());
         let Some(layout) = Layout::open(&self.root).context(what)? else {
             return Ok(None);
@@ -75,15 +79,15 @@ impl Store {
         let Some(entry) = index.manifests.iter().find(|entry| is_named(entry, name)) else {
             return Ok(None);
         };
-        self.load(&layout, entry).context(what).map(Some)
+        self.load(&layout, entry, platform).context(what).map(Some)
     }
 
     /// As [`Store::resolve`], for a name that must be there.
     ///
     /// # Errors
     /// [`Kind::Missing`] with the nearest name or the command that makes the image.
-    pub fn require(&self, name: &Reference) -> Result<Image> {
-        if let Some(image) = self.resolve(name)? {
+    pub fn require(&self, name: &Reference, platform: Option<&Platform>) -> Result<Image> {
+        if let Some(image) = self.resolve(name, platform)? {
             return Ok(image);
         }
         let error =
@@ -109,7 +113,7 @@ impl Store {
         };
         let mut images = Vec::new();
         for entry in layout.index()?.manifests {
-            let manifest = manifest(&layout, &entry)?;
+            let manifest = manifest(&layout, &entry, None)?;
             let config: ImageConfig = layout.document(&manifest.1.config)?;
             images.push(Listed {
                 name: entry.annotations.get(REF_NAME).cloned(),
@@ -161,7 +165,9 @@ impl Store {
         // Files of set-user-id root and of other owners lie here: nobody else may walk in (CVE-2021-41091).
         fs::mkdir(&root, "layers", 0o700)?;
         let layers = fs::open_dir(&root, "layers")?;
-        Ok(Writer { _lock: root, tmp, temp, layout, layers, rights: Rights::current() })
+        fs::mkdir(&root, "partial", 0o700)?;
+        let partial = fs::open_dir(&root, "partial")?;
+        Ok(Writer { _lock: root, tmp, temp, layout, layers, partial, rights: Rights::current() })
     }
 
     /// Takes the name away, and with it the blobs and layers that no image needs and `in_use` does not list (the layer
@@ -186,12 +192,14 @@ impl Store {
         Ok(found)
     }
 
-    fn load(&self, layout: &Layout, entry: &Descriptor) -> Result<Image> {
-        let (digest, manifest) = manifest(layout, entry)?;
+    fn load(&self, layout: &Layout, entry: &Descriptor, platform: Option<&Platform>) -> Result<Image> {
+        let (digest, manifest) = manifest(layout, entry, platform)?;
         let config: ImageConfig = layout.document(&manifest.config)?;
         let native = Platform::native();
-        if config.platform.architecture != native.architecture && !config.platform.architecture.is_empty() {
-            let why = format!("it is for {}, this machine is {}", config.platform.architecture, native.architecture);
+        let wanted = platform.unwrap_or(&native);
+        if !config.platform.architecture.is_empty() && wanted.rank(&config.platform).is_none() {
+            let machine = if platform.is_some() { "the one that was asked for" } else { "this machine" };
+            let why = format!("it is for {}, and {machine} is {wanted}", config.platform);
             return Err(Error::new(Kind::Unsupported, "", why));
         }
         let mut layers: Vec<_> = ChainId::chain(&config.rootfs.diff_ids).iter().map(|id| self.layer_path(id)).collect();
@@ -218,6 +226,7 @@ pub struct Writer {
     temp: Temp,
     layout: Layout,
     layers: OwnedFd,
+    partial: OwnedFd,
     rights: Rights,
 }
 
@@ -232,17 +241,48 @@ impl Writer {
 
     fn import(&self, stream: impl Read, parent: Option<&ChainId>, expected: Expected) -> Result<Layer> {
         let temp = Temp::new(self.tmp.as_fd())?;
-        let layer = layer::receive(&temp, stream, self.rights, parent)?;
+        let source = Source { file: fs::create(&temp, layer::BLOB, 0o644)?, kept: 0, stream };
+        let layer = layer::receive(&temp, source, self.rights, parent, &mut Broken::default())?;
         layer::check(&layer, expected)?;
         self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
-        let hex = layer.chain_id.0.hex();
-        match fs::rename(&temp, layer::TREE, &self.layers, &hex) {
+        self.place(&temp, &layer.chain_id)?;
+        Ok(layer)
+    }
+
+    /// Gives an unpacked layer its name.
+    fn place(&self, temp: &Temp, chain: &ChainId) -> Result<()> {
+        match fs::rename(temp, layer::TREE, &self.layers, &chain.0.hex()) {
             // Someone was faster with the same content.
             Err(error) if matches!(error.errno, rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => {}
             result => result?,
         }
-        fs::sync_dir(&self.layers)?;
-        Ok(layer)
+        fs::sync_dir(&self.layers).map_err(Into::into)
+    }
+
+    /// Names an image whose layers are here. `entry` is that of the index, or of the manifest where there is none;
+    /// `documents` are all of them, the configuration too, as they came. Whether the name stood for another one before.
+    ///
+    /// # Errors
+    /// The kernel refused a write.
+    pub fn name_image(
+        &self,
+        name: &Reference,
+        mut entry: Descriptor,
+        documents: &[(Descriptor, Vec<u8>)],
+    ) -> Result<bool> {
+        let put = || {
+            for (descriptor, bytes) in documents {
+                self.layout.add(&self.temp, &descriptor.media_type, bytes)?;
+            }
+            entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
+            self.layout.change(&self.temp, |index| {
+                let moved = index.manifests.iter().any(|old| is_named(old, name) && old.digest != entry.digest);
+                index.manifests.retain(|old| !is_named(old, name));
+                index.manifests.push(entry);
+                moved
+            })
+        };
+        put().context(|| format!("cannot store image {}", name.familiar()))
     }
 
     /// Names an image of these layers (bottom first). `config.rootfs` is filled in. A name that exists moves to the new
@@ -292,17 +332,24 @@ pub(crate) fn drop_layer(root: &OwnedFd, name: &CString) -> Result<()> {
     sys::tree::remove(temp.as_fd(), name).map_err(Into::into)
 }
 
-/// The manifest an index entry stands for: itself, or this machine's out of a nested index.
-pub(crate) fn manifest(layout: &Layout, entry: &Descriptor) -> Result<(Digest, Manifest)> {
-    if !matches!(entry.media_type.as_str(), media::INDEX | media::DOCKER_INDEX) {
+/// The manifest an index entry stands for: itself, or one out of a nested index, of which not all need be here: the one
+/// for `platform`, else this machine's, else the one that was fetched.
+pub(crate) fn manifest(layout: &Layout, entry: &Descriptor, platform: Option<&Platform>) -> Result<(Digest, Manifest)> {
+    if !entry.is_index() {
         return Ok((entry.digest, layout.document(entry)?));
     }
     let index: Index = layout.document(entry)?;
     let native = Platform::native();
-    let fits = |platform: &Platform| platform.architecture == native.architecture && platform.os == native.os;
-    let ours = index.manifests.iter().find(|entry| entry.platform.as_ref().is_some_and(fits));
-    let why = || format!("it has no variant for {}/{}", native.os, native.architecture);
-    let ours = ours.ok_or_else(|| Error::new(Kind::Unsupported, "", why()))?;
+    let mut here = Vec::new();
+    for entry in index.manifests {
+        if layout.has(&entry.digest)? {
+            here.push(entry);
+        }
+    }
+    let wanted = platform.unwrap_or(&native);
+    let fetched = entry.platform.as_ref().filter(|_| platform.is_none());
+    let ours = wanted.pick(&here).or_else(|| fetched?.pick(&here));
+    let ours = ours.ok_or_else(|| Error::new(Kind::Unsupported, "", format!("it has no variant for {wanted} here")))?;
     Ok((ours.digest, layout.document(ours)?))
 }
 

@@ -29,7 +29,7 @@ impl Temp {
                 Err(error) if error.errno == Errno::NOENT => continue,
                 dir => dir?,
             };
-            if !fs::lock(&dir, true, false)? || !is_named(tmp, &name, &dir)? {
+            if !fs::lock(&dir, true, false)? || !fs::is_named(tmp, &name, &dir)? {
                 continue;
             }
             let parent = tmp.try_clone_to_owned().map_err(Error::of_io(|| "fcntl(F_DUPFD_CLOEXEC)".to_owned()))?;
@@ -63,9 +63,4 @@ pub fn sweep(tmp: BorrowedFd<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_named(tmp: BorrowedFd<'_>, name: &str, dir: &OwnedFd) -> Result<bool> {
-    let ours = rustix::fs::fstat(dir).map_err(Error::of(|| "fstat(temporary directory)".to_owned()))?;
-    Ok(fs::stat(tmp, name)?.is_some_and(|named| (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)))
 }

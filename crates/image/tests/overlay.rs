@@ -60,7 +60,7 @@ fn import(store: &Store) {
 }
 
 fn check(dir: &Path, userxattr: bool) {
-    let image = Store::open(dir.join("store")).require(&name()).unwrap();
+    let image = Store::open(dir.join("store")).require(&name(), None).unwrap();
     let base = dir.join("base");
     fs::create_dir(&base).unwrap();
     mount("tmpfs", &base, "tmpfs", MountFlags::empty(), None).unwrap();
@@ -155,7 +155,7 @@ fn other_tools_read_the_layout() {
         result => result.unwrap(),
     };
     let start = Instant::now();
-    let image = store.require(&busybox).unwrap();
+    let image = store.require(&busybox, None).unwrap();
     let resolved = start.elapsed();
     let start = Instant::now();
     let rootfs = Rootfs::open(&image.layers).unwrap();

@@ -23,8 +23,8 @@ fn bootstrap_resolve_run_checks_remove() {
     let dir = Dir::new("bootstrap");
     let store = Store::open(dir.0.join("a/store"));
     let busybox = named("busybox");
-    assert_eq!(store.resolve(&busybox).unwrap(), None);
-    assert_eq!(store.require(&busybox).unwrap_err().hint.unwrap(), "sampan image bootstrap busybox");
+    assert_eq!(store.resolve(&busybox, None).unwrap(), None);
+    assert_eq!(store.require(&busybox, None).unwrap_err().hint.unwrap(), "sampan image bootstrap busybox");
 
     let (digest, _) = match bootstrap::busybox(&store.writer().unwrap(), &busybox, None) {
         Err(error) if error.kind == Kind::Missing => return println!("skipped: {error}"),
@@ -32,10 +32,10 @@ fn bootstrap_resolve_run_checks_remove() {
     };
     let (again, _) = bootstrap::busybox(&store.writer().unwrap(), &busybox, None).unwrap();
     assert_eq!(digest, again, "not reproducible");
-    let image = store.require(&busybox).unwrap();
+    let image = store.require(&busybox, None).unwrap();
     assert_eq!(image.config.config.cmd, ["sh"]);
     assert_eq!(store.list().unwrap().len(), 1);
-    assert_eq!(store.require(&named("busybux")).unwrap_err().hint.unwrap(), "did you mean busybox:latest?");
+    assert_eq!(store.require(&named("busybux"), None).unwrap_err().hint.unwrap(), "did you mean busybox:latest?");
     let mode = |path: &str| fs::symlink_metadata(image.layers[0].join(path)).unwrap().permissions().mode();
     assert_eq!(mode("tmp") & 0o7777, 0o1777);
     assert_eq!(mode("root") & 0o7777, 0o700);
@@ -242,7 +242,7 @@ fn lookups_see_what_overlayfs_would_show() {
             &[bottom, top],
         )
         .unwrap();
-    let image = store.require(&name).unwrap();
+    let image = store.require(&name, None).unwrap();
     let rootfs = Rootfs::open(&image.layers).unwrap();
     let there = |path: &str| matches!(rootfs.find(Path::new(path)).unwrap(), image::rootfs::Found::Node(_));
     assert!(there("/lib/below") && there("/lib/above") && there("/") && there("/../../etc/passwd"));

@@ -66,6 +66,12 @@ impl Descriptor {
             artifact_type: None,
         }
     }
+
+    /// Whether it leads to manifests, not to one.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        matches!(self.media_type.as_str(), media::INDEX | media::DOCKER_INDEX)
+    }
 }
 
 /// Go's names: `amd64`, `linux`, variant `v8`.
@@ -107,6 +113,46 @@ impl Platform {
             variant: variant.map(str::to_owned),
             ..Self::default()
         }
+    }
+
+    /// How well a machine of this platform runs what is made for that one: more is better, `None` not at all. A machine
+    /// runs what is made for earlier variants of its architecture.
+    #[must_use]
+    pub fn rank(&self, other: &Self) -> Option<(u32, u32)> {
+        let ours = (self.os.as_str(), self.architecture.as_str());
+        if ours != (other.os.as_str(), other.architecture.as_str()) {
+            return None;
+        }
+        let (ours, theirs) = (self.level(), other.level());
+        (theirs <= ours).then_some(theirs)
+    }
+
+    /// The best of an index's entries, the first among equals.
+    #[must_use]
+    pub fn pick<'a>(&self, entries: &'a [Descriptor]) -> Option<&'a Descriptor> {
+        let ranked = entries.iter().filter_map(|entry| Some((self.rank(entry.platform.as_ref()?)?, entry)));
+        ranked.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, entry)| entry)
+    }
+
+    /// `v8.2` as numbers; where nothing is said, what everybody means.
+    fn level(&self) -> (u32, u32) {
+        let usual = match self.architecture.as_str() {
+            "arm64" => "v8",
+            "arm" => "v7",
+            _ => "v1",
+        };
+        let variant = self.variant.as_deref().filter(|variant| !variant.is_empty()).unwrap_or(usual);
+        let (major, minor) =
+            variant.trim_start_matches('v').split_once('.').unwrap_or((variant.trim_start_matches('v'), "0"));
+        (major.parse().unwrap_or(0), minor.parse().unwrap_or(0))
+    }
+}
+
+/// `os/architecture[/variant]`.
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.iter().filter(|variant| !variant.is_empty()).try_for_each(|variant| write!(f, "/{variant}"))
     }
 }
 
@@ -250,6 +296,33 @@ mod tests {
         assert!(config.config.volumes.is_empty() && config.config.exposed_ports.contains_key("80/tcp"));
         let again: ImageConfig = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(config, again);
+    }
+
+    #[test]
+    fn picks_what_the_machine_runs_best() {
+        let platform = |text: &str| {
+            let mut parts = text.split('/').map(str::to_owned);
+            let (os, architecture) = (parts.next().unwrap(), parts.next().unwrap());
+            Platform { os, architecture, variant: parts.next(), ..Platform::default() }
+        };
+        let pick = |ours: &str, entries: &[&str]| {
+            let entries: Vec<_> = entries
+                .iter()
+                .enumerate()
+                .map(|(n, text)| {
+                    let platform = Some(platform(text));
+                    Descriptor { platform, ..Descriptor::new(media::MANIFEST, Digest::of(b""), n as u64) }
+                })
+                .collect();
+            platform(ours).pick(&entries).map(|entry| entry.size)
+        };
+        assert_eq!(pick("linux/amd64", &["linux/arm64", "windows/amd64", "linux/amd64"]), Some(2));
+        assert_eq!(pick("linux/amd64", &["linux/amd64/v3", "unknown/unknown"]), None);
+        assert_eq!(pick("linux/amd64/v3", &["linux/amd64", "linux/amd64/v3", "linux/amd64/v2"]), Some(1));
+        assert_eq!(pick("linux/arm/v7", &["linux/arm/v5", "linux/arm/v6", "linux/arm/v8"]), Some(1));
+        assert_eq!(pick("linux/arm/v5", &["linux/arm", "linux/arm/v5"]), Some(1));
+        assert_eq!(pick("linux/arm64", &["linux/arm64/v8", "linux/arm64"]), Some(0));
+        assert_eq!(platform("linux/arm64/v8").to_string(), "linux/arm64/v8");
     }
 
     #[test]
