@@ -10,6 +10,8 @@ pub enum Error {
     /// What is wrong with the request, before anything was touched.
     Rejected(plan::Rejected),
     Image(image::Error),
+    /// The image is not here, or not whole, or not for the platform: a pull may help.
+    NoImage(image::Error),
     /// The command cannot be executed in this root file system.
     Refused(image::program::Refusal),
     /// While the plan ran. What it had done is undone.
@@ -38,7 +40,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected(error) => error.fmt(f),
-            Self::Image(error) => error.fmt(f),
+            Self::Image(error) | Self::NoImage(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Runtime(error) => error.fmt(f),
         }

@@ -3,14 +3,14 @@
 //! touched.
 
 use crate::error::{Error, Result};
+use crate::images;
 use crate::paths::Paths;
-use crate::request::{Platform, Pull, Rootfs as Asked, Run, User as Mode};
+use crate::request::{Rootfs as Asked, Run, User as Mode};
 use crate::users;
 use plan::Rootfs;
 use plan::host::Host;
 use plan::order::{Frame, Unit, View};
 use plan::step::{Upper, Veil};
-use spec::Reference;
 use spec::runtime::{Device, IdMapping, User};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -52,14 +52,11 @@ impl Ground {
 }
 
 /// The image of this name is the machine itself.
-const HOST: &str = "host";
+pub(crate) const HOST: &str = "host";
 
 /// # Errors
 /// No such image, user or program; a program that cannot be executed here.
 pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Ground> {
-    if let Asked::Image { reference, pull, platform } = &request.rootfs {
-        check_source(reference, *pull, platform.as_ref())?;
-    }
     let data = paths.container(id).to_string_lossy().into_owned();
     let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
     let upper = Upper { upper, work, volatile: request.remove };
@@ -71,38 +68,15 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
             settle(request, host, Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() })
         }
         Asked::Image { reference, .. } if reference == HOST => of_host(request, paths, host),
-        Asked::Image { reference, .. } => {
-            let name: Reference = reference.parse().map_err(|error: spec::reference::BadReference| {
-                Error::rejected(format!("cannot use image {reference:?}"), error.to_string())
-            })?;
+        Asked::Image { reference, platform, .. } => {
             let store = image::Store::open(&paths.data);
             let hold = store.hold()?;
-            let image = store.require(&name, None)?;
+            let (name, image) = images::find_whole(&store, reference, platform.as_ref())?;
             let rootfs = stacked(&image.layers, upper);
             let execution = image.config.config;
             let basis = Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() };
             Ok(Ground { hold, ..settle(request, host, basis)? })
         }
-    }
-}
-
-/// What of `--pull` and `--platform` this version and this machine can do.
-fn check_source(reference: &str, pull: Pull, platform: Option<&Platform>) -> Result<()> {
-    if pull == Pull::Always {
-        return Err(Error::rejected(
-            format!("cannot pull image {reference}"),
-            "this version has no registry client: it runs images that are in the store",
-        )
-        .hint("leave --pull out; sampan images shows what there is"));
-    }
-    let native = spec::image::Platform::native().architecture;
-    match platform {
-        Some(asked) if asked.architecture != native => Err(Error::rejected(
-            format!("cannot run image {reference} for linux/{}", asked.architecture),
-            format!("this machine is linux/{native}"),
-        )
-        .hint("leave --platform out")),
-        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Images, as the commands have them.
 
-use crate::containers;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
+use crate::remote::{self, Access, Progress, Pull, Pulled, Task};
+use crate::{containers, ground, request};
 use image::Store;
 use spec::{Digest, Reference};
 use std::path::PathBuf;
@@ -128,7 +129,10 @@ pub(crate) fn sweep(paths: &Paths, layers: &[PathBuf]) -> Result<()> {
 fn find(all: &[image::Listed], word: &str) -> Result<Option<(Digest, Vec<Reference>)>> {
     let names = |listed: &image::Listed| listed.name.as_ref()?.parse::<Reference>().ok();
     if let Ok(asked) = word.parse::<Reference>() {
-        let named = all.iter().find(|listed| names(listed).is_some_and(|name| stands_for(&asked, &name, listed)));
+        let named = all.iter().find(|listed| names(listed).is_some_and(|name| name == asked));
+        let by_digest =
+            || all.iter().find(|listed| names(listed).is_some_and(|name| stands_for(&asked, &name, listed)));
+        let named = named.or_else(by_digest);
         if let Some(listed) = named {
             return Ok(Some((listed.id, names(listed).into_iter().collect())));
         }
@@ -164,6 +168,70 @@ fn check_unused(word: &str, names: &[Reference], users: &[containers::Listed]) -
         Some(user) => Err(Error::rejected(what(), format!("container {} uses it", user.record.name))
             .hint("remove the container first, or use --force: its files stay as long as it does")),
     }
+}
+
+/// Fetch images: `name` as typed. Whether something had to be fetched is said of each.
+///
+/// # Errors
+/// The registry's or the store's.
+pub fn pull(
+    paths: &Paths,
+    access: &Access,
+    name: &str,
+    pull: Pull,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Vec<Pulled>> {
+    if name == ground::HOST {
+        return Err(Error::rejected("cannot pull host", "the image of that name is this machine itself"));
+    }
+    paths.ensure()?;
+    let names = candidates(name)?.iter().map(Reference::to_string).collect();
+    let pulled: Vec<Pulled> = remote::call(paths, access, Task::Pull(Pull { names, ..pull }), tell)?;
+    // What a name stood for before, nobody can name any more.
+    if pulled.iter().any(|pulled| pulled.moved) {
+        image::gc::collect(&Store::open(&paths.data), &|| in_use(paths))?;
+    }
+    Ok(pulled)
+}
+
+/// What a name as typed may stand for, in order. One without a registry: the image of docker's, unless registries.conf has
+/// an alias or a search list.
+///
+/// # Errors
+/// It is no name, or registries.conf cannot be used.
+pub(crate) fn candidates(text: &str) -> Result<Vec<Reference>> {
+    let usual = parse(text)?;
+    if !Reference::is_short(text) {
+        return Ok(vec![usual]);
+    }
+    let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let policy = remote::Policy::load(env).map_err(|error| Error::from(remote::Failure::from(error)))?;
+    let expanded = policy.expand(text);
+    if expanded.is_empty() { Ok(vec![usual]) } else { expanded.iter().map(|name| parse(name)).collect() }
+}
+
+/// An image of the store that a container can stand on, and its whole name.
+///
+/// # Errors
+/// [`Error::NoImage`] where a pull may help.
+pub(crate) fn find_whole(
+    store: &Store,
+    text: &str,
+    platform: Option<&request::Platform>,
+) -> Result<(Reference, image::Image)> {
+    let platform = platform.map(request::Platform::of_image);
+    let usual = parse(text)?;
+    if let Some(image) = store.resolve(&usual, platform.as_ref()).map_err(Error::NoImage)? {
+        return Ok((usual, image));
+    }
+    // Only now: most names need no look at the configuration.
+    for name in candidates(text)?.into_iter().filter(|name| *name != usual) {
+        if let Some(image) = store.resolve(&name, platform.as_ref()).map_err(Error::NoImage)? {
+            return Ok((name, image));
+        }
+    }
+    let image = store.require(&usual, platform.as_ref()).map_err(Error::NoImage)?;
+    Ok((usual, image))
 }
 
 fn parse(name: &str) -> Result<Reference> {

@@ -5,6 +5,7 @@
 pub mod containers;
 pub mod images;
 pub mod info;
+pub mod remote;
 pub mod request;
 pub mod run;
 

@@ -57,6 +57,8 @@ pub struct Run {
     pub timings: bool,
     /// No progress on the terminal.
     pub quiet: bool,
+    /// How registries are reached, where the image is to be pulled.
+    pub access: crate::remote::Access,
 }
 
 /// What the container stands on.
@@ -80,6 +82,8 @@ pub enum Pull {
     #[default]
     Missing,
     Never,
+    /// As always, but what is here will do where the registry does not answer.
+    Newer,
 }
 
 impl FromStr for Pull {
@@ -90,7 +94,8 @@ impl FromStr for Pull {
             "always" => Ok(Self::Always),
             "missing" => Ok(Self::Missing),
             "never" => Ok(Self::Never),
-            _ => Err(Invalid::new("unknown pull policy").hint("one of always, missing, never")),
+            "newer" => Ok(Self::Newer),
+            _ => Err(Invalid::new("unknown pull policy").hint("one of always, missing, never, newer")),
         }
     }
 }
@@ -111,7 +116,8 @@ impl FromStr for Platform {
         let os = parts.next().unwrap_or_default();
         let architecture = parts.next().ok_or_else(malformed)?;
         let variant = parts.next();
-        let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let word =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b));
         if parts.next().is_some() || !word(os) || !word(architecture) || !variant.is_none_or(word) {
             return Err(malformed());
         }
@@ -119,6 +125,21 @@ impl FromStr for Platform {
             return Err(Invalid::new(format!("containers of {os:?} cannot run on Linux")).hint("linux/ARCHITECTURE"));
         }
         Ok(Self { architecture: architecture.to_owned(), variant: variant.map(str::to_owned) })
+    }
+}
+
+impl Platform {
+    /// In the words of images, with Go's names for what the kernel calls x86_64 and so on.
+    #[must_use]
+    pub fn of_image(&self) -> spec::image::Platform {
+        let architecture = match self.architecture.as_str() {
+            "x86_64" | "x8664" => "amd64",
+            "aarch64" => "arm64",
+            "i386" => "386",
+            other => other,
+        };
+        let (architecture, os) = (architecture.to_owned(), "linux".to_owned());
+        spec::image::Platform { architecture, os, variant: self.variant.clone(), ..Default::default() }
     }
 }
 

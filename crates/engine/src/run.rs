@@ -7,8 +7,9 @@ use crate::ground::{self, Ground};
 use crate::lsm;
 use crate::net::{self, Net};
 use crate::paths::Paths;
-use crate::request::{Limits, Run};
-use crate::{targets, users, volumes};
+use crate::remote::{self, Progress, Pulled};
+use crate::request::{Limits, Platform, Pull, Rootfs, Run};
+use crate::{images, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::{Input, Plan, Rejected};
@@ -33,6 +34,11 @@ pub enum Notice {
     Warning(String),
     /// Not undone yet; the next command tries again.
     Leftover(Error),
+    /// The image is not here and is being pulled: its name.
+    Pulling(String),
+    Progress(Progress),
+    /// It is here: its name.
+    Pulled(Pulled),
 }
 
 /// How it ended.
@@ -196,8 +202,18 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
 }
 
 fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
-    let begun = Instant::now();
-    let mut prepared = prepare(request, paths, true)?;
+    let mut begun = Instant::now();
+    let mut prepared = match fetched(request, paths, tell)? {
+        Some(request) => prepare(&request, paths, true)?,
+        None => match prepare(request, paths, true) {
+            Err(Error::NoImage(error)) => {
+                let request = missing(request, paths, error, tell)?;
+                begun = Instant::now();
+                prepare(&request, paths, true)?
+            }
+            prepared => prepared?,
+        },
+    };
     for warning in std::mem::take(&mut prepared.warnings) {
         tell(Notice::Warning(warning));
     }
@@ -216,6 +232,49 @@ fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
         timings.undo = ended.elapsed();
     }
     outcome
+}
+
+/// The request with the image that `--pull` has fetched; `None`: nothing was asked for.
+fn fetched(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Option<Run>> {
+    let Rootfs::Image { reference, pull, platform } = &request.rootfs else { return Ok(None) };
+    if reference == crate::ground::HOST || !matches!(pull, Pull::Always | Pull::Newer) {
+        return Ok(None);
+    }
+    match fetch(request, paths, tell) {
+        Err(error) if *pull == Pull::Newer => {
+            let store = image::Store::open(&paths.data);
+            if images::find_whole(&store, reference, platform.as_ref()).is_err() {
+                return Err(error);
+            }
+            tell(Notice::Warning(format!("the image that is here is used: {error}")));
+            Ok(None)
+        }
+        fetched => fetched.map(Some),
+    }
+}
+
+/// The request with the image that is not here, from its registry.
+fn missing(request: &Run, paths: &Paths, error: image::Error, tell: &mut dyn FnMut(Notice)) -> Result<Run> {
+    match &request.rootfs {
+        Rootfs::Image { reference, pull: Pull::Missing, .. } => {
+            tell(Notice::Pulling(reference.clone()));
+            // A name that is nearly another's that is here, or that this machine can make, is no matter of registries.
+            let better = error.hint.filter(|hint| !hint.starts_with("sampan pull"));
+            fetch(request, paths, tell).map_err(|error| better.into_iter().fold(error, Error::hint))
+        }
+        _ => Err(Error::NoImage(error)),
+    }
+}
+
+fn fetch(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Run> {
+    let Rootfs::Image { reference, platform, .. } = &request.rootfs else { return Ok(request.clone()) };
+    let task = remote::Pull { platform: platform.as_ref().map(Platform::of_image), ..remote::Pull::default() };
+    let mut progress = |progress| tell(Notice::Progress(progress));
+    let mut pulled = images::pull(paths, &request.access, reference, task, &mut progress)?;
+    let Some(pulled) = pulled.pop() else { return Ok(request.clone()) };
+    let rootfs = Rootfs::Image { reference: pulled.name.clone(), pull: Pull::Never, platform: platform.clone() };
+    tell(Notice::Pulled(pulled));
+    Ok(Run { rootfs, ..request.clone() })
 }
 
 fn live(

@@ -82,6 +82,15 @@ impl Store {
         self.load(&layout, entry, platform).context(what).map(Some)
     }
 
+    /// The index's entry of that name, or `None`.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn entry(&self, name: &Reference) -> Result<Option<Descriptor>> {
+        let Some(layout) = Layout::open(&self.root)? else { return Ok(None) };
+        Ok(layout.index()?.manifests.into_iter().find(|entry| is_named(entry, name)))
+    }
+
     /// As [`Store::resolve`], for a name that must be there.
     ///
     /// # Errors
@@ -98,7 +107,7 @@ impl Store {
         Err(match near {
             Some((steps, near)) if steps <= 3 => error.hint(format!("did you mean {near}?")),
             _ if name.repository() == "library/busybox" => error.hint("sampan image bootstrap busybox"),
-            _ => error.hint("sampan images shows what there is; the image named host needs no store"),
+            _ => error.hint(format!("sampan pull {wanted}; sampan images shows what there is")),
         })
     }
 
@@ -181,7 +190,9 @@ impl Store {
         let writer = self.writer()?;
         let change = |index: &mut Index| {
             let before = index.manifests.len();
-            index.manifests.retain(|entry| !is_named(entry, name));
+            // A digest stands for what has a tag, too, but not where it is a name of its own.
+            let own = index.manifests.iter().any(|entry| is_called(entry, name));
+            index.manifests.retain(|entry| if own { !is_called(entry, name) } else { !is_named(entry, name) });
             before != index.manifests.len()
         };
         let found = writer.layout.change(&writer.temp, change).context(what)?;
@@ -276,8 +287,8 @@ impl Writer {
             }
             entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
             self.layout.change(&self.temp, |index| {
-                let moved = index.manifests.iter().any(|old| is_named(old, name) && old.digest != entry.digest);
-                index.manifests.retain(|old| !is_named(old, name));
+                let moved = index.manifests.iter().any(|old| is_called(old, name) && old.digest != entry.digest);
+                index.manifests.retain(|old| !is_called(old, name));
                 index.manifests.push(entry);
                 moved
             })
@@ -308,7 +319,7 @@ impl Writer {
             entry.platform = Some(platform);
             entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
             self.layout.change(&self.temp, |index| {
-                index.manifests.retain(|entry| !is_named(entry, name));
+                index.manifests.retain(|entry| !is_called(entry, name));
                 index.manifests.push(entry);
             })?;
             Ok(digest)
@@ -351,6 +362,11 @@ pub(crate) fn manifest(layout: &Layout, entry: &Descriptor, platform: Option<&Pl
     let ours = wanted.pick(&here).or_else(|| fetched?.pick(&here));
     let ours = ours.ok_or_else(|| Error::new(Kind::Unsupported, "", format!("it has no variant for {wanted} here")))?;
     Ok((ours.digest, layout.document(ours)?))
+}
+
+/// By that very name.
+fn is_called(entry: &Descriptor, name: &Reference) -> bool {
+    entry.annotations.get(REF_NAME).is_some_and(|text| *text == name.to_string())
 }
 
 /// By digest if the name has one: then the tag is decoration.

@@ -103,11 +103,14 @@ impl Read for Blob<'_> {
     }
 }
 
-/// The registry's error that a [`Blob`]'s read ended with.
-pub fn of_read(error: io::Error) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(error) => Error::new(Kind::Unreachable, error.to_string()),
+impl Error {
+    /// That which a [`Blob`]'s read ended with.
+    #[must_use]
+    pub fn of_read(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => Self::new(Kind::Unreachable, error.to_string()),
+        }
     }
 }
 

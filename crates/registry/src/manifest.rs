@@ -97,7 +97,7 @@ impl Repository {
         }
         let mut bytes = Vec::new();
         let mut blob = self.blob(descriptor, 0);
-        std::io::Read::read_to_end(&mut blob, &mut bytes).map_err(|error| crate::blob::of_read(error).at(what()))?;
+        std::io::Read::read_to_end(&mut blob, &mut bytes).map_err(|error| Error::of_read(error).at(what()))?;
         let digest = Digest::of(&bytes);
         if digest != descriptor.digest {
             let why = format!("its digest is {digest}, not {}: the registry sends something else", descriptor.digest);
@@ -125,7 +125,7 @@ fn media_type(bytes: &[u8], label: &str) -> Result<String> {
     }
     let shape: Shape = serde_json::from_slice(bytes)
         .map_err(|error| Error::new(Kind::Corrupt, format!("the registry sends no manifest ({label}): {error}")))?;
-    if shape.schema_version == Some(1) || label.contains("manifest.v1+") {
+    if shape.schema_version == Some(1) || label.starts_with("application/vnd.docker.distribution.manifest.v1") {
         return Err(Error::new(
             Kind::Unsupported,
             "it is of docker's schema 1, which has no digests of its layers' content",
@@ -160,6 +160,7 @@ mod tests {
         let oci = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
         assert_eq!(kind(oci, "text/plain").unwrap(), media::MANIFEST);
         assert_eq!(kind(oci, media::DOCKER_MANIFEST).unwrap(), media::DOCKER_MANIFEST);
+        assert_eq!(kind(oci, media::MANIFEST).unwrap(), media::MANIFEST);
         assert_eq!(kind(r#"{"schemaVersion":2,"manifests":[]}"#, "").unwrap(), media::INDEX);
         assert_eq!(kind(oci, media::INDEX), Err(Kind::Corrupt));
         assert_eq!(kind(r#"{"manifests":[],"layers":[]}"#, media::INDEX), Err(Kind::Corrupt));

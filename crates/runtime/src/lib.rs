@@ -21,6 +21,7 @@ pub mod supervise;
 pub mod sync;
 pub mod tree;
 pub mod undo;
+pub mod worker;
 
 mod error;
 pub use error::{Error, Result, refused};

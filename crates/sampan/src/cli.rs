@@ -7,6 +7,7 @@
 mod globals;
 mod list;
 pub mod oci;
+mod registry;
 mod run;
 mod tree;
 mod usage;
@@ -14,6 +15,7 @@ mod usage;
 pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
+pub use registry::Pull;
 pub use tree::tree;
 
 use crate::ui::Failure;
@@ -36,6 +38,7 @@ pub enum Verb {
     ImageBootstrap(ImageBootstrap),
     ImageList(ImageList),
     ImageRemove(ImageRemove),
+    Pull(Pull),
     Version(Version),
     Info(Info),
     Completion(Shell),

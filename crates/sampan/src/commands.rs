@@ -6,6 +6,7 @@ mod images;
 mod info;
 mod oci;
 mod ps;
+mod pull;
 mod rm;
 mod run;
 mod timings;
@@ -29,6 +30,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
         Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
         Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
         Verb::ImageList(arguments) => images::run(&arguments, &globals),
+        Verb::Pull(arguments) => pull::run(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),
     }

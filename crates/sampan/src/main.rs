@@ -8,6 +8,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     engine::run::reap_if_asked();
+    if let Some(code) = engine::remote::serve_if_asked() {
+        return code;
+    }
     let call = match cli::parse(cli::words(std::env::args_os())) {
         Ok(call) => call,
         Err(failure) => return ui::Ui::plain().failed(&failure),

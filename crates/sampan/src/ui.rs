@@ -4,9 +4,11 @@
 //! of foreign text (names, paths, a registry's words) never reach the terminal.
 
 mod failure;
+mod progress;
 mod table;
 
 pub use failure::Failure;
+pub use progress::{Bars, To};
 pub use table::table;
 
 use std::borrow::Cow;

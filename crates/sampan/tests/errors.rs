@@ -113,7 +113,7 @@ fn what_there_is_not() {
     let shared = ground.run(&["--network=host", "--sysctl=net.ipv4.ip_default_ttl=9"], &["true"]);
     says(&shared, 125, ["net.ipv4.ip_default_ttl", "no net namespace of its own", "leave it out"]);
 
-    let run = |words: &[&str]| sampan(&ground, &[&["run", "--rm", "--network=none"], words].concat());
+    let run = |words: &[&str]| sampan(&ground, &[&["run", "--rm", "--network=none", "--pull=never"], words].concat());
     says(&run(&["absent", "true"]), 125, ["cannot find image absent", "not in the store", "sampan images"]);
     says(&run(&["busybox", "true"]), 125, ["image busybox", "not in the store", "sampan image bootstrap busybox"]);
     says(&run(&["UPPER", "true"]), 125, ["cannot use image \"UPPER\"", "", ""]);

@@ -209,9 +209,7 @@ fn a_command_finds_itself_listed_and_one_that_never_ran_leaves_no_cidfile() {
 fn what_this_version_cannot_do_is_refused() {
     let Some(ground) = Ground::new() else { return };
     let run = |flag: &str| sampan(&ground, &["run", "--network=none", flag, "busybox", "true"]);
-    run("--pull=always").fails(125, "no registry client");
     run("--pull=never").fails(125, "cannot find image busybox");
-    run("--platform=linux/s390x").fails(125, "linux/s390x");
     run("--runtime=crun").fails(125, "cannot use the runtime crun");
     assert_eq!(names(&ground, &["ps", "-a"]), [""; 0]);
 }

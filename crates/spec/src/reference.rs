@@ -53,6 +53,12 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// Whether the text names no registry: then the caller's configuration may have a say in what it stands for.
+    #[must_use]
+    pub fn is_short(text: &str) -> bool {
+        text.split_once('/').is_none_or(|(first, _)| !is_registry(first))
+    }
+
     /// As a person would type it: without the default registry and its `library/`.
     #[must_use]
     pub fn familiar(&self) -> String {
@@ -196,6 +202,7 @@ mod tests {
         assert_eq!(full("Host/x"), "Host/x:latest");
         assert_eq!(full("[::1]:5000/x"), "[::1]:5000/x:latest");
         assert_eq!(full("a__b/c--d.e"), "docker.io/a__b/c--d.e:latest");
+        assert!(Reference::is_short("a/b") && Reference::is_short("b:5000") && !Reference::is_short("h:5000/b"));
         let digest = Digest::of(b"");
         assert_eq!(full(&format!("a@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!(full(&format!("a:t@{digest}")), format!("docker.io/library/a:t@{digest}"));

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, list, oci, run, usage};
+use super::{Verb, list, oci, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -34,13 +34,14 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 10] = [
+static ENTRIES: [Entry; 11] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
     entry::<list::ImageList>(),
     entry::<list::ImageRemove>(),
     entry::<list::ImageBootstrap>(),
+    entry::<registry::Pull>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),

@@ -1,7 +1,7 @@
 //! `sampan run`.
 
 use crate::cli::Globals;
-use crate::ui::{self, Failure, Ui};
+use crate::ui::{self, Bars, Failure, To, Ui};
 use engine::Paths;
 use engine::request::Run;
 use engine::run::Notice;
@@ -14,8 +14,12 @@ pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure
     if request.explain {
         return explain(&request, &paths, ui);
     }
+    let mut bars = Bars::new(if request.quiet { To::Nowhere } else { To::Error });
     let mut tell = |notice: Notice| match notice {
         Notice::Warning(text) => ui.warn(&text),
+        Notice::Pulling(name) => bars.line(&format!("Unable to find image '{name}' locally")),
+        Notice::Progress(progress) => bars.show(&progress),
+        Notice::Pulled(pulled) => bars.line(&super::pull::status(&pulled)),
         Notice::Leftover(error) => ui.warn(&format!("not undone yet, the next command tries again: {error}")),
     };
     let ended = engine::run::run(&request, &paths, &mut tell)?;

@@ -79,7 +79,7 @@ impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Self {
         match error {
             engine::Error::Rejected(rejected) => rejected.into(),
-            engine::Error::Image(error) => {
+            engine::Error::Image(error) | engine::Error::NoImage(error) => {
                 Self { what: error.what, causes: vec![error.why], hint: error.hint, ..Self::default() }
             }
             engine::Error::Refused(refusal) => Self {

@@ -359,3 +359,112 @@ pub fn tool(program: &str, words: &[&str]) -> String {
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
+
+/// One request, and the answer's status, headers and body.
+pub fn http(port: u16, line: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut head = format!("{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all((head + &format!("Content-Length: {}\r\n\r\n", body.len())).as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, answer[end + 4..].to_vec())
+}
+
+/// An image for a registry: layers as tars, bottom first, and what its configuration has beside the defaults.
+pub struct Published {
+    pub manifest: Vec<u8>,
+    pub digest: spec::Digest,
+    pub layers: Vec<spec::Digest>,
+}
+
+impl Registry {
+    fn upload(&self, repository: &str, bytes: &[u8]) -> spec::Digest {
+        let digest = spec::Digest::of(bytes);
+        let (status, head, _) = http(self.port, &format!("POST /v2/{repository}/blobs/uploads/"), &[], b"");
+        assert_eq!(status, 202, "{head}");
+        let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
+        let path = &place[place.find("/v2/").unwrap()..];
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let kind = [("Content-Type", "application/octet-stream")];
+        let (status, head, _) = http(self.port, &format!("PUT {path}{mark}digest={digest}"), &kind, bytes);
+        assert_eq!(status, 201, "{head}");
+        digest
+    }
+
+    pub fn put_manifest(&self, repository: &str, which: &str, kind: &str, bytes: &[u8]) -> spec::Digest {
+        let headers = [("Content-Type", kind)];
+        let (status, head, body) = http(self.port, &format!("PUT /v2/{repository}/manifests/{which}"), &headers, bytes);
+        assert_eq!(status, 201, "{head} {}", String::from_utf8_lossy(&body));
+        spec::Digest::of(bytes)
+    }
+
+    /// `kinds`: docker's media types instead of OCI's. Layers as they are: whoever wants gzip compresses before.
+    pub fn publish(
+        &self,
+        repository: &str,
+        tag: &str,
+        architecture: &str,
+        layers: &[(Vec<u8>, Vec<u8>)],
+        docker: bool,
+    ) -> Published {
+        let diff_ids: Vec<String> = layers.iter().map(|(tar, _)| spec::Digest::of(tar).to_string()).collect();
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux",
+            "config": { "Env": ["PATH=/bin"], "Cmd": ["sh"] },
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        });
+        let config = config.to_string().into_bytes();
+        let digests: Vec<spec::Digest> = layers.iter().map(|(_, blob)| self.upload(repository, blob)).collect();
+        let config_digest = self.upload(repository, &config);
+        let [manifest_kind, config_kind, layer_kind] = if docker {
+            [
+                "application/vnd.docker.distribution.manifest.v2+json",
+                "application/vnd.docker.container.image.v1+json",
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            ]
+        } else {
+            [
+                "application/vnd.oci.image.manifest.v1+json",
+                "application/vnd.oci.image.config.v1+json",
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+            ]
+        };
+        let descriptor = |kind: &str, digest: &spec::Digest, size: usize| serde_json::json!({ "mediaType": kind, "digest": digest, "size": size });
+        let entries: Vec<_> =
+            layers.iter().zip(&digests).map(|((_, blob), digest)| descriptor(layer_kind, digest, blob.len())).collect();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": manifest_kind,
+            "config": descriptor(config_kind, &config_digest, config.len()), "layers": entries,
+        });
+        let manifest = manifest.to_string().into_bytes();
+        let digest = self.put_manifest(repository, tag, manifest_kind, &manifest);
+        Published { manifest, digest, layers: digests }
+    }
+}
+
+/// A tar of a directory's content, and the same compressed with gzip, as a layer is.
+pub fn layer_of(dir: &Path) -> (Vec<u8>, Vec<u8>) {
+    let tar = Command::new("tar").arg("-C").arg(dir).args(["--numeric-owner", "-cf", "-", "."]).output().unwrap();
+    assert!(tar.status.success(), "{tar:?}");
+    let mut gzip = Command::new("gzip");
+    let mut gzip = gzip.args(["-1", "-n"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = gzip.stdin.take().unwrap();
+    let bytes = tar.stdout.clone();
+    let feeder = std::thread::spawn(move || stdin.write_all(&bytes));
+    let packed = gzip.wait_with_output().unwrap();
+    feeder.join().unwrap().unwrap();
+    (tar.stdout, packed.stdout)
+}
+
+/// A file that does not compress.
+pub fn noise(path: &Path, size: u64) {
+    let mut from = fs::File::open("/dev/urandom").unwrap().take(size);
+    std::io::copy(&mut from, &mut fs::File::create(path).unwrap()).unwrap();
+}

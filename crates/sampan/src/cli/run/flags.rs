@@ -1,6 +1,7 @@
 //! The flags of `run`, with docker's and podman's names. What a value means is said by the type that reads it.
 
 use crate::cli::list::container;
+use crate::cli::registry::Access;
 use clap::Args as Flags;
 use engine::request::device::{Device, DeviceRule};
 use engine::request::limit::{self, Bound, Numbers};
@@ -34,6 +35,8 @@ pub struct Args {
     pub limits: Limits,
     #[command(flatten)]
     pub security: Security,
+    #[command(flatten)]
+    pub access: Access,
     /// The image, unless --rootfs is given; then the command and its arguments
     #[arg(trailing_var_arg = true, value_name = "IMAGE [COMMAND] [ARG...]", hide = true)]
     pub words: Vec<String>,
@@ -51,7 +54,7 @@ pub struct Container {
     /// Run this directory instead of an image; with :O changes go to a layer over it
     #[arg(long, value_name = "DIR[:O]", value_parser = rootfs)]
     pub rootfs: Option<(PathBuf, bool)>,
-    /// When to fetch the image: always, missing or never
+    /// When to fetch the image: always, missing, never or newer
     #[arg(long, value_name = "POLICY", default_value = "missing")]
     pub pull: Pull,
     /// Which of an image's platforms

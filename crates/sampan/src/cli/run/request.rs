@@ -27,7 +27,7 @@ impl Leaf for Args {
 
 impl Args {
     fn request(self) -> Result<Run, Failure> {
-        let Self { container, process, terminal, files, network, namespaces, limits, security, words } = self;
+        let Self { container, process, terminal, files, network, namespaces, limits, security, access, words } = self;
         let (rootfs, command) = rootfs(&container, words)?;
         let labels = labels(&container.label_file, container.label)?;
         Ok(Run {
@@ -50,6 +50,7 @@ impl Args {
             explain: container.explain,
             timings: container.timings,
             quiet: container.quiet,
+            access: access.access(),
         })
     }
 }

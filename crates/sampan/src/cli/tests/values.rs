@@ -23,6 +23,12 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--pull never" rootfs = "Image { reference: \"x\", pull: Never, platform: None }"
         "--platform linux/arm64/v8" rootfs = "Image { reference: \"x\", pull: Missing, \
             platform: Some(Platform { architecture: \"arm64\", variant: Some(\"v8\") }) }"
+        "--pull newer" rootfs = "Image { reference: \"x\", pull: Newer, platform: None }"
+        "--tls-verify" access.tls_verify = "Some(true)"
+        "--tls-verify=false" access.tls_verify = "Some(false)"
+        "--authfile /a" access.authfile = "Some(\"/a\")"
+        "--creds u:secret" access.credentials = "Some(Password(\"u\"))"
+        "--cert-dir /c" access.cert_dir = "Some(\"/c\")"
         "--label a=b=c" labels = "[(\"a\", \"b=c\")]"
         "-l a" labels = "[(\"a\", \"\")]"
         "--annotation a=b" annotations = "[(\"a\", \"b\")]"
@@ -148,7 +154,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--rootfs --rm", "a flag where the directory should be", "write the directory after --rootfs"),
     ("--rootfs=", "an empty path", ""),
     ("--rootfs=:O", "an empty path", ""),
-    ("--pull newer", "unknown pull policy", "one of always, missing, never"),
+    ("--pull often", "unknown pull policy", "one of always, missing, never, newer"),
+    ("--tls-verify=maybe", "\"maybe\" is neither true nor false", "write true or false"),
+    ("--authfile=", "not a path", "write a path"),
+    ("--cert-dir=", "not a path", "write a path"),
+    ("--creds alice", "not a user and a password", "write USER:PASSWORD"),
     ("--platform arm64", "not a platform", "write os/architecture[/variant]: linux/arm64/v8"),
     ("--platform windows/amd64", "containers of \"windows\" cannot run on Linux", "linux/ARCHITECTURE"),
     ("--label =b", "no key before the =", "write KEY=VALUE"),

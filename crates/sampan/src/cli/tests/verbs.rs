@@ -19,6 +19,8 @@ fn verbs_have_dockers_names() {
         ("image ls --format=json", "ImageList(ImageList { quiet: false, no_trunc: false, format: Json"),
         ("rmi busybox", "ImageRemove(ImageRemove { force: false, images: [\"busybox\"]"),
         ("image rm -f a b", "ImageRemove(ImageRemove { force: true, images: [\"a\", \"b\"]"),
+        ("pull -q x", "Pull(Pull { all_tags: false, platform: None, quiet: true, disable_content_trust: true"),
+        ("image pull -a x --tls-verify=false", "Pull(Pull { all_tags: true"),
         ("image bootstrap busybox", "ImageBootstrap(ImageBootstrap { name: \"busybox\""),
         ("info", "Info("),
         ("system info --format json", "Info(Info { format: Json"),

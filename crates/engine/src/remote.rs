@@ -1,0 +1,149 @@
+//! What is done with registries: an order to a child of ours, which has the threads, and what it tells meanwhile.
+//!
+//! Invariant: this process stays single-threaded, and secrets go through a pipe, never into arguments.
+
+mod documents;
+mod pull;
+mod worker;
+
+use crate::error::{Error, Result};
+use crate::paths::Paths;
+pub(crate) use registry::Policy;
+pub use registry::{Access, Credentials};
+use serde::{Deserialize, Serialize};
+use spec::image::Platform;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+pub use worker::serve_if_asked;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    access: Access,
+    /// Of the machine: the child may be root of a user namespace.
+    root: bool,
+    data: PathBuf,
+    task: Task,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    Pull(Pull),
+}
+
+/// An image, or all tags of a repository.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Pull {
+    /// Whole references; the first that is there counts.
+    pub names: Vec<String>,
+    pub all_tags: bool,
+    pub platform: Option<Platform>,
+}
+
+/// An image that is here now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulled {
+    /// The whole reference.
+    pub name: String,
+    /// Of the index, or of the manifest where there is none.
+    pub digest: String,
+    /// Something had to be fetched.
+    pub newer: bool,
+    /// The name stood for another image before.
+    pub moved: bool,
+}
+
+/// What happens meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Progress {
+    /// A tag or a digest, and the repository's name.
+    Pulling { which: String, repository: String },
+    /// A layer, by the beginning of its digest.
+    Layer { id: String, state: State },
+    /// Of what the tag names.
+    Digest(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Waiting,
+    /// Nothing has to be done.
+    There,
+    /// Bytes.
+    Fetching {
+        done: u64,
+        total: u64,
+    },
+    /// All bytes are here; the last of them are being unpacked and written to the disk.
+    Fetched,
+    Done,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Message {
+    Progress(Progress),
+    Done(serde_json::Value),
+    Failed(Failure),
+}
+
+/// An error of the child, on its way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    what: String,
+    why: String,
+    hint: Option<String>,
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        Self { what: error.what, why: error.why, hint: error.hint }
+    }
+}
+
+impl From<image::Error> for Failure {
+    fn from(error: image::Error) -> Self {
+        Self { what: error.what, why: error.why, hint: error.hint }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let error = Self::rejected(failure.what, failure.why);
+        match failure.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// Has the task done. What it comes to is of the task's own type.
+///
+/// # Errors
+/// The child's, or that there is none.
+pub(crate) fn call<T: serde::de::DeserializeOwned>(
+    paths: &Paths,
+    access: &Access,
+    task: Task,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<T> {
+    let root = runtime::observe::is_machines_root();
+    let order = Order { access: access.clone(), root, data: paths.data.clone(), task };
+    let what = || "cannot ask a registry".to_owned();
+    let mut order = serde_json::to_vec(&order).map_err(|error| Error::rejected(what(), error.to_string()))?;
+    order.push(b'\n');
+    let mut worker = runtime::worker::start()?;
+    // One that is gone already says why by how it ended.
+    let _ = worker.input.write_all(&order);
+    let mut answer = None;
+    for line in BufReader::new(&mut worker.output).lines() {
+        let line = line.map_err(|error| Error::io(what(), &error))?;
+        match serde_json::from_str(&line) {
+            Ok(Message::Progress(progress)) => tell(progress),
+            Ok(Message::Done(value)) => answer = Some(Ok(value)),
+            Ok(Message::Failed(failure)) => answer = Some(Err(failure)),
+            Err(error) => return Err(Error::rejected(what(), format!("its worker says {line:?}: {error}"))),
+        }
+    }
+    let exit = worker.wait()?;
+    let answer = answer.ok_or_else(|| Error::rejected(what(), format!("its worker died: {exit:?}")))?;
+    serde_json::from_value(answer?).map_err(|error| Error::rejected(what(), error.to_string()))
+}

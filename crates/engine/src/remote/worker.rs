@@ -1,0 +1,54 @@
+//! The child's side: one order on standard input, messages on standard output, a line each.
+
+use super::{Failure, Message, Order, Progress, Task, pull};
+use image::Store;
+use registry::Client;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+/// To be called first: `None`, unless this process is a worker.
+pub fn serve_if_asked() -> Option<ExitCode> {
+    runtime::worker::is_asked(std::env::args_os()).then(serve)
+}
+
+/// To the parent, from any thread.
+pub(super) struct Tell(Mutex<std::io::Stdout>);
+
+impl Tell {
+    pub fn progress(&self, progress: Progress) {
+        self.say(&Message::Progress(progress));
+    }
+
+    fn say(&self, message: &Message) {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A parent that is gone takes this process with it.
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+}
+
+fn serve() -> ExitCode {
+    let tell = Tell(Mutex::new(std::io::stdout()));
+    match work(&tell) {
+        Ok(value) => tell.say(&Message::Done(value)),
+        Err(failure) => tell.say(&Message::Failed(failure)),
+    }
+    ExitCode::SUCCESS
+}
+
+fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
+    let bad = |why: String| Failure { what: "cannot read the order".to_owned(), why, hint: None };
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| bad(error.to_string()))?;
+    let order: Order = serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?;
+    let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let client = Client::new(order.access, order.root, &env)?;
+    let store = Store::open(order.data);
+    let value = match order.task {
+        Task::Pull(task) => serde_json::to_value(pull::pull(&client, &store, &task, tell)?),
+    };
+    value.map_err(|error| bad(error.to_string()))
+}

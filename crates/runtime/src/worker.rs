@@ -1,0 +1,84 @@
+//! This program once more, as a child with pipes: for work that needs threads, which the process that makes containers
+//! must not have.
+//!
+//! Invariant: it dies with its parent. Of an ordinary user it is root of a user namespace with the caller's ids, so that
+//! what it makes can belong to them.
+
+use crate::error::Result;
+use crate::{apply, observe, sync};
+use rustix::net::RecvFlags;
+use rustix::process::Signal;
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use sys::process::{Child, Exit, SingleThread};
+
+/// What the program is called when it is one.
+pub const NAME: &str = "sampan-worker";
+
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    /// Its standard input.
+    pub input: PipeWriter,
+    /// Its standard output.
+    pub output: PipeReader,
+}
+
+/// Whether this process is one. It then dies with its parent.
+pub fn is_asked(mut words: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let asked = words.next().is_some_and(|name| name == NAME);
+    if asked {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    }
+    asked
+}
+
+/// # Errors
+/// The kernel's, or that of newuidmap.
+pub fn start() -> Result<Worker> {
+    let pipe = || std::io::pipe().map_err(sys::Error::of_io(|| "pipe2(O_CLOEXEC)".to_owned()));
+    let ((theirs_in, input), (output, theirs_out)) = (pipe()?, pipe()?);
+    let maps = if observe::is_machines_root() || observe::euid() == 0 {
+        None
+    } else {
+        Some(plan::host::rootless_maps(&observe::host()?))
+    };
+    let one = SingleThread::check()?;
+    let (ours, theirs) = sync::pair()?;
+    let namespaces = if maps.is_some() { sys::process::CLONE_NEWUSER as u64 } else { 0 };
+    let child = sys::process::fork(one, namespaces, || execute(&theirs, theirs_in, theirs_out))?;
+    let ready = match &maps {
+        Some((uid, gid)) => apply::id_maps(child.pid, uid, gid, true),
+        None => Ok(()),
+    };
+    if let Err(error) = ready.and_then(|()| sync::go(&ours)) {
+        rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
+        sys::process::wait(&child)?;
+        return Err(error);
+    }
+    Ok(Worker { child, input, output })
+}
+
+/// In the child, once its ids are there. Comes back with an errno only.
+fn execute(sync: &OwnedFd, input: PipeReader, output: PipeWriter) -> u8 {
+    // It waits for its parent, so it must not outlive it.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    if let Err(errno) = rustix::net::recv(sync, &mut [0u8; 1], RecvFlags::empty()) {
+        return errno.raw_os_error() as u8;
+    }
+    let error = Command::new("/proc/self/exe").arg0(NAME).stdin(input).stdout(output).exec();
+    error.raw_os_error().unwrap_or(1) as u8
+}
+
+impl Worker {
+    /// How it ended.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn wait(self) -> Result<Exit> {
+        drop((self.input, self.output));
+        Ok(sys::process::wait(&self.child)?)
+    }
+}
