@@ -267,7 +267,7 @@ fn disks_that_take_no_more() {
         apart(&ground, &["--mount"], &mount)
     };
     let bootstrap = on("size=256k", "code=0; $SAMPAN image bootstrap busybox || code=$?; ls $DIR/data/tmp; exit $code");
-    says(&bootstrap, 1, ["cannot ", "ENOSPC (No space left on device)", "df -h, df -i"]);
+    says(&bootstrap, 1, ["cannot ", "ENOSPC (no space left on device)", "df -h, df -i"]);
     assert_eq!(bootstrap.out, "", "what was begun is left");
     let inodes = on("nr_inodes=64", "$SAMPAN image bootstrap busybox");
     says(&inodes, 1, ["cannot ", "ENOSPC", "df -i"]);
