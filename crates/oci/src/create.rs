@@ -4,7 +4,7 @@ use crate::bundle::Bundle;
 use crate::delete::poststop;
 use crate::record::{Model, Record, write_whole};
 use crate::root::{Home, Root};
-use crate::{Id, listener, refused};
+use crate::{Id, label, listener, refused};
 use plan::cgroup::{Cgroup, CgroupPath};
 use plan::host::Host;
 use plan::order::NetworkSteps;
@@ -160,6 +160,8 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
             runtime::observe::check_namespace(namespace.kind, &path.to_string_lossy())?;
         }
     }
+    label::check(&linux.mount_label)?;
+    config.process.as_ref().map_or(Ok(()), |process| label::check(&process.selinux_label))?;
     let resources = linux.resources.clone().unwrap_or_default();
     let path = cgroup_path(&linux.cgroups_path, id, &host)?;
     let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;

@@ -4,7 +4,7 @@ use crate::bundle::{read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, write_whole};
 use crate::run::watch;
-use crate::{Id, Passed, Root, listener, refused};
+use crate::{Id, Passed, Root, label, listener, refused};
 use plan::Rejected;
 use plan::capability::Capability;
 use runtime::Result;
@@ -60,6 +60,7 @@ pub struct Changes {
     pub additional_gids: Vec<u32>,
     pub no_new_privileges: bool,
     pub apparmor: Option<String>,
+    pub selinux_label: Option<String>,
     /// More than its first process has.
     pub capabilities: Vec<Capability>,
 }
@@ -80,6 +81,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
     }
     let model = Model::load(&home)?;
     let process = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
+    label::check(&process.selinux_label)?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
     let host = runtime::observe::host()?;
@@ -185,6 +187,9 @@ fn like(first: &Process, changes: &Changes) -> Process {
     process.no_new_privileges |= changes.no_new_privileges;
     if let Some(profile) = &changes.apparmor {
         process.apparmor_profile.clone_from(profile);
+    }
+    if let Some(label) = &changes.selinux_label {
+        process.selinux_label.clone_from(label);
     }
     let sets = process.capabilities.get_or_insert_default();
     // As runc: ambient only what is inheritable.

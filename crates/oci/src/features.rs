@@ -35,7 +35,7 @@ pub fn features() -> Value {
                 ]
             },
             "apparmor": { "enabled": true },
-            "selinux": off,
+            "selinux": { "enabled": true },
             "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "netDevices": { "enabled": true },
             "mountExtensions": { "idmap": { "enabled": true } }

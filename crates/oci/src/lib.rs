@@ -14,6 +14,7 @@ mod features;
 mod filters;
 mod id;
 mod kill;
+mod label;
 mod list;
 mod listener;
 mod pause;

@@ -4,7 +4,7 @@ use crate::affinity::{Affinity, affinity};
 use crate::host::Host;
 use crate::order::{Rights, check_process, command, security, session};
 use crate::step::{AttachStep, HostStep, InitStep, Plan, Spawn};
-use crate::{Rejected, cgroup, ids, seccomp, unsupported};
+use crate::{Rejected, cgroup, ids, seccomp};
 use spec::runtime::{MemoryPolicy, NamespaceKind, Personality, Process, SeccompSection};
 
 /// Everything that such a plan is made of.
@@ -33,7 +33,6 @@ pub struct Input<'a> {
 pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let Input { process, host, .. } = input;
     check_process(process, host)?;
-    unsupported::check_process(process)?;
     let enters = |kind| input.namespaces.contains(&kind);
     if host.rootless() && enters(NamespaceKind::Pid) {
         // The right to enter it comes with its user namespace, which a process of ours would have to enter first.
@@ -59,6 +58,9 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     // While /proc is still the caller's.
     if !process.apparmor_profile.is_empty() {
         init.push(InitStep::AppArmor { profile: process.apparmor_profile.clone() });
+    }
+    if !process.selinux_label.is_empty() {
+        init.push(InitStep::SelinuxLabel { label: process.selinux_label.clone(), keys: false });
     }
     let kinds = input.namespaces.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
     init.push(InitStep::Enter { pid, start, kinds });

@@ -12,6 +12,7 @@ pub mod host;
 pub mod ids;
 pub mod invalid;
 pub mod join;
+mod label;
 mod list;
 pub mod memory;
 pub mod mounts;

@@ -5,7 +5,7 @@ use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{
-    Rejected, affinity, capability, cgroup, ids, memory, network, overlay, scheduling, seccomp, sysctl, time,
+    Rejected, affinity, capability, cgroup, ids, label, memory, network, overlay, scheduling, seccomp, sysctl, time,
     unsupported,
 };
 use spec::runtime::{
@@ -321,6 +321,10 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     if !process.apparmor_profile.is_empty() {
         steps.push(InitStep::AppArmor { profile: process.apparmor_profile.clone() });
     }
+    if !process.selinux_label.is_empty() {
+        let keys = input.bundle.as_ref().is_none_or(|bundle| bundle.keyring);
+        steps.push(InitStep::SelinuxLabel { label: process.selinux_label.clone(), keys });
+    }
 
     // Mounts, the root first, so that every later path is resolved inside it.
     let propagation = match linux.rootfs_propagation.as_str() {
@@ -349,7 +353,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let mut sealed = Vec::new();
     for spec in &input.config.mounts {
         if spec.kind == "cgroup" {
-            cgroup_mounts(input, spec, new, &mut steps)?;
+            cgroup_mounts(input, spec, &linux.mount_label, new, &mut steps)?;
             continue;
         }
         let mut mount = volumes::mount(spec, linux, input.host)?;
@@ -366,7 +370,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
                 sealed.push(InitStep::ReadonlyMount { path: mount.destination.clone() });
             }
         }
-        steps.push(InitStep::Mount(mount));
+        steps.extend(label::mount(mount, &linux.mount_label));
     }
     if own_dev {
         devices(input, linux, new, &mut steps);
@@ -382,7 +386,8 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let sysctl = |(key, value): (&String, &String)| InitStep::Sysctl { key: key.clone(), value: value.clone() };
     steps.extend(linux.sysctl.iter().map(sysctl));
     steps.extend(linux.readonly_paths.iter().map(|path| InitStep::Readonly { path: path.clone() }));
-    steps.extend(linux.masked_paths.iter().map(|path| InitStep::Mask { path: path.clone() }));
+    let mask = |path: &String| InitStep::Mask { path: path.clone(), label: linux.mount_label.clone() };
+    steps.extend(linux.masked_paths.iter().map(mask));
     steps.append(&mut sealed);
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
         if input.create_cwd && process.cwd.len() > 1 {
@@ -522,6 +527,7 @@ fn overlay(
 fn cgroup_mounts(
     input: &Input<'_>,
     spec: &spec::runtime::Mount,
+    label: &str,
     new: &[NamespaceKind],
     steps: &mut Vec<InitStep>,
 ) -> Result<(), Rejected> {
@@ -537,7 +543,7 @@ fn cgroup_mounts(
             mount.options.retain(|option| option != "ro");
         }
         mount.options.extend_from_slice(more);
-        mounts::parse(&mount).map(|mount| steps.push(InitStep::Mount(mount)))
+        mounts::parse(&mount).map(|mount| steps.extend(label::mount(mount, label)))
     };
     let (mut links, mut sealed) = (Vec::new(), Vec::new());
     for mount in cgroup::container_mounts(&input.cgroup.cgroup, new.contains(&NamespaceKind::Cgroup)) {

@@ -55,7 +55,7 @@ const MASK: &str = r#"
 # cover a file with nothing, a directory with an empty one; what is not there needs no cover
 mask() {
 	if [ -d "$ROOT$1" ]; then
-		mount -t tmpfs none "$ROOT$1"
+		mount -t tmpfs ${2:+-o "context=\"$2\""} none "$ROOT$1"
 		mount -o remount,bind,ro "$ROOT$1"
 	elif [ -e "$ROOT$1" ]; then
 		mount --bind "$ROOT/dev/null" "$ROOT$1"

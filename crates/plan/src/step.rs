@@ -162,8 +162,15 @@ pub enum InitStep {
     Session,
     /// Standard files that are the host's /dev/null become the container's own.
     Null,
+    /// `label`: of SELinux, for what covers it; empty: none.
     Mask {
         path: String,
+        label: String,
+    },
+    /// Of SELinux, for the root of a mount that was made above.
+    Label {
+        path: String,
+        label: String,
     },
     Readonly {
         path: String,
@@ -212,6 +219,11 @@ pub enum InitStep {
     /// At the exec.
     AppArmor {
         profile: String,
+    },
+    /// At the exec, too. `keys`: of the keys that are made until then, also.
+    SelinuxLabel {
+        label: String,
+        keys: bool,
     },
     NoNewPrivileges,
     /// `send`: the child sends its listener, if it has one; else the parent takes it.
@@ -513,6 +525,8 @@ impl InitStep {
             Self::User { .. } => "the user".into(),
             Self::Capabilities { .. } => "what root may do in here".into(),
             Self::AppArmor { .. } => "the AppArmor profile of the command".into(),
+            Self::SelinuxLabel { .. } => "the SELinux label of the command".into(),
+            Self::Label { path, .. } => format!("the SELinux label of {path}"),
             Self::NoNewPrivileges => "set-uid programs give nothing".into(),
             Self::Seccomp { .. } => "the system calls that may be used".into(),
             Self::Workdir { .. } => "where it will start, as long as it can be made".into(),
@@ -574,7 +588,9 @@ impl InitStep {
             Self::Null => {
                 "for FD in 0 1 2; do [ ! /proc/self/fd/$FD -ef /dev/null ] || eval \"exec $FD<>/dev/null\"; done".into()
             }
-            Self::Mask { path } => format!("mask {}", quote(path)),
+            Self::Mask { path, label } if label.is_empty() => format!("mask {}", quote(path)),
+            Self::Mask { path, label } => format!("mask {} {}", quote(path), quote(label)),
+            Self::Label { path, label } => format!("chcon {} {}", quote(label), inside(path)),
             Self::Readonly { path } => {
                 format!("if [ -e {0} ]; then mount --rbind {0} {0} && mount -o remount,bind,ro {0}; fi", inside(path))
             }
@@ -619,6 +635,7 @@ impl InitStep {
                 format!("SETPRIV+=(--inh-caps={} --ambient-caps={})", setpriv_set(inheritable), setpriv_set(ambient))
             }
             Self::AppArmor { profile } => format!("SETPRIV+=({})", quote(&format!("--apparmor-profile={profile}"))),
+            Self::SelinuxLabel { label, .. } => format!("SETPRIV+=({})", quote(&format!("--selinux-label={label}"))),
             Self::NoNewPrivileges => "SETPRIV+=(--no-new-privs)".into(),
             Self::Seccomp { .. } => {
                 "# no shell equivalent: a seccomp filter (setpriv --seccomp-filter, util-linux 2.41)".into()

@@ -1,32 +1,18 @@
-//! What config.json can ask for and this version cannot do.
-//!
-//! Invariant: refused by name. A property that the spec has is done or refused, never dropped.
+//! What config.json can ask for and a container cannot have: refused by name, never dropped.
 
 use crate::Rejected;
-use spec::runtime::{Config, Linux, NamespaceKind, Process};
+use spec::runtime::{Config, Linux, NamespaceKind};
 
 /// # Errors
 /// The first property that cannot be honoured.
 pub(crate) fn check(config: &Config) -> Result<(), Rejected> {
-    config.process.as_ref().map_or(Ok(()), check_process)?;
-    let linux = config.linux.iter().flat_map(of_linux);
-    first([("vm", config.vm.is_some())].into_iter().chain(linux))?;
-    config.linux.as_ref().map_or(Ok(()), |linux| namespaces(config, linux))
-}
-
-/// # Errors
-/// The first property that cannot be honoured.
-pub(crate) fn check_process(process: &Process) -> Result<(), Rejected> {
-    first(of_process(process).into_iter())
-}
-
-fn first(mut all: impl Iterator<Item = (&'static str, bool)>) -> Result<(), Rejected> {
-    match all.find(|(_, asked)| *asked) {
-        Some((name, _)) => {
-            Err(Rejected::new(format!("cannot honour {name} of config.json"), "this version cannot do it"))
-        }
-        None => Ok(()),
+    if config.vm.is_some() {
+        return Err(Rejected::new(
+            "cannot honour vm of config.json",
+            "containers of this runtime are no virtual machines",
+        ));
     }
+    config.linux.as_ref().map_or(Ok(()), |linux| namespaces(config, linux))
 }
 
 /// What only means something in a namespace that the container has.
@@ -48,14 +34,6 @@ fn namespaces(config: &Config, linux: &Linux) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn of_process(process: &Process) -> [(&'static str, bool); 1] {
-    [("process.selinuxLabel", !process.selinux_label.is_empty())]
-}
-
-fn of_linux(linux: &Linux) -> [(&'static str, bool); 1] {
-    [("linux.mountLabel", !linux.mount_label.is_empty())]
-}
-
 #[cfg(test)]
 mod tests {
     use super::check;
@@ -64,7 +42,6 @@ mod tests {
     fn what_cannot_be_done_is_refused_by_name() {
         for (json, name) in [
             (r#"{"vm": {}}"#, "vm"),
-            (r#"{"process": {"selinuxLabel": "a:b:c"}}"#, "process.selinuxLabel"),
             (r#"{"hostname": "h", "linux": {}}"#, "hostname"),
             (r#"{"linux": {"namespaces": [{"type": "user"}]}}"#, "user namespace"),
         ] {

@@ -10,7 +10,7 @@ use plan::mounts::{self, Idmap, Source};
 use plan::overlay::Told;
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
 use spec::runtime::{Device, Hook, NamespaceKind, State};
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::child::{self, Attributes, Destination, Listener, Op, Place, Program, Slot, Strings, Target, Trace};
@@ -194,7 +194,11 @@ impl Compiler<'_> {
             }
             InitStep::Session => Op::Session,
             InitStep::Null => Op::Null,
-            InitStep::Mask { path } => Op::Mask { place: root(path)? },
+            InitStep::Mask { path, label } => {
+                let context = if label.is_empty() { None } else { Some((c"context".to_owned(), Some(c(label)?))) };
+                Op::Mask { place: root(path)?, config: context.into_iter().collect() }
+            }
+            InitStep::Label { path, label } => Op::Label { place: root(path)?, label: c(label)? },
             InitStep::Readonly { path } => Op::Readonly { place: root(path)? },
             InitStep::ReadonlyMount { path } => Op::ReadonlyMount { place: root(path)? },
             InitStep::Pivot { .. } => Op::Pivot,
@@ -252,6 +256,13 @@ impl Compiler<'_> {
                 path: c"/proc/thread-self/attr/apparmor/exec".to_owned(),
                 data: format!("exec {profile}").into_bytes(),
             },
+            InitStep::SelinuxLabel { label, keys } => {
+                let write = |file: &CStr| Op::WriteProc { path: file.to_owned(), data: label.clone().into_bytes() };
+                if *keys {
+                    self.push(write(c"/proc/thread-self/attr/keycreate"));
+                }
+                write(c"/proc/thread-self/attr/exec")
+            }
             InitStep::NoNewPrivileges => Op::NoNewPrivileges,
             InitStep::Seccomp { program, send } => Op::Seccomp {
                 program: program.instructions.iter().map(instruction).collect(),

@@ -129,6 +129,12 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
             "a node is not there or not in the cpuset, or the mode does not go with the flags: see set_mempolicy(2)"
                 .to_owned()
         }
+        (InitStep::SelinuxLabel { label, .. } | InitStep::Label { label, .. }, Errno::INVAL) => {
+            format!("the policy knows no {label}: seinfo and sestatus show what it has")
+        }
+        (InitStep::SelinuxLabel { label, .. }, Errno::ACCESS) => {
+            format!("the policy lets sampan start nothing as {label}: ausearch -m avc says what is missing")
+        }
         (InitStep::Cgroup(_), Errno::NOSPC) => {
             "that cgroup has no CPUs or no memory nodes: write its cpuset.cpus and cpuset.mems first".to_owned()
         }

@@ -259,7 +259,6 @@ fn what_cannot_be_done_is_an_error_and_nothing_is_made() {
         ("/process/scheduler", json!({ "policy": "SCHED_NONE" }), "SCHED_NONE"),
         ("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }), "I/O priority"),
         ("/process/execCPUAffinity", json!({ "initial": "x" }), "initial CPU affinity \"x\""),
-        ("/process/selinuxLabel", json!("a:b:c"), "process.selinuxLabel"),
         ("/process/rlimits", json!([{ "type": "RLIMIT_NONE", "soft": 1, "hard": 1 }]), "RLIMIT_NONE"),
         ("/mounts", json!("x"), "invalid type"),
         ("/mounts", json!([{ "destination": "/x", "type": "bind", "source": "/nowhere" }]), "ENOENT"),

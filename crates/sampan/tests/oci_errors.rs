@@ -349,7 +349,7 @@ fn a_process_that_is_none() {
         (with("terminal", json!(true)), "--console-socket"),
         (with("user", json!({ "uid": 4_294_967_295_u32 })), "4294967295"),
         (with("rlimits", json!([{ "type": "RLIMIT_CORE", "soft": 2, "hard": 1 }])), "above the hard one"),
-        (with("selinuxLabel", json!("a:b:c")), "selinuxLabel"),
+        (with("selinuxLabel", json!("a:b:c")), "the SELinux label"),
         (with("oomScoreAdj", json!(9999)), "oomScoreAdj"),
     ] {
         fs::write(&file, &text).unwrap();

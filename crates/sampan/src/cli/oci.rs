@@ -202,7 +202,7 @@ pub struct Exec {
     /// AppArmor profile
     #[arg(long, value_name = "PROFILE")]
     pub apparmor: Option<String>,
-    /// SELinux label; not supported
+    /// SELinux label
     #[arg(long, value_name = "LABEL")]
     pub process_label: Option<String>,
     /// One more capability

@@ -145,10 +145,6 @@ fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<ExitCod
 }
 
 fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
-    let refused = |what: &str| Err(Failure::new(format!("cannot use {what}")).cause("this version has no such thing"));
-    if arguments.process_label.is_some() {
-        return refused("--process-label");
-    }
     let id: Id = arguments.id.parse()?;
     let what = match arguments.process {
         Some(path) => oci::What::File(path),
@@ -161,6 +157,7 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
             additional_gids: arguments.additional_gids,
             no_new_privileges: arguments.no_new_privs,
             apparmor: arguments.apparmor,
+            selinux_label: arguments.process_label,
             capabilities: arguments.cap,
         })),
     };

@@ -158,9 +158,15 @@ pub enum Op {
         uid: u32,
         gid: u32,
     },
-    /// Cover with /dev/null (a file) or an empty read-only tmpfs (a directory); absent is no error.
+    /// Cover with /dev/null (a file) or an empty read-only tmpfs, configured so (a directory); absent is no error.
     Mask {
         place: Place,
+        config: Vec<(CString, Option<CString>)>,
+    },
+    /// The extended attribute `security.selinux` of a directory.
+    Label {
+        place: Place,
+        label: CString,
     },
     /// Bind the place onto itself, read-only; absent is no error.
     Readonly {

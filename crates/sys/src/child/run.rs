@@ -86,7 +86,7 @@ names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
     SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll SYS_memfd_create SYS_lseek SYS_wait4 SYS_faccessat2
     SYS_sched_setattr SYS_ioprio_set SYS_personality SYS_set_mempolicy SYS_sched_setaffinity
-    SYS_fcntl);
+    SYS_fcntl SYS_fsetxattr);
 
 fn text(path: &CStr) -> c_long {
     path.as_ptr() as c_long
@@ -267,7 +267,12 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
                 Err((libc::SYS_setfsuid, libc::EPERM))
             }
         }
-        Op::Mask { place } => mask(place, state),
+        Op::Mask { place, config } => mask(place, config, state),
+        Op::Label { place, label } => {
+            let at = open(place, libc::O_RDONLY | libc::O_DIRECTORY, state)?;
+            let value = label.as_bytes_with_nul();
+            sys!(SYS_fsetxattr, at.0, c"security.selinux".as_ptr(), value.as_ptr(), value.len(), 0).map(drop)
+        }
         Op::Readonly { place } => readonly(place, state),
         Op::ReadonlyMount { place } => {
             let at = open(place, libc::O_PATH, state)?;
@@ -745,15 +750,14 @@ fn write(place: &Place, data: &[u8], state: &State<'_>) -> Outcome<()> {
     sys!(SYS_write, fd.0, data.as_ptr(), data.len()).map(drop)
 }
 
-fn mask(place: &Place, state: &mut State<'_>) -> Outcome<()> {
+fn mask(place: &Place, config: &[(CString, Option<CString>)], state: &mut State<'_>) -> Outcome<()> {
     let at = match open(place, libc::O_PATH, state) {
         Err((_, libc::ENOENT | libc::ENOTDIR)) => return Ok(()),
         other => other?,
     };
     if is_directory(at.0)? {
         if state.mask == NO_FD {
-            let config: [(CString, Option<CString>); 0] = [];
-            state.mask = filesystem(c"tmpfs", &config, MOUNT_ATTR_RDONLY as u32)?.keep();
+            state.mask = filesystem(c"tmpfs", config, MOUNT_ATTR_RDONLY as u32)?.keep();
             return attach(state.mask, at.0);
         }
         // Of one that is attached: before Linux 6.15 a detached mount cannot be cloned.
