@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 
 #[must_use]
 pub fn features() -> Value {
-    let off = json!({ "enabled": false });
+    let sorted = |names: &[&'static str]| {
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        names
+    };
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": crate::VERSION,
@@ -37,8 +41,12 @@ pub fn features() -> Value {
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
             "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+            "memoryPolicy": { "modes": sorted(&plan::memory::MODES), "flags": sorted(&plan::memory::FLAGS) },
             "netDevices": { "enabled": true },
             "mountExtensions": { "idmap": { "enabled": true } }
-        }
+        },
+        "annotations": { "sampan.version": env!("CARGO_PKG_VERSION") },
+        // None of a config.json changes what is done.
+        "potentiallyUnsafeConfigAnnotations": []
     })
 }

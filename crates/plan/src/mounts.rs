@@ -106,7 +106,9 @@ pub fn options() -> Vec<String> {
     let kinds =
         ["private", "slave", "shared", "unbindable"].into_iter().flat_map(|kind| [kind.to_owned(), format!("r{kind}")]);
     let binds = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "defaults", "async"].map(str::to_owned);
-    let mut all: Vec<String> = FLAGS.iter().flat_map(recursive).chain(kinds).chain(binds).collect();
+    // What the kernel takes for any file system that is made (fs/fs_context.c).
+    let made = ["dirsync", "lazytime", "mand", "nolazytime", "nomand", "sync"].map(str::to_owned);
+    let mut all: Vec<String> = FLAGS.iter().flat_map(recursive).chain(kinds).chain(binds).chain(made).collect();
     all.sort_unstable();
     all
 }

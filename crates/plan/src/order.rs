@@ -701,11 +701,15 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
     // From there, as the exec will look. Still as root, who can read a script that its user can only execute; and before
     // the filter, which may not let through what this asks.
     steps.push(InitStep::NotSampan);
-    let filter = match (filter, compiled) {
+    let section = filter;
+    let filter = match (section, compiled) {
         (Some(_), Some(program)) => Some(program.clone()),
-        (filter, _) => filter.map(|profile| compile(profile, host)).transpose()?,
+        (section, _) => section.map(|section| compile(section, host)).transpose()?,
     };
     let notifies = filter.as_ref().is_some_and(seccomp::Program::notifies);
+    if notifies && !host.has(capability::SYS_PTRACE) {
+        check_listener(section)?;
+    }
     // Only by that right may a parent take from a process that is not dumpable (pidfd_getfd(2)).
     let filter = filter.map(|program| InitStep::Seccomp { program, send: !host.has(capability::SYS_PTRACE) });
     let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
@@ -762,14 +766,19 @@ fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item
 fn compile(section: &SeccompSection, host: &Host) -> Result<seccomp::Program, Rejected> {
     let cannot = "cannot read linux.seccomp of config.json";
     let profile = section.read().map_err(|error| Rejected::new(cannot, error.to_string()))?;
+    seccomp::compile(&profile, seccomp::Arch::of(host)?)
+}
+
+/// Where the child has to send it.
+fn check_listener(section: Option<&SeccompSection>) -> Result<(), Rejected> {
     let asks = |rule: &spec::runtime::SyscallRule| {
         rule.action == "SCMP_ACT_NOTIFY" && rule.names.iter().any(|name| name == "sendmsg")
     };
-    if !host.has(capability::SYS_PTRACE) && profile.syscalls.iter().any(asks) {
-        let why = "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall, by which the listener is handed on here";
-        return Err(Rejected::new("cannot enforce the seccomp profile", why).hint("run as root, with CAP_SYS_PTRACE"));
+    if !section.is_some_and(|section| section.read().is_ok_and(|profile| profile.syscalls.iter().any(asks))) {
+        return Ok(());
     }
-    seccomp::compile(&profile, seccomp::Arch::of(host)?)
+    let why = "SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall, by which the listener is handed on here";
+    Err(Rejected::new("cannot enforce the seccomp profile", why).hint("run as root, with CAP_SYS_PTRACE"))
 }
 
 /// The paths that execvp(3) would try, in its order.
