@@ -63,10 +63,12 @@ pub fn root(host: &Host, uid_map: &[IdMapping], gid_map: &[IdMapping]) -> Option
     on_host(uid_map, 0).zip(on_host(gid_map, 0)).filter(|_| !host.rootless())
 }
 
-/// Whether setgroups(2) is allowed: an ordinary user's map of a single id forbids it (user_namespaces(7)).
+/// Whether setgroups(2) is allowed: an ordinary user's map of his own group alone forbids it (user_namespaces(7),
+/// newgidmap(1)). An empty map is that of a namespace of which nothing is known.
 #[must_use]
-pub fn groups_allowed(host: &Host) -> bool {
-    host.setgroups && (!host.rootless() || host.subordinate.is_some())
+pub fn groups_allowed(host: &Host, gid_map: &[IdMapping]) -> bool {
+    let more = || gid_map.is_empty() || gid_map.iter().any(|map| map.host_id != host.egid || map.size > 1);
+    host.setgroups && (!host.rootless() || host.subordinate.is_some() && more())
 }
 
 /// The map of the container's own user namespace; without one, it is in sampan's.
@@ -78,7 +80,7 @@ pub fn own_or<'a>(own: &'a [IdMapping], hosts: &'a [IdMapping]) -> &'a [IdMappin
 /// Whether a process of the container can have this supplementary group.
 #[must_use]
 pub fn has_group(host: &Host, gid_map: &[IdMapping], gid: u32) -> bool {
-    groups_allowed(host) && on_host(own_or(gid_map, &host.ids.gid), gid).is_some()
+    groups_allowed(host, gid_map) && on_host(own_or(gid_map, &host.ids.gid), gid).is_some()
 }
 
 /// # Errors
@@ -95,7 +97,7 @@ pub fn check_user(user: &User, linux: &Linux, host: &Host) -> Result<(), Rejecte
                 "start sampan in one that has more ids (unshare --map-auto)",
             );
         }
-        if groups_allowed(host) {
+        if groups_allowed(host, &linux.gid_mappings) {
             return refused("the container's user namespace does not map it", "map it with --uidmap and --gidmap");
         }
         refused("without subordinate ids the container has a single one, its root, which is the caller", SUBORDINATE)

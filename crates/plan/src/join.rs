@@ -65,7 +65,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let kinds = input.namespaces.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
     init.push(InitStep::Enter { pid, start, kinds });
     if enters(NamespaceKind::User) {
-        init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host) });
+        init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host, &[]) });
     }
     init.push(session(process, false));
     if !process.terminal {
@@ -78,6 +78,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         filter: input.filter,
         compiled: input.compiled,
         host,
+        gid_map: &[],
         keyring: false,
         create_cwd: false,
         after: vec![InitStep::FindCommand],

@@ -9,8 +9,8 @@ use crate::{
     unsupported,
 };
 use spec::runtime::{
-    Config, Device, Hook, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process, SeccompSection, State,
-    Status,
+    Config, Device, Hook, IdMapping, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process,
+    SeccompSection, State, Status,
 };
 
 /// What the container stands on.
@@ -427,6 +427,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         filter: linux.seccomp.as_ref(),
         compiled: input.compiled.as_ref(),
         host: input.host,
+        gid_map: &linux.gid_mappings,
         keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
         create_cwd: input.create_cwd,
         after: start(input),
@@ -595,7 +596,7 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
         steps.push(InitStep::Affinity(None));
     }
     if own_user || joined(linux, NamespaceKind::User).is_some() {
-        steps.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(input.host) });
+        steps.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(input.host, &linux.gid_mappings) });
     }
     if new.contains(&NamespaceKind::Cgroup) {
         steps.push(InitStep::UnshareCgroup);
@@ -659,6 +660,8 @@ pub(crate) struct Rights<'a> {
     /// The same, from before.
     pub(crate) compiled: Option<&'a seccomp::Program>,
     pub(crate) host: &'a Host,
+    /// Of the container's user namespace, where it has one of its own.
+    pub(crate) gid_map: &'a [IdMapping],
     /// A session keyring of its own.
     pub(crate) keyring: bool,
     pub(crate) create_cwd: bool,
@@ -671,7 +674,8 @@ pub(crate) struct Rights<'a> {
 /// Rights last, and in the one order in which each can still be given up: the bounding set needs CAP_SETPCAP, the
 /// change of user CAP_SETUID, a filter without no_new_privs CAP_SYS_ADMIN.
 pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<(), Rejected> {
-    let Rights { process, personality, memory, filter, compiled, host, keyring, create_cwd, after, hooks } = rights;
+    let Rights { process, personality, memory, filter, compiled, host, gid_map, keyring, create_cwd, after, hooks } =
+        rights;
     if keyring {
         steps.push(InitStep::Keyring);
     }
@@ -717,7 +721,7 @@ pub(crate) fn security(rights: Rights<'_>, steps: &mut Vec<InitStep>) -> Result<
         let keep = capabilities.bounding.clone();
         steps.push(InitStep::Bounding { keep, last: host.last_capability });
     }
-    let groups = ids::groups_allowed(host).then(|| process.user.additional_gids.clone());
+    let groups = ids::groups_allowed(host, gid_map).then(|| process.user.additional_gids.clone());
     // Still with every capability: the filter needs CAP_SYS_ADMIN here, and must let the few calls below through.
     steps.extend(early);
     steps.push(InitStep::User { uid: process.user.uid, gid: process.user.gid, groups });
