@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here touches the host. Must not: read files, environment, clock.
 
+pub mod bus;
 pub mod digest;
 pub mod id;
 pub mod image;

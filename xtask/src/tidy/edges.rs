@@ -5,16 +5,17 @@ use crate::command;
 use serde_json::Value;
 
 /// A crate of the workspace and those of the workspace that it may name. `spec` holds the nouns: anyone may.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("sampan", &["engine", "oci", "spec"]),
     ("oci", &["runtime", "plan", "spec"]),
     ("engine", &["runtime", "image", "registry", "plan", "spec"]),
-    ("runtime", &["plan", "sys", "spec"]),
+    ("runtime", &["plan", "sys", "bus", "spec"]),
     ("image", &["sys", "spec"]),
     ("registry", &["spec"]),
     ("plan", &["spec"]),
     ("spec", &[]),
     ("sys", &[]),
+    ("bus", &["spec"]),
     // The bench gives every runtime the default profile.
     ("xtask", &["plan"]),
 ];
