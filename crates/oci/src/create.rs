@@ -2,10 +2,10 @@
 
 use crate::bundle::Bundle;
 use crate::delete::poststop;
-use crate::record::{Model, Record, write_whole};
+use crate::record::{Model, Record, Scope, write_whole};
 use crate::root::{Home, Root};
 use crate::{Id, label, listener, refused};
-use plan::cgroup::{Cgroup, CgroupPath};
+use plan::cgroup::{Asked, Cgroup, CgroupPath, Unit};
 use plan::host::Host;
 use plan::order::NetworkSteps;
 use plan::step::InitStep;
@@ -13,8 +13,8 @@ use plan::{Input, Plan, Rootfs};
 use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
-use runtime::{Result, hook};
-use spec::runtime::{IntelRdt, Linux, Namespace, NamespaceKind, State, Status};
+use runtime::{Result, hook, observe};
+use spec::runtime::{Config, IntelRdt, Linux, Namespace, NamespaceKind, State, Status};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,8 @@ pub struct Create {
     pub pidfd_socket: Option<PathBuf>,
     pub passed: Passed,
     pub no_new_keyring: bool,
+    /// systemd makes the cgroup.
+    pub systemd: bool,
     /// The caller stays, watches the container, and shows its terminal.
     pub foreground: bool,
 }
@@ -146,31 +148,27 @@ pub(crate) fn check_terminal(terminal: bool, foreground: bool, socket: Option<&P
 pub(crate) struct Placed {
     path: CgroupPath,
     cgroup: Cgroup,
+    scope: Option<Scope>,
     resctrl: Vec<String>,
 }
 
 pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Placed)> {
-    let host = runtime::observe::host()?;
+    let host = observe::host()?;
     let config = &bundle.config;
     let Some(linux) = &config.linux else {
         return refused("cannot create the container", "config.json has no linux section");
     };
     for namespace in &linux.namespaces {
         if let Some(path) = &namespace.path {
-            runtime::observe::check_namespace(namespace.kind, &path.to_string_lossy())?;
+            observe::check_namespace(namespace.kind, &path.to_string_lossy())?;
         }
     }
     label::check(&linux.mount_label)?;
     config.process.as_ref().map_or(Ok(()), |process| label::check(&process.selinux_label))?;
-    let resources = linux.resources.clone().unwrap_or_default();
-    let path = cgroup_path(&linux.cgroups_path, id, &host)?;
-    let layout = runtime::observe::cgroup::observe(&path, resources.block_io.is_some())?;
-    let mut cgroup = plan::cgroup::plan_everywhere(&layout, &resources, !host.is_machines_root())?;
-    let resctrl = match &linux.intel_rdt {
-        Some(asked) => resctrl(asked, &id.to_string(), &mut cgroup)?,
-        None => Vec::new(),
-    };
-    let placed = Placed { path, cgroup: cgroup.cgroup.clone(), resctrl };
+    let (mut placed, mut cgroup) = place(id, config, linux, create.systemd, &host)?;
+    if let Some(asked) = &linux.intel_rdt {
+        placed.resctrl = resctrl(asked, &id.to_string(), &mut cgroup)?;
+    }
     let new_network = linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Network && ns.path.is_none());
     let loopback = new_network.then_some(plan::network::InitStep::Loopback);
     let attach = devices(linux, &host)?;
@@ -212,12 +210,42 @@ fn devices(linux: &Linux, host: &Host) -> Result<Vec<plan::network::AttachStep>>
     }
     let shared = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::Network);
     let path = shared.and_then(|namespace| namespace.path.as_ref()).map(|path| path.to_string_lossy());
-    let links = runtime::observe::network::links(path.as_deref())?;
+    let links = observe::network::links(path.as_deref())?;
     Ok(plan::network::devices(linux, host, links)?)
 }
 
+/// By our own hands, or by systemd's.
+fn place(id: &Id, config: &Config, linux: &Linux, systemd: bool, host: &Host) -> Result<(Placed, plan::cgroup::Plan)> {
+    let resources = linux.resources.clone().unwrap_or_default();
+    let disks = resources.block_io.is_some();
+    let placed = |path, plan: &plan::cgroup::Plan, scope| Placed {
+        path,
+        cgroup: plan.cgroup.clone(),
+        scope,
+        resctrl: Vec::new(),
+    };
+    if !systemd {
+        let path = cgroup_path(&linux.cgroups_path, id, host)?;
+        let layout = observe::cgroup::observe(&path, disks)?;
+        let plan = plan::cgroup::plan_everywhere(&layout, &resources, !host.is_machines_root())?;
+        return Ok((placed(path, &plan, None), plan));
+    }
+    // Root of a user namespace only is an ordinary user to the machine's systemd.
+    let user = !host.is_machines_root();
+    let id = id.to_string();
+    let unit = Unit::parse(&linux.cgroups_path, &id, user)?;
+    let address = runtime::systemd::address(user, |name| std::env::var(name).ok())?;
+    let systemd = runtime::systemd::observe(&address)?;
+    let path = unit.path(&systemd.control_group)?;
+    let layout = observe::cgroup::observe_for_systemd(&path, disks)?;
+    let asked = Asked { systemd: &systemd, unit: &unit, id: &id, annotations: &config.annotations };
+    let plan = plan::cgroup::plan_scope(&layout, &resources, user, asked)?;
+    let scope = Scope { address, unit: unit.name, version: systemd.version };
+    Ok((placed(path, &plan, Some(scope)), plan))
+}
+
 fn resctrl(asked: &IntelRdt, id: &str, cgroup: &mut plan::cgroup::Plan) -> Result<Vec<String>> {
-    let host = runtime::observe::cgroup::resctrl(plan::cgroup::resctrl_group(asked, id)?)?;
+    let host = observe::cgroup::resctrl(plan::cgroup::resctrl_group(asked, id)?)?;
     Ok(plan::cgroup::resctrl(asked, id, &host, cgroup)?)
 }
 
@@ -232,7 +260,7 @@ fn cgroup_path(asked: &str, id: &Id, host: &Host) -> Result<CgroupPath> {
 }
 
 pub(crate) fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed, passed: Passed) -> Record {
-    let Placed { path, cgroup, resctrl } = placed;
+    let Placed { path, cgroup, scope, resctrl } = placed;
     let own_pids = |namespace: &Namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none();
     let gate = plan.init.iter().position(|step| matches!(step, InitStep::AwaitStart { .. })).unwrap_or_default();
     Record {
@@ -242,11 +270,12 @@ pub(crate) fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed, pass
         rootfs: bundle.rootfs.to_string_lossy().into_owned(),
         annotations: bundle.config.annotations.clone(),
         created: crate::now(),
-        owner: runtime::observe::euid(),
+        owner: observe::euid(),
         hooks: bundle.config.hooks.clone().unwrap_or_default(),
         cgroup_path: path.to_string(),
         cgroup: cgroup.v2,
         cgroups: cgroup.v1,
+        scope,
         resctrl,
         shares_pids: !bundle.config.linux.iter().flat_map(|linux| &linux.namespaces).any(own_pids),
         command: plan.exec.args.first().cloned().unwrap_or_default(),

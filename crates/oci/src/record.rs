@@ -29,6 +29,8 @@ pub(crate) struct Record {
     /// Its directory on cgroup v2, and those on v1, each with its hierarchy's controllers.
     pub(crate) cgroup: Option<String>,
     pub(crate) cgroups: Vec<(Vec<String>, String)>,
+    /// Its scope, where systemd made the cgroup.
+    pub(crate) scope: Option<Scope>,
     /// Its resctrl groups, which its processes enter, too; the first has its schemata.
     pub(crate) resctrl: Vec<String>,
     /// Its pid namespace is another's, too, and does not end with its first process.
@@ -42,6 +44,14 @@ pub(crate) struct Record {
     /// 0: none yet.
     pub(crate) pid: i32,
     pub(crate) start: u64,
+}
+
+/// A unit of the systemd at this address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Scope {
+    pub(crate) address: String,
+    pub(crate) unit: String,
+    pub(crate) version: u32,
 }
 
 impl Record {

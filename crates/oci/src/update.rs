@@ -1,6 +1,6 @@
 //! `update`: other limits for a container that runs.
 
-use crate::record::Record;
+use crate::record::{Record, Scope};
 use crate::root::Root;
 use crate::{Id, io, refused};
 use plan::Rejected;
@@ -48,10 +48,20 @@ pub fn update(root: &Root, id: &Id, resources: &Resources, share: &IntelRdt) -> 
         return refused(what, "container not running");
     }
     let path = CgroupPath::parse(&record.cgroup_path)?;
-    let layout = observe::cgroup::observe(&path, resources.block_io.is_some())?;
+    let disks = resources.block_io.is_some();
+    let layout = match &record.scope {
+        Some(_) => observe::cgroup::observe_for_systemd(&path, disks)?,
+        None => observe::cgroup::observe(&path, disks)?,
+    };
     let (current, usage) = record.cgroup.as_deref().map(observe::cgroup::current).unwrap_or_default();
     check_usage(resources, usage)?;
     let limits = plan::cgroup::update(&layout, resources, &current)?;
+    if let Some(Scope { address, unit, version }) = &record.scope {
+        let properties = plan::cgroup::properties(&limits, *version, current.period);
+        if !properties.is_empty() {
+            runtime::systemd::set(address, unit, properties)?;
+        }
+    }
     apply::cgroup::update(&limits).map_err(|error| Rejected::new(what, error.to_string()))?;
     self::share(&record, share)
 }

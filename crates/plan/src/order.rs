@@ -292,7 +292,7 @@ pub fn outcome_at(data: &str) -> String {
 /// Ids and cgroup first: until then the child may do nothing that depends on who and where it is. The network is set
 /// up while the child builds its mounts.
 fn attach(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind]) -> Vec<AttachStep> {
-    let mut steps = Vec::new();
+    let mut steps: Vec<AttachStep> = input.cgroup.attach.iter().cloned().map(AttachStep::Cgroup).collect();
     if new.contains(&NamespaceKind::User) {
         steps.push(AttachStep::IdMaps {
             uid: linux.uid_mappings.clone(),
@@ -586,7 +586,7 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
         steps.push(InitStep::TimeNamespace { offsets: time::lines(linux) });
     }
     let own_user = new.contains(&NamespaceKind::User);
-    if own_user || process.oom_score_adj.is_some() {
+    if own_user || process.oom_score_adj.is_some() || !input.cgroup.attach.is_empty() {
         steps.push(InitStep::AwaitGo);
     }
     // With the parent's fds, so a user namespace does not stand in the way.

@@ -74,6 +74,7 @@ pub enum AttachStep {
         helpers: bool,
     },
     OomScoreAdj(i32),
+    Cgroup(cgroup::AttachStep),
     /// Let the child go on: its ids and cgroup are as they shall be.
     Go,
     Network(network::AttachStep),
@@ -411,6 +412,7 @@ impl AttachStep {
         match self {
             Self::IdMaps { .. } => "who the container's users are outside".into(),
             Self::OomScoreAdj(_) => "how soon the kernel kills it when memory is short".into(),
+            Self::Cgroup(step) => step.why(),
             Self::Go => "ids and cgroup are set: the container may build its view".into(),
             Self::Network(step) => step.why(),
             Self::Attached => "its links are there: the container may start".into(),
@@ -422,6 +424,7 @@ impl AttachStep {
         match self {
             Self::IdMaps { uid, gid, helpers } => id_maps(uid, gid, *helpers),
             Self::OomScoreAdj(value) => format!("echo {value} >/proc/$PID/oom_score_adj"),
+            Self::Cgroup(step) => step.shell(),
             Self::Go => "echo >\"$GO\"".into(),
             Self::Network(step) => step.shell(),
             Self::Attached => "echo >\"$ATTACHED\"".into(),
@@ -433,6 +436,7 @@ impl AttachStep {
         match self {
             // These are of the child and go with it.
             Self::IdMaps { .. } | Self::OomScoreAdj(_) | Self::Go | Self::Attached => Vec::new(),
+            Self::Cgroup(step) => step.undo(),
             Self::Network(step) => step.undo(),
         }
     }

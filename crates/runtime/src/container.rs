@@ -74,7 +74,7 @@ pub fn start(
     let compiled = init::compile(plan, &mut context, inherited)?;
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
-    match attach(plan, &mut journal, &context, &child, &ours, &mut progress, at) {
+    match attach(plan, &mut journal, &mut context, &child, &ours, &mut progress, at) {
         Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
         Err(error) => {
             end(&child);
@@ -125,7 +125,7 @@ fn end(child: &Child) {
 fn attach(
     plan: &Plan,
     journal: &mut Option<&mut Journal>,
-    context: &apply::Context,
+    context: &mut apply::Context,
     child: &Child,
     sync: &OwnedFd,
     progress: &mut Progress,

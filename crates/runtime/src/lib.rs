@@ -19,6 +19,7 @@ pub mod progress;
 mod remedy;
 pub mod supervise;
 pub mod sync;
+pub mod systemd;
 pub mod tree;
 pub mod undo;
 pub mod worker;

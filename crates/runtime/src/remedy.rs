@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::progress::Doing;
 use plan::cgroup;
 use plan::mounts::{Mount, Source};
-use plan::step::{HostStep, InitStep, Spawn};
+use plan::step::{AttachStep, HostStep, InitStep, Spawn};
 use rustix::io::Errno;
 use spec::runtime::NamespaceKind;
 use sys::process::Exit;
@@ -27,6 +27,7 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
             Some(format!("the file system of {from} has no mounts with shifted ids: keep images on ext4, xfs or btrfs"))
         }
         Doing::Host(HostStep::Cgroup(cgroup::HostStep::Limit(limit)))
+        | Doing::Attach(AttachStep::Cgroup(cgroup::AttachStep::Host(cgroup::HostStep::Limit(limit))))
             if errno == Errno::INVAL && limit.file.starts_with("cpu.rt_") =>
         {
             Some(format!(

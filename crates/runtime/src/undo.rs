@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::journal::Journal;
+use plan::cgroup::Undo;
 use plan::undo::Verb;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
@@ -24,7 +25,9 @@ pub fn replay(mut journal: Journal, keep: Option<&str>) -> Vec<Error> {
 
 fn undo(verb: &Verb) -> Vec<Error> {
     match verb {
-        Verb::Cgroup(undo) => crate::apply::cgroup::undo(undo).into_iter().map(Error::from).collect(),
+        Verb::Cgroup(Undo::Remove { dir, keep }) => {
+            crate::apply::cgroup::remove_all(dir, keep).into_iter().map(Error::from).collect()
+        }
         verb => undo_one(verb).err().into_iter().collect(),
     }
 }
@@ -41,7 +44,8 @@ fn undo_one(verb: &Verb) -> Result<()> {
             Err(errno) => Err(sys::Error::new(format!("unlink({path:?})"), errno).into()),
         },
         Verb::RemoveTree { path, mapped } => crate::tree::remove(path, *mapped),
-        Verb::Cgroup(_) => Ok(()),
+        Verb::Cgroup(Undo::StopUnit { address, unit }) => crate::systemd::stop(address, unit),
+        Verb::Cgroup(Undo::Remove { .. }) => Ok(()),
         Verb::Network(undo) => Ok(crate::apply::network::undo(undo).map(drop)?),
     }
 }

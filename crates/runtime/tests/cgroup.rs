@@ -7,7 +7,7 @@
     reason = "clippy.toml's leave ends at helpers"
 )]
 
-use plan::cgroup::{CgroupPath, HostStep, Layout, Plan, default_rules};
+use plan::cgroup::{CgroupPath, HostStep, Layout, Plan, Undo, default_rules};
 use runtime::apply::cgroup::{self as apply, Dirs};
 use runtime::observe::cgroup::observe;
 use spec::runtime::{BlockIo, Cpu, DeviceRule, Memory, Pids, Resources, ThrottleDevice};
@@ -125,7 +125,7 @@ impl Drop for Fixture {
 
 fn undo(verb: plan::undo::Verb) -> Vec<apply::Error> {
     match verb {
-        plan::undo::Verb::Cgroup(undo) => apply::undo(&undo),
+        plan::undo::Verb::Cgroup(Undo::Remove { dir, keep }) => apply::remove_all(&dir, &keep),
         other => panic!("{other:?}"),
     }
 }

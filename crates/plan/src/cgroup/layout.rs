@@ -84,6 +84,7 @@ pub struct Current {
     /// Without the memory.
     pub swap: Option<u64>,
     pub quota: Option<u64>,
+    pub period: Option<u64>,
 }
 
 /// What can't be told from the list of controllers.
@@ -206,6 +207,10 @@ impl IdSet {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = u32> {
+        self.0.iter().copied()
     }
 
     pub(super) fn is_empty(&self) -> bool {

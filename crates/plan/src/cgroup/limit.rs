@@ -64,7 +64,7 @@ fn has_line(asked: &str, read: &str) -> bool {
 }
 
 /// memparse() of the kernel: a number, perhaps with one of K M G T P E behind it.
-fn bytes(text: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" => 0,

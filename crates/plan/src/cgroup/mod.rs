@@ -12,19 +12,28 @@ mod layout;
 mod limit;
 mod mount;
 mod path;
+mod property;
 mod request;
 mod resctrl;
+mod scope;
 mod step;
+mod unit;
 mod v1;
 mod v2;
+mod variant;
 
 pub use device::{Insn, default_rules};
 pub use layout::{Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
 pub use limit::Limit;
 pub use mount::{Mount, container_mounts};
 pub use path::CgroupPath;
+pub use property::{Property, properties};
 pub use resctrl::{Resctrl, group as resctrl_group, plan as resctrl, schemata};
-pub use step::{CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Undo, Version, enable};
+pub use scope::{Asked, Systemd, plan_scope};
+pub use step::{
+    AttachStep, CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Scope, Undo, Version, enable,
+};
+pub use unit::Unit;
 
 use crate::Rejected;
 use layout::Reach;
@@ -35,9 +44,11 @@ use spec::runtime::Resources;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps of one container, and what they make.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     pub prepare: Vec<HostStep>,
+    /// When the child is there, before it goes on.
+    pub attach: Vec<AttachStep>,
     /// v2: the directory for `CLONE_INTO_CGROUP`; in a shell `echo 0 > DIR/cgroup.procs` in the child.
     pub clone_into: Option<String>,
     /// v1.
@@ -128,7 +139,7 @@ pub fn update(layout: &Layout, resources: &Resources, current: &Current) -> Resu
     }
     let limit = |step| match step {
         HostStep::Limit(limit) => Some(limit),
-        HostStep::Create(_) | HostStep::Devices(_) | HostStep::Filter(_) => None,
+        HostStep::Create(_) | HostStep::Devices(_) | HostStep::Filter(_) | HostStep::Enable { .. } => None,
     };
     Ok(plan.prepare.into_iter().filter_map(limit).collect())
 }

@@ -1,9 +1,11 @@
-//! The steps that make a container's cgroup, and the verb that takes it away.
+//! The steps that make a container's cgroup, and the verbs that take it away.
 
 use super::device::{Exceptions, Insn};
 use super::limit::Limit;
+use super::property::Property;
 use crate::shell::quote;
 use crate::undo::Verb;
+use spec::bus::Value;
 use std::fmt::Write as _;
 
 /// In the parent, before the clone.
@@ -13,6 +15,97 @@ pub enum HostStep {
     Limit(Limit),
     Devices(DeviceList),
     Filter(DeviceFilter),
+    /// v2: controllers in directories that somebody else made, the uppermost first.
+    Enable {
+        levels: Vec<String>,
+        controllers: Vec<String>,
+    },
+}
+
+/// In the parent, when the child is there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttachStep {
+    Scope(Scope),
+    /// In what systemd made.
+    Host(HostStep),
+}
+
+/// A unit of systemd's that has the child in it; the cgroup is systemd's to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scope {
+    /// Of systemd's own, or the bus that it is on.
+    pub address: String,
+    pub unit: String,
+    /// All but the process.
+    pub properties: Vec<Property>,
+    /// Its directories in the hierarchies that systemd keeps its units in.
+    pub dirs: Vec<String>,
+}
+
+impl Scope {
+    fn shell(&self) -> String {
+        let mut words = vec!["PIDs".to_owned(), "au".to_owned(), "1".to_owned(), "$PID".to_owned()];
+        for (name, value) in &self.properties {
+            words.push(name.clone());
+            words.extend(Value::Variant(Box::new(value.clone())).words());
+        }
+        let words: Vec<String> =
+            words.iter().map(|word| if word == "$PID" { word.clone() } else { quote(word) }).collect();
+        let start = format!(
+            "{} StartTransientUnit 'ssa(sv)a(sa(sv))' {} replace {} {} 0",
+            busctl(&self.address),
+            quote(&self.unit),
+            self.properties.len() + 1,
+            words.join(" ")
+        );
+        let wait = |dir: &String| {
+            format!("\nuntil grep -qsx $PID {}; do sleep 0.02; done", quote(&format!("{dir}/cgroup.procs")))
+        };
+        start + &self.dirs.iter().map(wait).collect::<String>()
+    }
+}
+
+fn busctl(address: &str) -> String {
+    format!(
+        "busctl --address={} call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager",
+        quote(address)
+    )
+}
+
+impl AttachStep {
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Scope(scope) => {
+                format!("systemd makes the cgroup, as that of {}, and puts the process there", scope.unit)
+            }
+            Self::Host(step) => step.why(),
+        }
+    }
+
+    #[must_use]
+    pub fn shell(&self) -> String {
+        match self {
+            Self::Scope(scope) => scope.shell(),
+            Self::Host(step) => step.shell(),
+        }
+    }
+
+    #[must_use]
+    pub fn undo(&self) -> Vec<Verb> {
+        match self {
+            Self::Scope(Scope { address, unit, dirs, .. }) => {
+                let stop = Undo::StopUnit { address: address.clone(), unit: unit.clone() };
+                let remove = |dir: &String| {
+                    let keep = dir.rsplit_once('/').map_or("/", |(above, _)| above);
+                    Undo::Remove { dir: dir.clone(), keep: keep.to_owned() }
+                };
+                // The last is undone first: systemd would ask the processes to end, and wait.
+                std::iter::once(stop).chain(dirs.iter().map(remove)).map(Verb::Cgroup).collect()
+            }
+            Self::Host(step) => step.undo(),
+        }
+    }
 }
 
 /// A directory in one hierarchy, with those above it that don't exist yet.
@@ -160,6 +253,7 @@ impl HostStep {
             Self::Devices(_) | Self::Filter(_) => {
                 "of the host's devices only those that the container was given".into()
             }
+            Self::Enable { controllers, .. } => format!("a cgroup with {}", controllers.join(", ")),
         }
     }
 
@@ -179,6 +273,14 @@ impl HostStep {
                 filter.program.len(),
                 filter.dir
             ),
+            Self::Enable { levels, controllers } => levels
+                .iter()
+                .map(|level| {
+                    let file = quote(&format!("{level}/cgroup.subtree_control"));
+                    format!("echo {} > {file}", quote(&enable(controllers)))
+                })
+                .collect::<Vec<_>>()
+                .join("\n"),
         }
     }
 
@@ -190,7 +292,7 @@ impl HostStep {
             Self::Create(create) => {
                 vec![Verb::Cgroup(Undo::Remove { dir: create.dir(), keep: create.level(create.keep) })]
             }
-            Self::Limit(_) | Self::Devices(_) | Self::Filter(_) => Vec::new(),
+            Self::Limit(_) | Self::Devices(_) | Self::Filter(_) | Self::Enable { .. } => Vec::new(),
         }
     }
 }
@@ -216,11 +318,14 @@ pub enum Undo {
     /// Kill everything in the cgroup `dir`; remove it, those below it, and those above it that are empty then and are
     /// below `keep` or were made by sampan.
     Remove { dir: String, keep: String },
+    /// Of systemd at this address; one that failed is forgotten.
+    StopUnit { address: String, unit: String },
 }
 
 impl Undo {
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
+            Self::StopUnit { address, unit } => vec!["stop-unit".into(), address.clone(), unit.clone()],
             Self::Remove { dir, keep } => vec!["remove-cgroup".into(), keep.clone(), dir.clone()],
         }
     }
@@ -228,6 +333,11 @@ impl Undo {
     pub(crate) fn shell(&self) -> String {
         match self {
             Self::Remove { dir, keep } => format!("remove_cgroup {} {}", quote(dir), quote(keep)),
+            Self::StopUnit { address, unit } => {
+                let call = |method: &str| format!("{} {method}", busctl(address));
+                let unit = quote(unit);
+                format!("{} ss {unit} replace; {} s {unit}", call("StopUnit"), call("ResetFailedUnit"))
+            }
         }
     }
 
@@ -247,8 +357,12 @@ remove_cgroup() {
 
     /// Refuses what this program can't have written: it names a directory to be emptied.
     pub(crate) fn from_words(words: &[&str]) -> Option<Self> {
-        let ["remove-cgroup", keep, dir] = words else {
-            return None;
+        let [keep, dir] = match words {
+            ["stop-unit", address, unit] => {
+                return Some(Self::StopUnit { address: (*address).into(), unit: (*unit).into() });
+            }
+            ["remove-cgroup", keep, dir] => [keep, dir],
+            _ => return None,
         };
         let below = dir.strip_prefix(keep)?;
         let below = if *keep == "/" { below } else { below.strip_prefix('/')? };

@@ -54,15 +54,15 @@ fn tree(controllers: &str, mount: &str) -> Unified {
     Unified { offered: names(controllers), target: target(mount, 0), levels: vec![level] }
 }
 
-fn hybrid() -> Layout {
+pub(super) fn hybrid() -> Layout {
     Layout { v2: Some(tree("hugetlb", "/sys/fs/cgroup/unified")), ..v1() }
 }
 
-fn v2() -> Layout {
+pub(super) fn v2() -> Layout {
     Layout { v2: Some(tree("cpuset cpu io memory pids", "/sys/fs/cgroup")), ..bare() }
 }
 
-fn everything() -> Resources {
+pub(super) fn everything() -> Resources {
     let device = ThrottleDevice { major: 8, minor: 0, rate: 1 << 20 };
     Resources {
         memory: Some(Memory {
@@ -482,7 +482,7 @@ fn limits_are_taken_away() {
 /// What v2 has in one place is told again, and nothing else.
 #[test]
 fn an_update_is_completed_on_v2() {
-    let current = Current { memory: Some(32 << 20), swap: Some(32 << 20), quota: Some(50_000) };
+    let current = Current { memory: Some(32 << 20), swap: Some(32 << 20), quota: Some(50_000), period: None };
     let text = |resources: Resources| {
         let limits = update(&v2(), &resources, &current).map_err(|error| error.to_string())?;
         Ok::<_, String>(

@@ -2,9 +2,7 @@
 //!
 //! Invariant: a limit is read back; what is not in force is an error. A tree is only removed after all in it was killed.
 
-use plan::cgroup::{
-    CPUSET, Cgroup, Create, DeviceFilter, DeviceList, HostStep, InitStep, Limit, Undo, Version, enable,
-};
+use plan::cgroup::{CPUSET, Cgroup, Create, DeviceFilter, DeviceList, HostStep, InitStep, Limit, Version, enable};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::fmt;
@@ -101,6 +99,9 @@ pub fn apply(step: &HostStep, dirs: &mut Dirs) -> Result<()> {
         HostStep::Limit(limit) => apply_limit(limit, dirs.get(&limit.dir)?),
         HostStep::Devices(list) => apply_devices(list, dirs.get(&list.dir)?),
         HostStep::Filter(filter) => apply_filter(filter, dirs.get(&filter.dir)?),
+        HostStep::Enable { levels, controllers } => {
+            levels.iter().try_for_each(|level| Ok(enable_missing(&Dir::open(level)?, controllers)?))
+        }
     }
 }
 
@@ -275,11 +276,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Also from another process, later; also when the step was never or half done.
 #[must_use]
-pub fn undo(undo: &Undo) -> Vec<Error> {
-    let Undo::Remove { dir, keep } = undo;
+pub fn remove_all(dir: &str, keep: &str) -> Vec<Error> {
     let deadline = Instant::now() + PATIENCE;
     let mut errors = Vec::new();
-    let mut path = dir.as_str();
+    let mut path = dir;
     while path.len() > keep.len() || is_marked(path) {
         let Some((above, name)) = path.rsplit_once('/') else {
             break;

@@ -100,10 +100,12 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
 ///
 /// # Errors
 /// What the kernel or a program that was called refused.
-pub fn attach(step: &AttachStep, context: &Context, pid: i32, sync: &OwnedFd) -> Result<()> {
+pub fn attach(step: &AttachStep, context: &mut Context, pid: i32, sync: &OwnedFd) -> Result<()> {
     match step {
         AttachStep::IdMaps { uid, gid, helpers } => id_maps(pid, uid, gid, *helpers),
         AttachStep::OomScoreAdj(value) => oom_score_adj(pid, *value),
+        AttachStep::Cgroup(plan::cgroup::AttachStep::Scope(scope)) => crate::systemd::start(scope, pid),
+        AttachStep::Cgroup(plan::cgroup::AttachStep::Host(step)) => Ok(cgroup::apply(step, &mut context.dirs)?),
         AttachStep::Network(step) => Ok(network::apply_attach(step, &context.network, pid.cast_unsigned())?),
         AttachStep::Go | AttachStep::Attached => crate::sync::go(sync),
     }

@@ -17,6 +17,18 @@ use sys::cgroup::Dir;
 /// # Errors
 /// /proc/self/mountinfo or /proc/self/cgroup can't be read.
 pub fn observe(path: &CgroupPath, block_io: bool) -> Result<Layout> {
+    look(path, block_io, false)
+}
+
+/// The same where systemd makes the cgroup and moves processes into it, from wherever we are.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_for_systemd(path: &CgroupPath, block_io: bool) -> Result<Layout> {
+    look(path, block_io, true)
+}
+
+fn look(path: &CgroupPath, block_io: bool, moved: bool) -> Result<Layout> {
     let mounts = mounts(&read("/proc/self/mountinfo")?);
     let mut layout = Layout {
         path: path.clone(),
@@ -33,7 +45,7 @@ pub fn observe(path: &CgroupPath, block_io: bool) -> Result<Layout> {
             continue;
         };
         if membership.controllers.is_empty() {
-            let tree = unified(&place, path);
+            let tree = unified(&place, path, moved);
             layout.features.io_cost = place.root.has("io.cost.model");
             if tree.levels.first().is_some_and(|level| level.controllers.contains("memory")) {
                 layout.features.swap = accounts_swap(&place.root);
@@ -269,7 +281,7 @@ fn holder(dir: Dir, pid: i32) -> Option<String> {
     dir.children().ok()?.iter().find_map(|name| holder(dir.below(name).ok()?, pid))
 }
 
-fn unified(place: &Place, path: &CgroupPath) -> Unified {
+fn unified(place: &Place, path: &CgroupPath, moved: bool) -> Unified {
     let anchor = place.anchor(path, true);
     let name = place.path(&anchor);
     let shared = path.components().len();
@@ -280,7 +292,7 @@ fn unified(place: &Place, path: &CgroupPath) -> Unified {
     let seen = place.look(&anchor, |dir| steady(dir, path, look));
     let (mut target, levels) =
         seen.unwrap_or_else(|| (Target { anchor: name.clone(), ..Target::default() }, Vec::new()));
-    target.writable &= may_enter(place, &anchor, path);
+    target.writable &= moved || may_enter(place, &anchor, path);
     let offered = list(&place.root, "cgroup.controllers");
     Unified { offered, target, levels }
 }
@@ -343,7 +355,12 @@ fn accounts_swap(root: &Dir) -> bool {
 pub fn current(path: &str) -> (Current, Option<u64>) {
     let dir = Dir::open(path).ok();
     let number = |file| dir.as_ref()?.read(file).ok()?.split_whitespace().next()?.parse().ok();
-    let limits = Current { memory: number("memory.max"), swap: number("memory.swap.max"), quota: number("cpu.max") };
+    let limits = Current {
+        memory: number("memory.max"),
+        swap: number("memory.swap.max"),
+        quota: number("cpu.max"),
+        period: dir.as_ref().and_then(|dir| dir.read("cpu.max").ok()?.split_whitespace().nth(1)?.parse().ok()),
+    };
     (limits, number("memory.current"))
 }
 

@@ -54,7 +54,7 @@ pub struct Globals {
     /// Say more
     #[arg(long)]
     pub debug: bool,
-    /// Have systemd make cgroups; not supported by this version
+    /// Have systemd make cgroups, as scopes
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// auto, true or false; found out anyway

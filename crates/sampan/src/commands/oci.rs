@@ -31,17 +31,13 @@ pub fn run(call: Call) -> Result<ExitCode, Failure> {
 }
 
 fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
-    if globals.systemd_cgroup {
-        let failure = Failure::new("cannot use --systemd-cgroup").cause("this version makes cgroups by itself");
-        return Err(failure.hint("set the engine's cgroup driver to cgroupfs"));
-    }
     let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
     let root = Root::new(globals.root.clone(), variable)?;
     let id = |text: String| text.parse::<Id>().map_err(Failure::from);
     match verb {
         Oci::Create(arguments) => {
             let name = id(arguments.id.clone())?;
-            oci::create(&root, &name, &asked(arguments, false)?).map(drop)?;
+            oci::create(&root, &name, &asked(arguments, globals, false)?).map(drop)?;
         }
         Oci::Run(arguments) => return launch(&root, arguments, globals),
         Oci::Start(arguments) => oci::start(&root, &id(arguments.id)?)?,
@@ -75,7 +71,7 @@ fn refuse_no_pivot(asked: bool) -> Result<(), Failure> {
     if asked { Err(Failure::new("cannot do without pivot_root").cause(why)) } else { Ok(()) }
 }
 
-fn asked(arguments: Create, foreground: bool) -> Result<oci::Create, Failure> {
+fn asked(arguments: Create, globals: &Globals, foreground: bool) -> Result<oci::Create, Failure> {
     refuse_no_pivot(arguments.no_pivot)?;
     Ok(oci::Create {
         bundle: arguments.bundle,
@@ -84,13 +80,14 @@ fn asked(arguments: Create, foreground: bool) -> Result<oci::Create, Failure> {
         pidfd_socket: arguments.pidfd_socket,
         passed: oci::Passed::find(arguments.preserve_fds)?,
         no_new_keyring: arguments.no_new_keyring,
+        systemd: globals.systemd_cgroup,
         foreground,
     })
 }
 
 fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<ExitCode, Failure> {
     let id: Id = arguments.create.id.parse()?;
-    let ended = oci::run(root, &id, &asked(arguments.create, !arguments.detach)?, arguments.keep)?;
+    let ended = oci::run(root, &id, &asked(arguments.create, globals, !arguments.detach)?, arguments.keep)?;
     warn(globals, &ended.warnings);
     Ok(ExitCode::from(ended.code))
 }
@@ -129,6 +126,10 @@ fn saved(arguments: Checkpoint) -> oci::Checkpoint {
 fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<ExitCode, Failure> {
     let passed = oci::Passed::find(arguments.preserve_fds)?;
     refuse_no_pivot(arguments.no_pivot)?;
+    if globals.systemd_cgroup {
+        let failure = Failure::new("cannot restore into a scope of systemd's").cause("this version cannot do it");
+        return Err(failure.hint("set the engine's cgroup driver to cgroupfs"));
+    }
     let restore = oci::Restore {
         saving: saving(arguments.saving),
         bundle: arguments.bundle,
