@@ -66,17 +66,7 @@ fn weight(shares: u64) -> u64 {
 pub(super) fn io(request: &Request, layout: &Layout) -> Result<Values, Rejected> {
     let mut values = Values::new();
     if request.weight.is_some() || !request.device_weights.is_empty() {
-        let (file, convert) = weight_file(layout)?;
-        if file == BFQ {
-            super::check_bfq(request, layout)?;
-        }
-        if let Some(weight) = request.weight {
-            values.push(value("I/O weight", file, format!("default {}", convert(weight)), Check::Any));
-        }
-        for ((major, minor), weight) in &request.device_weights {
-            let text = format!("{major}:{minor} {}", convert(*weight));
-            values.push(value("I/O weight", file, &text, Check::Line(text.clone())));
-        }
+        weights(request, layout, &mut values)?;
     }
     if request.leaf_weighted() {
         return Err(super::v1::no_leaf_weight());
@@ -105,26 +95,34 @@ fn io_max(throttle: &Throttle) -> String {
     .collect()
 }
 
-const BFQ: &str = "io.bfq.weight";
+const BFQ: (&str, fn(u16) -> u64) = ("io.bfq.weight", |weight| u64::from(weight));
+/// 10 to 1000 becomes 1 to 10000, as the runtime-spec's users do it.
+const COST: (&str, fn(u16) -> u64) = ("io.weight", |weight| 1 + (u64::from(weight) - 10) * 9999 / 990);
 
-/// A file, and how a weight is written to it.
-type WeightFile = (&'static str, fn(u16) -> u64);
-
-fn weight_file(layout: &Layout) -> Result<WeightFile, Rejected> {
+/// Each disk heeds the one or the other, by its scheduler, which may change.
+fn weights(request: &Request, layout: &Layout, values: &mut Values) -> Result<(), Rejected> {
     let disks = layout.disks.as_deref().unwrap_or_default();
-    let as_it_is = |weight| u64::from(weight);
-    // 10 to 1000 becomes 1 to 10000, as the runtime-spec's users do it.
-    let stretched = |weight| 1 + (u64::from(weight) - 10) * 9999 / 990;
-    if disks.iter().any(Disk::bfq) {
-        Ok((BFQ, as_it_is))
-    } else if layout.features.io_cost {
-        Ok(("io.weight", stretched))
-    } else if disks.iter().any(|disk| disk.schedulers.contains("bfq")) {
-        Ok((BFQ, as_it_is))
-    } else {
-        Err(Rejected::new("cannot set the I/O weight", "this kernel has neither the bfq I/O scheduler nor io.cost")
-            .hint("modprobe bfq, and echo bfq > /sys/block/DISK/queue/scheduler"))
+    let has_bfq = disks.iter().any(|disk| disk.schedulers.contains("bfq"));
+    let has_cost = layout.features.io_cost;
+    if !has_bfq && !has_cost {
+        let why = "this kernel has neither the bfq I/O scheduler nor io.cost";
+        return Err(Rejected::new("cannot set the I/O weight", why)
+            .hint("modprobe bfq, and echo bfq > /sys/block/DISK/queue/scheduler"));
     }
+    for ((file, convert), _) in [(BFQ, has_bfq), (COST, has_cost)].into_iter().filter(|(_, there)| *there) {
+        let default = |weight| value("I/O weight", file, format!("default {}", convert(weight)), Check::Any);
+        values.extend(request.weight.map(default));
+    }
+    if !has_cost {
+        super::check_bfq(request, layout)?;
+    }
+    for ((major, minor), weight) in &request.device_weights {
+        let is_it = |disk: &&Disk| (disk.major, disk.minor) == (*major, *minor);
+        let (file, convert) = if disks.iter().find(is_it).is_some_and(Disk::bfq) { BFQ } else { COST };
+        let text = format!("{major}:{minor} {}", convert(*weight));
+        values.push(value("I/O weight", file, &text, Check::Line(text.clone())));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
