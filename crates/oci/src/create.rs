@@ -166,6 +166,9 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
     label::check(&linux.mount_label)?;
     config.process.as_ref().map_or(Ok(()), |process| label::check(&process.selinux_label))?;
     let (mut placed, mut cgroup) = place(id, config, linux, create.systemd, &host)?;
+    if host.is_machines_root() {
+        plan::cgroup::delegate(config, linux, &mut cgroup);
+    }
     if let Some(asked) = &linux.intel_rdt {
         placed.resctrl = resctrl(asked, &id.to_string(), &mut cgroup)?;
     }

@@ -93,6 +93,16 @@ impl Dir {
         rustix::fs::accessat(&self.fd, name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
     }
 
+    /// To another owner; `.` is the directory itself.
+    ///
+    /// # Errors
+    /// fchownat(2).
+    pub fn give(&self, name: &str, uid: u32) -> Result<()> {
+        let owner = Some(rustix::process::Uid::from_raw(uid));
+        rustix::fs::chownat(&self.fd, name, owner, None, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(Error::of(|| format!("fchownat(\"{}/{name}\", {uid})", self.path)))
+    }
+
     /// # Errors
     /// openat(2), read(2).
     pub fn read(&self, file: &str) -> Result<String> {

@@ -7,6 +7,7 @@
 //! and freezing is what the v2 tree is for, also beside v1, where it does both at once for the whole tree; without one
 //! the v1 freezer serves, and cpuacct for the CPU time that the v2 tree would tell.
 
+mod delegate;
 mod device;
 mod layout;
 mod limit;
@@ -22,6 +23,7 @@ mod v1;
 mod v2;
 mod variant;
 
+pub use delegate::delegate;
 pub use device::{Insn, default_rules};
 pub use layout::{Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
 pub use limit::Limit;
@@ -31,7 +33,7 @@ pub use property::{Property, properties};
 pub use resctrl::{Resctrl, group as resctrl_group, plan as resctrl, schemata};
 pub use scope::{Asked, Systemd, plan_scope};
 pub use step::{
-    AttachStep, CPUSET, Create, DeviceFilter, DeviceList, HostStep, InitStep, Scope, Undo, Version, enable,
+    AttachStep, CPUSET, Create, DELEGATE, DeviceFilter, DeviceList, HostStep, InitStep, Scope, Undo, Version, enable,
 };
 pub use unit::Unit;
 
@@ -139,7 +141,7 @@ pub fn update(layout: &Layout, resources: &Resources, current: &Current) -> Resu
     }
     let limit = |step| match step {
         HostStep::Limit(limit) => Some(limit),
-        HostStep::Create(_) | HostStep::Devices(_) | HostStep::Filter(_) | HostStep::Enable { .. } => None,
+        _ => None,
     };
     Ok(plan.prepare.into_iter().filter_map(limit).collect())
 }

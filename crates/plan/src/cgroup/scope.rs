@@ -72,7 +72,7 @@ pub fn plan_scope(layout: &Layout, resources: &Resources, rootless: bool, asked:
 fn limit(step: &HostStep) -> Option<Limit> {
     match step {
         HostStep::Limit(limit) => Some(limit.clone()),
-        HostStep::Create(_) | HostStep::Devices(_) | HostStep::Filter(_) | HostStep::Enable { .. } => None,
+        _ => None,
     }
 }
 

@@ -20,6 +20,11 @@ pub enum HostStep {
         levels: Vec<String>,
         controllers: Vec<String>,
     },
+    /// v2: the container's user may make cgroups below its own (cgroups(7), "Delegation").
+    Delegate {
+        dir: String,
+        uid: u32,
+    },
 }
 
 /// In the parent, when the child is there.
@@ -185,6 +190,9 @@ impl Create {
     }
 }
 
+/// Where the kernel lists the files that go with a directory that is delegated.
+pub const DELEGATE: &str = "/sys/kernel/cgroup/delegate";
+
 /// What a v1 cpuset inherits.
 pub const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
@@ -254,6 +262,7 @@ impl HostStep {
                 "of the host's devices only those that the container was given".into()
             }
             Self::Enable { controllers, .. } => format!("a cgroup with {}", controllers.join(", ")),
+            Self::Delegate { .. } => "what it has is the container's to divide".into(),
         }
     }
 
@@ -281,6 +290,10 @@ impl HostStep {
                 })
                 .collect::<Vec<_>>()
                 .join("\n"),
+            Self::Delegate { dir, uid } => {
+                let dir = quote(dir);
+                format!("chown {uid} {dir}; (cd {dir} && chown {uid} $(ls -d $(cat {DELEGATE}) 2>/dev/null))")
+            }
         }
     }
 
@@ -292,7 +305,9 @@ impl HostStep {
             Self::Create(create) => {
                 vec![Verb::Cgroup(Undo::Remove { dir: create.dir(), keep: create.level(create.keep) })]
             }
-            Self::Limit(_) | Self::Devices(_) | Self::Filter(_) | Self::Enable { .. } => Vec::new(),
+            Self::Limit(_) | Self::Devices(_) | Self::Filter(_) | Self::Enable { .. } | Self::Delegate { .. } => {
+                Vec::new()
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a limit is read back; what is not in force is an error. A tree is only removed after all in it was killed.
 
-use plan::cgroup::{CPUSET, Cgroup, Create, DeviceFilter, DeviceList, HostStep, InitStep, Limit, Version, enable};
+use plan::cgroup::{
+    CPUSET, Cgroup, Create, DELEGATE, DeviceFilter, DeviceList, HostStep, InitStep, Limit, Version, enable,
+};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::fmt;
@@ -102,6 +104,7 @@ pub fn apply(step: &HostStep, dirs: &mut Dirs) -> Result<()> {
         HostStep::Enable { levels, controllers } => {
             levels.iter().try_for_each(|level| Ok(enable_missing(&Dir::open(level)?, controllers)?))
         }
+        HostStep::Delegate { dir, uid } => delegate(dirs.get(dir)?, *uid),
     }
 }
 
@@ -232,6 +235,14 @@ fn inherit(above: &Dir, below: &Dir) -> sys::Result<()> {
         }
     }
     Ok(())
+}
+
+fn delegate(dir: &Dir, uid: u32) -> Result<()> {
+    // cgroups(7): what there was before the kernel had a list.
+    let list = std::fs::read_to_string(DELEGATE)
+        .unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
+    let there = list.lines().filter(|file| dir.has(file));
+    std::iter::once(".").chain(there).try_for_each(|file| Ok(dir.give(file, uid)?))
 }
 
 fn apply_limit(limit: &Limit, dir: &Dir) -> Result<()> {
