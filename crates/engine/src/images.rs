@@ -92,16 +92,13 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
     let (id, names) = match find(&store.list()?, word)? {
         Some(found) => found,
         None if force => return Ok(Removed::default()),
-        None => {
-            return Err(Error::rejected(format!("cannot find image {word}"), "it is not in the store")
-                .hint("sampan images shows what there is"));
-        }
+        None => return Err(absent(word)),
     };
     if !force {
         check_unused(word, &names, &containers::list(paths))?;
     }
     for name in &names {
-        store.remove(name, &|| in_use(paths))?;
+        own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop))?;
     }
     let left = store.list()?.iter().any(|listed| listed.id == id);
     let names = names.iter().map(Reference::familiar).collect();
@@ -120,9 +117,31 @@ fn in_use(paths: &Paths) -> Vec<PathBuf> {
 pub(crate) fn sweep(paths: &Paths, layers: &[PathBuf]) -> Result<()> {
     let store = Store::open(&paths.data);
     if layers.iter().any(|layer| layer.starts_with(store.root())) {
-        image::gc::collect(&store, &|| in_use(paths))?;
+        collect(paths)?;
     }
     Ok(())
+}
+
+/// Removes what no image and no container needs.
+fn collect(paths: &Paths) -> Result<()> {
+    own_or_mapped(paths, image::gc::collect(&Store::open(&paths.data), &|| in_use(paths)).map(drop))
+}
+
+/// Once more as root of a user namespace where an ordinary user could not: a layer's directories may be his subordinate
+/// ids'.
+fn own_or_mapped(paths: &Paths, done: Result<(), image::Error>) -> Result<()> {
+    match done {
+        Err(error) if error.kind == image::Kind::System && runtime::observe::euid() != 0 => {
+            let task = Task::Collect { state: paths.state.clone() };
+            remote::call(paths, &Access::default(), task, &mut |_| {})
+        }
+        done => Ok(done?),
+    }
+}
+
+/// In the child.
+pub(crate) fn collect_in(store: &Store, paths: &Paths) -> Result<bool, image::Error> {
+    image::gc::collect(store, &|| in_use(paths))
 }
 
 /// The image's id, and those of its names that the word stands for.
@@ -189,9 +208,152 @@ pub fn pull(
     let pulled: Vec<Pulled> = remote::call(paths, access, Task::Pull(Pull { names, ..pull }), tell)?;
     // What a name stood for before, nobody can name any more.
     if pulled.iter().any(|pulled| pulled.moved) {
-        image::gc::collect(&Store::open(&paths.data), &|| in_use(paths))?;
+        collect(paths)?;
     }
     Ok(pulled)
+}
+
+/// Send an image of the store to a registry; `to`: under another name. The digest that it has there.
+///
+/// # Errors
+/// No such image; the registry's.
+pub fn push(
+    paths: &Paths,
+    access: &Access,
+    name: &str,
+    to: Option<&str>,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<String> {
+    let (name, _) = here(paths, name)?;
+    let to = to.map_or_else(|| Ok(name.clone()), parse)?;
+    let task = Task::Push(remote::Push { name: name.to_string(), to: to.to_string() });
+    remote::call(paths, access, task, tell)
+}
+
+/// One more name for an image.
+///
+/// # Errors
+/// No such image; no name.
+pub fn tag(paths: &Paths, source: &str, target: &str) -> Result<()> {
+    let target = parse(target)?;
+    if target.digest().is_some() || target.tag().is_none() {
+        return Err(Error::rejected(format!("cannot tag {source}"), "a name with a digest is no tag"));
+    }
+    let store = Store::open(&paths.data);
+    let writer = store.writer()?;
+    let (name, _) = here(paths, source)?;
+    let mut entry = store.entry(&name)?.ok_or_else(|| absent(source))?;
+    entry.annotations.clear();
+    let moved = writer.name_image(&target, entry, &[])?;
+    drop(writer);
+    if moved {
+        collect(paths)?;
+    }
+    Ok(())
+}
+
+/// Take names of an image away, but not its last one.
+///
+/// # Errors
+/// No such image; a name that it has not; its last name.
+pub fn untag(paths: &Paths, source: &str, names: &[String]) -> Result<()> {
+    let store = Store::open(&paths.data);
+    let (name, id) = here(paths, source)?;
+    let names =
+        if names.is_empty() { vec![name] } else { names.iter().map(|name| parse(name)).collect::<Result<_>>()? };
+    let all = store.list()?;
+    let own: Vec<Reference> =
+        all.iter().filter(|listed| listed.id == id).filter_map(|listed| listed.name.as_ref()?.parse().ok()).collect();
+    if let Some(other) = names.iter().find(|name| !own.contains(name)) {
+        return Err(Error::rejected(
+            format!("cannot untag {source}"),
+            format!("{} is no name of it", other.familiar()),
+        ));
+    }
+    if own.iter().all(|name| names.contains(name)) {
+        return Err(Error::rejected(format!("cannot untag {source}"), "it would have no name left")
+            .hint(format!("sampan rmi {source} removes it")));
+    }
+    names.iter().try_for_each(|name| own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop)))
+}
+
+/// The image of the store that a word stands for: one of its names, and its id.
+fn here(paths: &Paths, word: &str) -> Result<(Reference, Digest)> {
+    let all = Store::open(&paths.data).list()?;
+    let mut found = find(&all, word)?;
+    if found.is_none() && word.parse::<Reference>().is_ok() {
+        for name in candidates(word)? {
+            found = found.or(find(&all, &name.to_string())?);
+        }
+    }
+    let (id, names) = found.ok_or_else(|| absent(word))?;
+    let name = names.into_iter().next();
+    name.map(|name| (name, id)).ok_or_else(|| Error::rejected(format!("cannot use image {word}"), "it has no name"))
+}
+
+fn absent(word: &str) -> Error {
+    Error::rejected(format!("cannot find image {word}"), "it is not in the store")
+        .hint("sampan images shows what there is")
+}
+
+/// All tags of a repository.
+///
+/// # Errors
+/// The registry's.
+pub fn tags(paths: &Paths, access: &Access, name: &str) -> Result<Vec<String>> {
+    let name = candidates(name)?.swap_remove(0).to_string();
+    remote::call(paths, access, Task::Tags { name }, &mut |_| {})
+}
+
+/// The repositories of a host whose name holds the words; the host itself before the first slash.
+///
+/// # Errors
+/// The registry's.
+pub fn search(paths: &Paths, access: &Access, word: &str) -> Result<Vec<String>> {
+    let (host, term) = match word.split_once('/') {
+        Some((host, term)) if !Reference::is_short(word) => (host, term),
+        _ => ("docker.io", word),
+    };
+    let task = Task::Catalog { host: host.to_owned() };
+    let names: Vec<String> = remote::call(paths, access, task, &mut |_| {})?;
+    Ok(names.into_iter().filter(|name| name.contains(term)).map(|name| format!("{host}/{name}")).collect())
+}
+
+/// The document that a name stands for at its registry, as it is there.
+///
+/// # Errors
+/// The registry's.
+pub fn manifest(paths: &Paths, access: &Access, name: &str) -> Result<String> {
+    let names = candidates(name)?.iter().map(Reference::to_string).collect();
+    remote::call(paths, access, Task::Manifest { names }, &mut |_| {})
+}
+
+/// All that is known about an image, and its names and digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    pub id: String,
+    pub digest: String,
+    pub names: Vec<Reference>,
+    pub size: u64,
+    pub config: spec::image::ImageConfig,
+}
+
+/// # Errors
+/// No such image.
+pub fn inspect(paths: &Paths, word: &str) -> Result<Inspected> {
+    let store = Store::open(&paths.data);
+    let (name, id) = here(paths, word)?;
+    let stored = store.stored(&name)?.ok_or_else(|| absent(word))?;
+    let all = store.list()?;
+    let names = all.iter().filter(|listed| listed.id == id).filter_map(|listed| listed.name.as_ref()?.parse().ok());
+    let layers = stored.manifest().map_or(0, |(_, _, manifest)| manifest.layers.iter().map(|layer| layer.size).sum());
+    Ok(Inspected {
+        id: id.to_string(),
+        digest: stored.entry.digest.to_string(),
+        names: names.collect(),
+        size: layers,
+        config: stored.config,
+    })
 }
 
 /// What a name as typed may stand for, in order. One without a registry: the image of docker's, unless registries.conf has

@@ -3,7 +3,9 @@
 //! Invariant: this process stays single-threaded, and secrets go through a pipe, never into arguments.
 
 mod documents;
+pub mod login;
 mod pull;
+mod push;
 mod worker;
 
 use crate::error::{Error, Result};
@@ -28,6 +30,33 @@ struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
     Pull(Pull),
+    Push(Push),
+    /// Whether the host knows them.
+    Login {
+        host: String,
+        credentials: Credentials,
+    },
+    Tags {
+        name: String,
+    },
+    Catalog {
+        host: String,
+    },
+    Manifest {
+        names: Vec<String>,
+    },
+    /// Nothing of a registry: removes what is not needed, as one who may.
+    Collect {
+        state: PathBuf,
+    },
+}
+
+/// An image of the store, to where its name says or to another name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Push {
+    /// Whole references.
+    pub name: String,
+    pub to: String,
 }
 
 /// An image, or all tags of a repository.
@@ -61,6 +90,10 @@ pub enum Progress {
     Layer { id: String, state: State },
     /// Of what the tag names.
     Digest(String),
+    /// The repository, with its registry.
+    Pushing { repository: String },
+    /// A tag that the registry has now.
+    Pushed { tag: String, digest: String, size: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +109,17 @@ pub enum State {
     /// All bytes are here; the last of them are being unpacked and written to the disk.
     Fetched,
     Done,
+    /// To be sent, if it is not there.
+    Preparing,
+    Sending {
+        done: u64,
+        total: u64,
+    },
+    Sent,
+    /// The registry has it.
+    Known,
+    /// The registry has it from another repository of its own.
+    Mounted,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -23,4 +23,4 @@ pub mod user;
 pub use error::{Error, Kind, Result};
 pub use layer::{Expected, Layer};
 pub use rootfs::Rootfs;
-pub use store::{Came, Image, Listed, Store, Wanted, Writer};
+pub use store::{Came, Image, Listed, Store, Stored, Wanted, Writer};

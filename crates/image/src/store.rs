@@ -19,7 +19,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 mod fetch;
+mod stored;
 pub use fetch::{Came, Wanted};
+pub use stored::Stored;
 
 /// An image of which all layers are unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,50 @@ impl Store {
     pub fn entry(&self, name: &Reference) -> Result<Option<Descriptor>> {
         let Some(layout) = Layout::open(&self.root)? else { return Ok(None) };
         Ok(layout.index()?.manifests.into_iter().find(|entry| is_named(entry, name)))
+    }
+
+    /// All that the store has of an image, for those who hand it on. `None`: it has none of that name.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn stored(&self, name: &Reference) -> Result<Option<Stored>> {
+        let what = || format!("cannot read image {}", name.familiar());
+        let Some(entry) = self.entry(name).context(what)? else { return Ok(None) };
+        let Some(layout) = Layout::open(&self.root)? else { return Ok(None) };
+        Stored::read(&layout, entry).context(what).map(Some)
+    }
+
+    /// A blob's file, unverified.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] if it is not there.
+    pub fn blob(&self, digest: &Digest) -> Result<std::fs::File> {
+        let file = match Layout::open(&self.root)? {
+            Some(layout) => layout.open_blob(digest)?,
+            None => None,
+        };
+        file.ok_or_else(|| {
+            Error::new(Kind::Corrupt, format!("cannot read blob {digest}"), "it is not in the store")
+                .hint("sampan pull fetches what is missing")
+        })
+    }
+
+    /// Repositories of that registry whose images have the blob, as the store knows.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn repositories_with(&self, registry: &str, digest: &Digest) -> Result<Vec<String>> {
+        let Some(layout) = Layout::open(&self.root)? else { return Ok(vec![]) };
+        let mut found = Vec::new();
+        for entry in layout.index()?.manifests {
+            let name = entry.annotations.get(REF_NAME).and_then(|text| text.parse::<Reference>().ok());
+            let Some(name) = name.filter(|name| name.registry() == registry) else { continue };
+            let (_, manifest) = manifest(&layout, &entry, None)?;
+            if manifest.layers.iter().any(|layer| layer.digest == *digest) {
+                found.push(name.repository().to_owned());
+            }
+        }
+        Ok(found)
     }
 
     /// As [`Store::resolve`], for a name that must be there.

@@ -4,6 +4,7 @@
 
 use crate::auth::{Challenge, Session, unauthorized};
 use crate::error::{Error, Kind, Result};
+use crate::push::Content;
 use crate::resolve::Names;
 use crate::retry::{self, Backoff, PATIENCE};
 use crate::tls::Tls;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use ureq::http::{Method, Response, StatusCode};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Agent, SendBody};
 
 /// How long a silent peer is waited for.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -30,10 +31,10 @@ pub struct Host {
 }
 
 /// What a request carries; a stream is opened again where the registry wanted to know first who sends it.
-pub enum Content<'a> {
+pub enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    Stream { open: &'a dyn Fn() -> Result<Box<dyn io::Read>>, size: u64 },
+    Stream { open: &'a dyn Content, size: u64 },
 }
 
 pub struct Request<'a> {
@@ -43,12 +44,12 @@ pub struct Request<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// `repository:name:pull`, several with spaces between them.
     pub scope: &'a str,
-    pub content: Content<'a>,
+    pub content: Body<'a>,
 }
 
 impl<'a> Request<'a> {
     pub fn new(method: Method, path: &'a str, scope: &'a str) -> Self {
-        Self { method, path, headers: &[], scope, content: Content::None }
+        Self { method, path, headers: &[], scope, content: Body::None }
     }
 }
 
@@ -102,10 +103,10 @@ impl Host {
     ///
     /// # Errors
     /// Nobody answers after several tries; unauthorized; the registry wants us to wait longer than anybody would.
-    pub fn send(&self, request: &Request<'_>) -> Result<Response<Body>> {
+    pub fn send(&self, request: &Request<'_>) -> Result<Response<ureq::Body>> {
         let mut backoff = Backoff::default();
         let mut introduced = false;
-        let again = !matches!(request.content, Content::Stream { .. });
+        let again = !matches!(request.content, Body::Stream { .. });
         loop {
             let mut response = match self.send_once(request) {
                 Err(error) if error.kind == Kind::Unreachable && again && backoff.wait() => continue,
@@ -134,7 +135,7 @@ impl Host {
     }
 
     /// Waits as the registry asks, or as seems right.
-    fn pause(&self, response: &mut Response<Body>, backoff: &mut Backoff) -> Result<()> {
+    fn pause(&self, response: &mut Response<ureq::Body>, backoff: &mut Backoff) -> Result<()> {
         let status = response.status();
         let asked = header(response, "retry-after").and_then(retry::after);
         let limited = status == StatusCode::TOO_MANY_REQUESTS;
@@ -147,7 +148,7 @@ impl Host {
         if backoff.wait() { Ok(()) } else { Err(limit(limited, &format!("it answers {status}{}", words(response)))) }
     }
 
-    fn send_once(&self, request: &Request<'_>) -> Result<Response<Body>> {
+    fn send_once(&self, request: &Request<'_>) -> Result<Response<ureq::Body>> {
         let address = self.address(request.path);
         let mut builder = ureq::http::Request::builder().method(request.method.clone()).uri(&address);
         for (name, value) in request.headers {
@@ -161,11 +162,11 @@ impl Host {
         let bad = |error: ureq::http::Error| Error::new(Kind::Corrupt, format!("{address}: {error}"));
         let writes = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
         let sent = match &request.content {
-            Content::None if writes => self.agent.run(builder.body(&[][..]).map_err(bad)?),
-            Content::None => self.agent.run(builder.body(()).map_err(bad)?),
-            Content::Bytes(bytes) => self.agent.run(builder.body(*bytes).map_err(bad)?),
-            Content::Stream { open, size } => {
-                let mut reader = open()?;
+            Body::None if writes => self.agent.run(builder.body(&[][..]).map_err(bad)?),
+            Body::None => self.agent.run(builder.body(()).map_err(bad)?),
+            Body::Bytes(bytes) => self.agent.run(builder.body(*bytes).map_err(bad)?),
+            Body::Stream { open, size } => {
+                let mut reader = open.open()?;
                 let builder = builder.header("Content-Length", size.to_string());
                 self.agent.run(builder.body(SendBody::from_reader(&mut reader)).map_err(bad)?)
             }
@@ -204,12 +205,12 @@ fn ping(agent: &Agent, base: &str) -> Result<Option<Challenge>> {
     }
 }
 
-fn challenge(response: &Response<Body>) -> Option<Challenge> {
+fn challenge(response: &Response<ureq::Body>) -> Option<Challenge> {
     let headers = response.headers().get_all("www-authenticate");
     Challenge::of(headers.iter().filter_map(|value| value.to_str().ok()))
 }
 
-pub fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+pub fn header<'a>(response: &'a Response<ureq::Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
@@ -230,7 +231,7 @@ fn spoken(wait: Duration) -> String {
 }
 
 /// What the registry says about its refusal, ready to be put behind ours (distribution-spec, "Error Codes").
-pub fn words(response: &mut Response<Body>) -> String {
+pub fn words(response: &mut Response<ureq::Body>) -> String {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]
@@ -252,7 +253,7 @@ pub fn words(response: &mut Response<Body>) -> String {
 }
 
 /// The error for an answer that is none of those that were expected.
-pub fn refusal(response: &mut Response<Body>, missing: &str) -> Error {
+pub fn refusal(response: &mut Response<ureq::Body>, missing: &str) -> Error {
     let status = response.status();
     let words = words(response);
     if status == StatusCode::NOT_FOUND {

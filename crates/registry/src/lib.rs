@@ -26,4 +26,4 @@ pub use credentials::Credentials;
 pub use error::{Error, Kind, Result};
 pub use manifest::Fetched;
 pub use policy::Policy;
-pub use push::Pushed;
+pub use push::{Content, Pushed};

@@ -2,13 +2,22 @@
 
 use crate::client::Repository;
 use crate::error::{Error, Kind, Result};
-use crate::host::{self, Content, Request};
+use crate::host::{self, Body as Sent, Request};
 use crate::retry::Backoff;
 use spec::Digest;
 use spec::image::Descriptor;
 use std::io::Read;
 use ureq::Body;
 use ureq::http::{Method, Response, StatusCode};
+
+/// What can be sent more than once.
+pub trait Content {
+    /// From its beginning.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn open(&self) -> Result<Box<dyn Read + '_>>;
+}
 
 /// What came of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,23 +39,13 @@ impl Repository {
     ///
     /// # Errors
     /// The registry refuses it, or what arrived has another digest.
-    pub fn push_blob(
-        &self,
-        blob: &Descriptor,
-        from: Option<&str>,
-        open: &dyn Fn() -> Result<Box<dyn Read>>,
-    ) -> Result<Pushed> {
+    pub fn push_blob(&self, blob: &Descriptor, from: Option<&str>, open: &dyn Content) -> Result<Pushed> {
         let what = || format!("cannot push {} to {}", blob.digest, self.full_name());
         self.try_push_blob(blob, from, open).map_err(|error| error.at(what()))
     }
 
     /// An upload that breaks begins again with a session of its own: the first one's has half of it.
-    fn try_push_blob(
-        &self,
-        blob: &Descriptor,
-        from: Option<&str>,
-        open: &dyn Fn() -> Result<Box<dyn Read>>,
-    ) -> Result<Pushed> {
+    fn try_push_blob(&self, blob: &Descriptor, from: Option<&str>, open: &dyn Content) -> Result<Pushed> {
         let mut backoff = Backoff::default();
         loop {
             if self.has_blob(&blob.digest)? {
@@ -77,12 +76,12 @@ impl Repository {
     }
 
     /// In one piece.
-    fn upload(&self, blob: &Descriptor, place: &str, open: &dyn Fn() -> Result<Box<dyn Read>>) -> Result<()> {
+    fn upload(&self, blob: &Descriptor, place: &str, open: &dyn Content) -> Result<()> {
         let mark = if place.contains('?') { '&' } else { '?' };
         let path = format!("{place}{mark}digest={}", blob.digest);
         let scope = self.push_scope(None);
         let headers = [("Content-Type", "application/octet-stream")];
-        let content = Content::Stream { open, size: blob.size };
+        let content = Sent::Stream { open, size: blob.size };
         let request = Request { method: Method::PUT, path: &path, headers: &headers, scope: &scope, content };
         let mut response = self.host.send(&request)?;
         match response.status() {
@@ -117,7 +116,7 @@ impl Repository {
         let push = || {
             let path = format!("/v2/{}/manifests/{which}", self.name);
             let (scope, headers) = (self.push_scope(None), [("Content-Type", kind)]);
-            let content = Content::Bytes(bytes);
+            let content = Sent::Bytes(bytes);
             let mut response = self.host.send(&Request {
                 method: Method::PUT,
                 path: &path,

@@ -1,4 +1,4 @@
-//! The console socket: a terminal, or another file, handed to whoever asked for it.
+//! The console socket: a terminal, or another file, handed to whoever asked for it; and a secret typed at one.
 
 use crate::error::Result;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -21,4 +21,31 @@ pub fn send(socket: &Path, fd: impl AsFd, name: &[u8]) -> Result<()> {
     rustix::net::sendmsg(&stream, &[IoSlice::new(name)], &mut control, SendFlags::NOSIGNAL)
         .map_err(sys::Error::of(|| format!("sendmsg({socket:?}, SCM_RIGHTS)")))?;
     Ok(())
+}
+
+/// A line that is typed without being shown. `None`: interrupted, or the end of the input.
+///
+/// # Errors
+/// The terminal cannot be used.
+pub fn secret(terminal: std::os::fd::BorrowedFd<'_>) -> Result<Option<String>> {
+    // Raw, and so not without its own ctrl-c: a process that dies leaves a terminal as it is.
+    let _raw = sys::terminal::Raw::enter(terminal)?;
+    let mut line = Vec::new();
+    loop {
+        let mut byte = [0];
+        match rustix::io::read(terminal, &mut byte) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(sys::Error::new("read(terminal)", errno).into()),
+            Ok(0) => return Ok(None),
+            Ok(_) => match byte[0] {
+                b'\r' | b'\n' => return Ok(Some(String::from_utf8_lossy(&line).into_owned())),
+                // ctrl-c, ctrl-d, ctrl-z
+                3 | 4 | 26 => return Ok(None),
+                // ctrl-u
+                21 => line.clear(),
+                8 | 127 => _ = line.pop(),
+                other => line.push(other),
+            },
+        }
+    }
 }

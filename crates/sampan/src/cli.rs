@@ -15,7 +15,7 @@ mod usage;
 pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
-pub use registry::Pull;
+pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Search, Tag, Tags, Untag};
 pub use tree::tree;
 
 use crate::ui::Failure;
@@ -38,7 +38,16 @@ pub enum Verb {
     ImageBootstrap(ImageBootstrap),
     ImageList(ImageList),
     ImageRemove(ImageRemove),
+    ImageInspect(ImageInspect),
     Pull(Pull),
+    Push(Push),
+    Login(Login),
+    Logout(Logout),
+    Tag(Tag),
+    Untag(Untag),
+    Tags(Tags),
+    Search(Search),
+    ManifestInspect(ManifestInspect),
     Version(Version),
     Info(Info),
     Completion(Shell),

@@ -4,9 +4,13 @@ mod completion;
 mod image;
 mod images;
 mod info;
+mod inspect;
+mod login;
 mod oci;
 mod ps;
 mod pull;
+mod push;
+mod registry;
 mod rm;
 mod run;
 mod timings;
@@ -30,7 +34,16 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
         Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
         Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
         Verb::ImageList(arguments) => images::run(&arguments, &globals),
+        Verb::ImageInspect(arguments) => inspect::run(&arguments, &globals),
         Verb::Pull(arguments) => pull::run(&arguments, &globals),
+        Verb::Push(arguments) => push::run(&arguments, &globals),
+        Verb::Login(arguments) => login::login(&arguments, &globals, ui),
+        Verb::Logout(arguments) => login::logout(&arguments),
+        Verb::Tag(arguments) => image::tag(&arguments, &globals),
+        Verb::Untag(arguments) => image::untag(&arguments, &globals),
+        Verb::Tags(arguments) => registry::tags(&arguments, &globals),
+        Verb::Search(arguments) => registry::search(&arguments, &globals),
+        Verb::ManifestInspect(arguments) => registry::manifest(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),
     }

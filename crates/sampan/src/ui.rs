@@ -91,8 +91,13 @@ fn styled<'a>(word: &'a str, style: &str, colour: bool) -> Cow<'a, str> {
     if colour && !word.is_empty() { format!("{style}{word}\x1b[0m").into() } else { word.into() }
 }
 
+/// A question, or what comes behind its answer.
+pub fn prompt(text: &str) {
+    write_error(text);
+}
+
 /// Escapes what a terminal would obey; newlines and tabs stay.
-fn clean(text: &str) -> Cow<'_, str> {
+pub fn clean(text: &str) -> Cow<'_, str> {
     let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !text.contains(obeyed) {
         return text.into();

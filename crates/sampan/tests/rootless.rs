@@ -2,9 +2,17 @@
 //!
 //! The tests run as root and step down to users that have no account, or to one that is made for the test.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test and its set-up may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test and its set-up may"
+)]
 
 mod ground;
+#[path = "ground/registry.rs"]
+mod registry;
 
 use ground::{Ground, NESTED, Ran, SAMPAN, ran, until};
 use std::fs;
@@ -481,4 +489,34 @@ fn a_state_directory_that_others_made_is_refused() {
     ran(user.command(&user.program(), &run).output().unwrap()).ok();
     assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
     fs::remove_dir_all(&state).unwrap();
+}
+
+/// Files of several owners: unpacked, seen and removed as the user's subordinate ids.
+#[test]
+fn an_image_of_several_owners_is_pulled() {
+    let Some(user) = Ordinary::with_subordinates("pull") else { return };
+    let Some(server) = registry::Registry::start(registry::Kind::Plain) else { return };
+    let upper = user.ground.dir.join("upper");
+    fs::create_dir_all(upper.join("home/app/deep")).unwrap();
+    fs::write(upper.join("home/app/deep/file"), "x").unwrap();
+    for path in ["home/app", "home/app/deep", "home/app/deep/file"] {
+        chown(upper.join(path), Some(1000), Some(1001)).unwrap();
+    }
+    fs::set_permissions(upper.join("home/app"), fs::Permissions::from_mode(0o700)).unwrap();
+    let base = user.ground.dir.join("base");
+    fs::create_dir_all(base.join("bin")).unwrap();
+    fs::copy("/bin/busybox", base.join("bin/busybox")).unwrap();
+    symlink("busybox", base.join("bin/sh")).unwrap();
+    let machine = spec::image::Platform::native().architecture;
+    let layers = [registry::layer_of(&base), registry::layer_of(&upper)];
+    server.publish("several", "v1", &machine, &layers, false);
+    let name = format!("{}/several:v1", server.host());
+    ran(user.sampan(&["pull", "-q", &name]).output().unwrap()).ok();
+    let script = "busybox stat -c %u:%g:%a /home/app /home/app/deep/file";
+    let words = ["run", "--rm", "--network=none", "--pull=never", &name, "sh", "-c", script];
+    assert_eq!(ran(user.sampan(&words).output().unwrap()).ok(), "1000:1001:700\n1000:1001:644");
+    ran(user.sampan(&["rmi", &name]).output().unwrap()).ok();
+    let layers = user.ground.dir.join("data/layers");
+    assert_eq!(fs::read_dir(&layers).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(user.ground.dir.join("data/tmp")).unwrap().count(), 0);
 }

@@ -1,7 +1,7 @@
 //! An image from a registry into the store: documents first, then its layers side by side, each unpacked while it comes.
 
 use super::documents::{self, Documents};
-use super::worker::Tell;
+use super::worker::{Tell, parse};
 use super::{Failure, Progress, Pull, Pulled, State};
 use image::{Came, Store, Wanted, Writer};
 use registry::side::by_side;
@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Layers at a time. docker has three; a fourth hides the time that one takes to reach the disk.
-const WIDTH: usize = 4;
+pub(super) const WIDTH: usize = 4;
 /// Between two words about the same layer.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -21,11 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub fn pull(client: &Client, store: &Store, task: &Pull, tell: &Tell) -> Result<Vec<Pulled>, Failure> {
     let mut last = None;
     for name in &task.names {
-        let reference: Reference = name.parse().map_err(|error: spec::reference::BadReference| Failure {
-            what: format!("cannot pull {name}"),
-            why: error.to_string(),
-            hint: None,
-        })?;
+        let reference = parse(name)?;
         match named(client, store, &reference, task, tell) {
             // A short name may stand for another registry's.
             Err((Some(Kind::Missing | Kind::Unauthorized), failure)) => last = last.or(Some(failure)),
@@ -52,23 +48,26 @@ fn named(
     let (_, tags) = client.first(reference, Use::Pull, Repository::tags).map_err(at_registry)?;
     let tagged = |tag: &String| {
         let name = format!("{}/{}:{tag}", reference.registry(), reference.repository());
-        let reference: Reference = name.parse().map_err(|error: spec::reference::BadReference| {
-            (None, Failure { what: format!("cannot pull {name}"), why: error.to_string(), hint: None })
-        })?;
+        let reference = parse(&name).map_err(|failure| (None, failure))?;
         one(client, store, &reference, task, tell)
     };
     tags.iter().map(tagged).collect()
 }
 
 fn one(client: &Client, store: &Store, reference: &Reference, task: &Pull, tell: &Tell) -> Result<Pulled, Refused> {
-    let which = reference.digest().map(ToString::to_string).or_else(|| reference.tag().map(str::to_owned));
-    let which = which.unwrap_or_default();
+    let which = which(reference);
     let (repository, top) = client
         .first(reference, Use::Pull, |repository| repository.manifest(&which))
         .map_err(|error| (Some(error.kind), error.at(format!("cannot pull {}", reference.familiar())).into()))?;
     tell.progress(Progress::Pulling { which, repository: reference.repository().to_owned() });
     let documents = documents::fetch(&repository, top, task.platform.as_ref()).map_err(|failure| (None, failure))?;
     fill(store, reference, &repository, documents, tell).map_err(|failure| (None, failure))
+}
+
+/// What the registry is asked for: the digest, else the tag.
+pub(super) fn which(reference: &Reference) -> String {
+    let which = reference.digest().map(ToString::to_string).or_else(|| reference.tag().map(str::to_owned));
+    which.unwrap_or_default()
 }
 
 fn fill(

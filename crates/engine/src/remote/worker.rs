@@ -1,8 +1,11 @@
 //! The child's side: one order on standard input, messages on standard output, a line each.
 
-use super::{Failure, Message, Order, Progress, Task, pull};
+use super::{Failure, Message, Order, Progress, Task, pull, push};
+use crate::images;
+use crate::paths::Paths;
 use image::Store;
-use registry::Client;
+use registry::{Client, Repository, Use};
+use spec::Reference;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,9 +49,41 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
     let order: Order = serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?;
     let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let client = Client::new(order.access, order.root, &env)?;
-    let store = Store::open(order.data);
+    let store = Store::open(&order.data);
     let value = match order.task {
         Task::Pull(task) => serde_json::to_value(pull::pull(&client, &store, &task, tell)?),
+        Task::Push(task) => serde_json::to_value(push::push(&client, &store, &task, tell)?),
+        Task::Login { host, credentials } => serde_json::to_value(client.check_login(&host, credentials)?),
+        Task::Tags { name } => serde_json::to_value(client.first(&parse(&name)?, Use::Pull, Repository::tags)?.1),
+        Task::Catalog { host } => serde_json::to_value(client.catalog(&host)?),
+        Task::Collect { state } => {
+            let paths = Paths { data: order.data, state };
+            serde_json::to_value(images::collect_in(&store, &paths).map(drop)?)
+        }
+        Task::Manifest { names } => serde_json::to_value(manifest(&client, &names)?),
     };
     value.map_err(|error| bad(error.to_string()))
+}
+
+pub(super) fn parse(name: &str) -> Result<Reference, Failure> {
+    name.parse().map_err(|error: spec::reference::BadReference| Failure {
+        what: format!("cannot use the name {name}"),
+        why: error.to_string(),
+        hint: None,
+    })
+}
+
+/// As it was sent.
+fn manifest(client: &Client, names: &[String]) -> Result<String, Failure> {
+    let mut failure = None;
+    for name in names {
+        let reference = parse(name)?;
+        let which = pull::which(&reference);
+        match client.first(&reference, Use::Pull, |repository| repository.manifest(&which)) {
+            Ok((_, fetched)) => return Ok(String::from_utf8_lossy(&fetched.bytes).into_owned()),
+            Err(error) => failure = failure.or(Some(error.at(format!("cannot inspect {}", reference.familiar())))),
+        }
+    }
+    Err(failure
+        .map_or_else(|| Failure { what: String::new(), why: "no image is named".into(), hint: None }, Failure::from))
 }

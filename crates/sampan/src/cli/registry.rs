@@ -79,3 +79,146 @@ impl Leaf for Pull {
         Ok(Verb::Pull(self))
     }
 }
+
+macro_rules! leaf {
+    ($verb:ident, $names:expr, $about:literal, $usage:literal) => {
+        impl Leaf for $verb {
+            const NAMES: &[&str] = &$names;
+            const ABOUT: &str = $about;
+            const USAGE: &str = $usage;
+
+            fn verb(self) -> Result<Verb, Failure> {
+                Ok(Verb::$verb(self))
+            }
+        }
+    };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Push {
+    /// Print nothing but the digest
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Taken and not needed: contents are verified by their digests
+    #[arg(long, default_value = "true")]
+    pub disable_content_trust: bool,
+    #[command(flatten)]
+    pub access: Access,
+    /// By name or id
+    #[arg(value_name = "IMAGE")]
+    pub name: String,
+    /// Under another name
+    #[arg(value_name = "DESTINATION")]
+    pub to: Option<String>,
+}
+
+leaf!(Push, ["push", "image push"], "Send an image to a registry", "sampan push [OPTIONS] IMAGE [DESTINATION]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Login {
+    /// Who to be there
+    #[arg(long, short, value_name = "USER")]
+    pub username: Option<String>,
+    /// The password, for all to see who list processes
+    #[arg(long, short, value_name = "PASSWORD")]
+    pub password: Option<String>,
+    /// Read the password from the standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Print who is logged in
+    #[arg(long)]
+    pub get_login: bool,
+    #[command(flatten)]
+    pub access: Access,
+    /// The registry's host; docker.io if there is none
+    #[arg(value_name = "REGISTRY")]
+    pub registry: Option<String>,
+}
+
+leaf!(Login, ["login"], "Keep who to be at a registry", "sampan login [OPTIONS] [REGISTRY]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Logout {
+    /// Of all registries
+    #[arg(long, short)]
+    pub all: bool,
+    /// Where logins are kept
+    #[arg(long, value_name = "FILE", value_parser = path)]
+    pub authfile: Option<PathBuf>,
+    /// The registry's host; docker.io if there is none
+    #[arg(value_name = "REGISTRY")]
+    pub registry: Option<String>,
+}
+
+leaf!(Logout, ["logout"], "Forget who to be at a registry", "sampan logout [OPTIONS] [REGISTRY]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Tag {
+    /// By name or id
+    #[arg(value_name = "IMAGE")]
+    pub source: String,
+    /// The new name
+    #[arg(value_name = "NAME")]
+    pub target: String,
+}
+
+leaf!(Tag, ["tag", "image tag"], "Give an image one more name", "sampan tag IMAGE NAME[:TAG]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Untag {
+    /// By name or id
+    #[arg(value_name = "IMAGE")]
+    pub source: String,
+    /// The names to take away; the one that the image was called by, if there is none
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+leaf!(Untag, ["untag", "image untag"], "Take names of an image away", "sampan untag IMAGE [NAME...]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Tags {
+    #[command(flatten)]
+    pub access: Access,
+    /// The repository
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+leaf!(Tags, ["tags", "image tags"], "List the tags of a repository at its registry", "sampan tags [OPTIONS] NAME");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Search {
+    #[command(flatten)]
+    pub access: Access,
+    /// The registry's host, and what names are to hold
+    #[arg(value_name = "HOST/TERM")]
+    pub term: String,
+}
+
+leaf!(Search, ["search"], "List the repositories of a registry that tells", "sampan search [OPTIONS] HOST/TERM");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ManifestInspect {
+    #[command(flatten)]
+    pub access: Access,
+    /// By name, with a tag or a digest
+    #[arg(value_name = "IMAGE")]
+    pub name: String,
+}
+
+leaf!(
+    ManifestInspect,
+    ["manifest inspect"],
+    "Print an image's manifest or index as its registry has it",
+    "sampan manifest inspect [OPTIONS] IMAGE"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImageInspect {
+    /// By name or id
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+leaf!(ImageInspect, ["image inspect"], "Print what is known about images", "sampan image inspect IMAGE [IMAGE...]");

@@ -34,14 +34,23 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 11] = [
+static ENTRIES: [Entry; 20] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
     entry::<list::ImageList>(),
     entry::<list::ImageRemove>(),
     entry::<list::ImageBootstrap>(),
+    entry::<registry::ImageInspect>(),
     entry::<registry::Pull>(),
+    entry::<registry::Push>(),
+    entry::<registry::Login>(),
+    entry::<registry::Logout>(),
+    entry::<registry::Tag>(),
+    entry::<registry::Untag>(),
+    entry::<registry::Tags>(),
+    entry::<registry::Search>(),
+    entry::<registry::ManifestInspect>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),
@@ -141,7 +150,12 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-const GROUPS: [(&str, &str); 3] = [("container", "Containers"), ("image", "Images"), ("system", "This machine")];
+const GROUPS: [(&str, &str); 4] = [
+    ("container", "Containers"),
+    ("image", "Images"),
+    ("manifest", "Manifests and indexes of images"),
+    ("system", "This machine"),
+];
 
 /// All verbs. A verb's second name in the same group is taken, not shown.
 pub fn tree() -> Command {

@@ -1,6 +1,6 @@
-//! `sampan image bootstrap` and `sampan image rm`.
+//! `sampan image bootstrap`, `rm`, `tag` and `untag`.
 
-use crate::cli::{Globals, ImageBootstrap, ImageRemove};
+use crate::cli::{Globals, ImageBootstrap, ImageRemove, Tag, Untag};
 use crate::ui::{self, Failure, Ui};
 
 /// # Errors
@@ -30,4 +30,16 @@ pub fn remove(arguments: &ImageRemove, globals: &Globals, ui: &Ui) -> Result<(),
         }
     }
     last
+}
+
+/// # Errors
+/// [`Failure`] when there is no such image, or that is no name.
+pub fn tag(arguments: &Tag, globals: &Globals) -> Result<(), Failure> {
+    Ok(engine::images::tag(&super::paths(globals)?, &arguments.source, &arguments.target)?)
+}
+
+/// # Errors
+/// [`Failure`] when it has no such name, or no other.
+pub fn untag(arguments: &Untag, globals: &Globals) -> Result<(), Failure> {
+    Ok(engine::images::untag(&super::paths(globals)?, &arguments.source, &arguments.names)?)
 }

@@ -40,6 +40,8 @@ impl Bars {
         let settled = match progress {
             Progress::Pulling { which, repository } => format!("{which}: Pulling from {repository}"),
             Progress::Digest(digest) => format!("Digest: {digest}"),
+            Progress::Pushing { repository } => format!("The push refers to repository [{repository}]"),
+            Progress::Pushed { tag, digest, size } => format!("{tag}: digest: {digest} size: {size}"),
             Progress::Layer { id, state } => match self.layer(id, *state) {
                 Some(line) => line,
                 None => return self.draw(""),
@@ -57,15 +59,16 @@ impl Bars {
     fn layer(&mut self, id: &str, state: State) -> Option<String> {
         let words = words(state);
         let Some(live) = &mut self.live else {
-            return (!matches!(state, State::Fetching { .. })).then(|| format!("{id}: {words}"));
+            let moves = matches!(state, State::Fetching { .. } | State::Sending { .. });
+            return (!moves).then(|| format!("{id}: {words}"));
         };
-        let moving = matches!(state, State::Fetching { .. } | State::Fetched);
+        let moving = matches!(state, State::Fetching { .. } | State::Fetched | State::Sending { .. });
         match live.iter_mut().find(|(known, _)| known == id) {
             Some((_, text)) if moving => *text = format!("{id}: {words}"),
             None if moving => live.push((id.to_owned(), format!("{id}: {words}"))),
             _ => live.retain(|(known, _)| known != id),
         }
-        (!moving && state != State::Waiting).then(|| format!("{id}: {words}"))
+        (!moving && !matches!(state, State::Waiting | State::Preparing)).then(|| format!("{id}: {words}"))
     }
 
     fn draw(&mut self, settled: &str) {
@@ -95,6 +98,11 @@ fn words(state: State) -> String {
         State::Fetched => "Download complete".to_owned(),
         State::Done => "Pull complete".to_owned(),
         State::Fetching { done, total } => format!("Downloading {}", bar(done, total)),
+        State::Sending { done, total } => format!("Pushing {}", bar(done, total)),
+        State::Preparing => "Preparing".to_owned(),
+        State::Sent => "Pushed".to_owned(),
+        State::Known => "Layer already exists".to_owned(),
+        State::Mounted => "Mounted from another repository".to_owned(),
     }
 }
 

@@ -1,0 +1,30 @@
+//! `sampan tags`, `search` and `manifest inspect`: what a registry says.
+
+use crate::cli::{Globals, ManifestInspect, Search, Tags};
+use crate::ui::{self, Failure};
+
+/// # Errors
+/// [`Failure`] when the registry fails.
+pub fn tags(arguments: &Tags, globals: &Globals) -> Result<(), Failure> {
+    let tags = engine::images::tags(&super::paths(globals)?, &arguments.access.access(), &arguments.name)?;
+    lines(&tags)
+}
+
+/// # Errors
+/// [`Failure`] when the registry fails, or does not tell.
+pub fn search(arguments: &Search, globals: &Globals) -> Result<(), Failure> {
+    let names = engine::images::search(&super::paths(globals)?, &arguments.access.access(), &arguments.term)?;
+    lines(&names)
+}
+
+/// # Errors
+/// [`Failure`] when the registry fails.
+pub fn manifest(arguments: &ManifestInspect, globals: &Globals) -> Result<(), Failure> {
+    let text = engine::images::manifest(&super::paths(globals)?, &arguments.access.access(), &arguments.name)?;
+    ui::print(&format!("{}\n", text.trim_end()))
+}
+
+/// A registry's words, which must not drive the terminal.
+fn lines(names: &[String]) -> Result<(), Failure> {
+    ui::print(&names.iter().map(|name| format!("{}\n", ui::clean(name))).collect::<String>())
+}
