@@ -31,8 +31,19 @@ pub struct Create {
     pub no_new_keyring: bool,
     /// systemd makes the cgroup.
     pub systemd: bool,
+    /// Whether it may do without a cgroup where the caller may make none.
+    pub cgroup: Need,
     /// The caller stays, watches the container, and shows its terminal.
     pub foreground: bool,
+}
+
+/// A cgroup for the container (runc's `--rootless`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Need {
+    /// As far as the caller may make one.
+    #[default]
+    Possible,
+    Always,
 }
 
 /// Files of the caller's, from the first after standard error on.
@@ -166,6 +177,12 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
     label::check(&linux.mount_label)?;
     config.process.as_ref().map_or(Ok(()), |process| label::check(&process.selinux_label))?;
     let (mut placed, mut cgroup) = place(id, config, linux, create.systemd, &host)?;
+    let named = !linux.cgroups_path.is_empty() || create.cgroup == Need::Always;
+    if named && !create.systemd && placed.cgroup.v2.is_none() && placed.cgroup.v1.is_empty() {
+        let why = format!("unable to apply cgroup configuration: {}: permission denied", placed.path);
+        let hint = "leave linux.cgroupsPath out, or have a cgroup delegated to this user";
+        return Err(plan::Rejected::new("cannot create the container", why).hint(hint).into());
+    }
     if host.is_machines_root() {
         plan::cgroup::delegate(config, linux, &mut cgroup);
     }

@@ -124,7 +124,7 @@ fn cgroups(record: &Record, asked: &[String]) -> Result<(Option<String>, Vec<Str
         let (controllers, path) = words.split_once(':').unwrap_or(("", words));
         let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
         if names.contains(&"..") {
-            return refused(what(), format!("{path} is not a sub cgroup path"));
+            return refused(what(), format!("bad sub cgroup path: {path}"));
         }
         let below = |dir: &mut String| {
             names.iter().for_each(|name| *dir = format!("{dir}/{name}"));

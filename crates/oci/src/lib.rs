@@ -29,7 +29,7 @@ mod usage;
 
 pub use bundle::whole;
 pub use checkpoint::{Cgroups, Checkpoint, Saving, checkpoint};
-pub use create::{Create, Passed, create};
+pub use create::{Create, Need, Passed, create};
 pub use delete::delete;
 pub use events::{Event, stats, watch};
 pub use exec::{Changes, Exec, What, exec};

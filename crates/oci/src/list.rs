@@ -5,16 +5,23 @@ use crate::root::Root;
 use crate::{Id, io};
 use runtime::Result;
 use serde::Serialize;
-use spec::runtime::State;
+use spec::runtime::{State, Status};
+use std::collections::BTreeMap;
 
-/// The spec's state, and what runc adds to it.
+/// The spec's state, and what runc adds to it; in its order, for those who look for text.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Seen {
-    #[serde(flatten)]
-    pub state: State,
+    pub oci_version: String,
+    pub id: String,
+    pub pid: i32,
+    pub status: Status,
+    pub bundle: String,
     pub rootfs: String,
     /// RFC 3339.
     pub created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Who made it, by name where it has one.
     pub owner: String,
 }
@@ -23,17 +30,18 @@ pub struct Seen {
 /// There is no such container.
 pub fn state(root: &Root, id: &Id) -> Result<Seen> {
     let (home, record) = Record::load(root, id, &format!("cannot find the container {id}"))?;
-    let state = record.state(record.status(&home));
-    Ok(Seen { state, rootfs: record.rootfs, created: record.created, owner: owner(record.owner) })
+    let State { oci_version, id, status, pid, bundle, annotations } = record.state(record.status(&home));
+    let Record { rootfs, created, .. } = record;
+    Ok(Seen { oci_version, id, pid, status, bundle, rootfs, created, annotations, owner: owner(record.owner) })
 }
 
 /// By id. What goes away while we look is left out.
 ///
 /// # Errors
-/// The root cannot be read.
+/// The root cannot be read; one that the caller named is not there.
 pub fn list(root: &Root) -> Result<Vec<Seen>> {
     let entries = match std::fs::read_dir(root.path()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && root.is_usual() => return Ok(Vec::new()),
         entries => entries.map_err(io(format!("cannot read {}", root.path().display())))?,
     };
     let id = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<Id>().ok();

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub struct Root {
     path: PathBuf,
+    /// Not named by the caller: nothing may have been made there yet.
+    usual: bool,
     filters: Filters,
 }
 
@@ -35,6 +37,7 @@ impl Root {
             Some(path) if !root || mapped() => Some(path),
             _ => root.then(|| "/run".into()),
         };
+        let usual = named.is_none();
         let path = match (named, &runtime) {
             (Some(path), _) => std::path::absolute(&path).map_err(io(format!("cannot use {}", path.display())))?,
             (None, Some(runtime)) => runtime.join("sampan-oci"),
@@ -43,11 +46,15 @@ impl Root {
                 return Err(rejected.hint("set it, or name a directory with --root").into());
             }
         };
-        Ok(Self { path, filters: Filters::below(runtime) })
+        Ok(Self { path, usual, filters: Filters::below(runtime) })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn is_usual(&self) -> bool {
+        self.usual
     }
 
     pub(crate) fn filters(&self) -> &Filters {

@@ -12,11 +12,11 @@ pub fn template(rootless: Option<(u32, u32)>) -> String {
 
 fn config(rootless: Option<(u32, u32)>) -> Value {
     let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
-    let kinds: &[&str] = match rootless {
-        None => &["pid", "network", "ipc", "uts", "mount", "cgroup"],
-        Some(_) => &["pid", "ipc", "uts", "mount", "cgroup", "user"],
-    };
-    let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
+    let more = if rootless.is_some() { "user" } else { "network" };
+    // As runc: on v1 there are containers that find their cgroups by the host's names.
+    let cgroup = runtime::observe::cgroup::is_unified().then_some("cgroup");
+    let kinds = ["pid", "ipc", "uts", "mount", more].into_iter().chain(cgroup);
+    let namespaces: Vec<Value> = kinds.map(|kind| json!({ "type": kind })).collect();
     let mut linux = json!({
         "resources": { "devices": [{ "allow": false, "access": "rwm" }] },
         "namespaces": namespaces,

@@ -125,6 +125,11 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
             "a clock would begin before 0, or end too soon: see time_namespaces(7)".to_owned()
         }
         (InitStep::Affinity(_), Errno::INVAL) => AFFINITY.to_owned(),
+        // sched_setattr(2), 6 is SCHED_DEADLINE.
+        (InitStep::Scheduler(it), Errno::PERM) if it.policy == 6 => {
+            "SCHED_DEADLINE needs CAP_SYS_NICE, and a cpuset with all CPUs: leave linux.resources.cpu.cpus out"
+                .to_owned()
+        }
         (InitStep::MemoryPolicy(_), Errno::NOSYS) => "the kernel has no memory policies (CONFIG_NUMA)".to_owned(),
         (InitStep::MemoryPolicy(_), Errno::INVAL) => {
             "a node is not there or not in the cpuset, or the mode does not go with the flags: see set_mempolicy(2)"

@@ -400,7 +400,7 @@ fn another_process_is_where_and_what_the_first_is() {
     let flags = ["--user", "5:6", "-g", "7", "--env=A=B", "--cwd", "/etc", "--cap", "CAP_SYS_ADMIN"];
     let script = "id; echo $A $HOME; pwd; grep CapBnd /proc/self/status";
     assert_eq!(sh(&flags, script).ok(), "uid=5 gid=6 groups=7\nB /\n/etc\nCapBnd:\t0000000020200420");
-    bundle.oci(&["exec", &id, "nope"]).fails(1, "executable file not found in $PATH");
+    bundle.oci(&["exec", &id, "nope"]).fails(255, "executable file not found in $PATH");
 
     let process = json!({
         "terminal": true, "args": ["sh", "-c", "tty; id -u; echo $HOME"], "cwd": "/", "user": { "uid": 1000 },
@@ -416,7 +416,7 @@ fn another_process_is_where_and_what_the_first_is() {
     let _ = fs::File::from(receive(&listener).0).read_to_end(&mut output);
     assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/0\r\n1000\r\n/home/app\r\n");
     bundle.oci(&["delete", "--force", &id]).ok();
-    sh(&[], "true").fails(1, "does not exist");
+    sh(&[], "true").fails(255, "does not exist");
     bundle.nothing_left(&id);
 }
 
@@ -432,7 +432,7 @@ fn a_paused_container_does_nothing() {
     let before = bundle.output().len();
     assert_eq!(bundle.state(&id)["status"], "paused");
     bundle.oci(&["pause", &id]).fails(1, "paused already");
-    bundle.oci(&["exec", &id, "true"]).fails(1, "is paused");
+    bundle.oci(&["exec", &id, "true"]).fails(255, "is paused");
     bundle.oci(&["delete", &id]).fails(1, "not stopped");
     assert_eq!(bundle.output().len(), before);
     bundle.oci(&["resume", &id]).ok();

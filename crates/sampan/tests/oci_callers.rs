@@ -55,7 +55,7 @@ fn a_command_that_is_not_there_is_told_in_the_words_of_engines() {
         let process = json!({ "args": [command], "cwd": "/", "user": {}, "env": ["PATH=/bin"] });
         fs::write(bundle.at("process"), process.to_string()).unwrap();
         let words = ["exec", "--process", "process", "--detach", "--pid-file", "exec.pid", &id];
-        shim(&bundle, &words).fails(1, why);
+        shim(&bundle, &words).fails(255, why);
         assert!(told(&bundle).starts_with(why), "{}", told(&bundle));
     }
     shim(&bundle, &["kill", "--all", &id, "9"]).ok();
@@ -79,7 +79,7 @@ fn a_terminal_is_taken_before_the_command_runs() {
     let socket = bundle.at("socket");
     let socket = socket.to_str().unwrap();
     let words = ["exec", "--process", "process", "--console-socket", socket, "--detach", "--pid-file", "e.pid", &id];
-    shim(&bundle, &words).fails(1, "socket");
+    shim(&bundle, &words).fails(255, "socket");
     assert!(!bundle.ground.rootfs().join("tmp/ran").exists());
     let listener = UnixListener::bind(socket).unwrap();
     shim(&bundle, &words).ok();

@@ -189,23 +189,23 @@ fn another_process_is_in_the_cgroup_that_is_named() {
     };
     assert!(seen(&[]).iter().chain(&seen(&["/"])).all(|path| path == "/"));
     assert_eq!(seen(&["a/b"]).iter().filter(|path| *path == "/a/b").count(), dirs.len());
-    exec(&[".."], &["true"]).fails(1, ".. is not a sub cgroup path");
-    exec(&["none"], &["true"]).fails(1, "none: no such file or directory");
-    exec(&["none:/"], &["true"]).fails(1, "unknown controller none");
+    exec(&[".."], &["true"]).fails(255, "bad sub cgroup path");
+    exec(&["none"], &["true"]).fails(255, "none: no such file or directory");
+    exec(&["none:/"], &["true"]).fails(255, "unknown controller none");
     if is_v1("memory") {
         let seen = seen(&["memory,pids:a", "cpuset:/a/b"]);
         let count = |at: &str| seen.iter().filter(|path| *path == at).count();
         assert_eq!((count("/a"), count("/a/b")), (2, 1), "{seen:?}");
         fs::create_dir(format!("/sys/fs/cgroup/cpuset/sampan-{id}/empty")).unwrap();
-        exec(&["cpuset:empty"], &["true"]).fails(1, "has no CPUs");
-        exec(&["memory:none"], &["true"]).fails(1, "no such file or directory");
+        exec(&["cpuset:empty"], &["true"]).fails(255, "has no CPUs");
+        exec(&["memory:none"], &["true"]).fails(255, "no such file or directory");
     } else {
         // What hands controllers down holds no process: the next one is where the first is.
         let top = &dirs[0];
         fs::write(format!("{top}/a/cgroup.procs"), bundle.state(&id)["pid"].to_string()).unwrap();
         fs::write(format!("{top}/cgroup.subtree_control"), "+pids").unwrap();
         assert_eq!(seen(&[]), ["/a"]);
-        exec(&["/"], &["true"]).fails(1, "EBUSY");
+        exec(&["/"], &["true"]).fails(255, "EBUSY");
     }
     // What was made below goes with it.
     bundle.oci(&["delete", "--force", &id]).ok();

@@ -20,7 +20,7 @@ fn refuses(bundle: &Bundle, ran: &Ran, id: &str, why: &str) {
 
 fn is_refused(ran: &Ran, why: &str) -> bool {
     let one = ran.err.starts_with("error: ") && ran.err.matches("error:").count() == 1;
-    ran.code == 1 && one && ran.err.contains(why) && !ran.err.contains("panicked")
+    matches!(ran.code, 1 | 255) && one && ran.err.contains(why) && !ran.err.contains("panicked")
 }
 
 /// `create` of the bundle's configuration with another value at each place.
@@ -359,10 +359,10 @@ fn a_process_that_is_none() {
         assert!(!pid.exists(), "{text}");
         assert_eq!(bundle.oci(&["ps", "--format", "json", &id]).ok(), before, "{text}");
     }
-    bundle.oci(&["exec", "--process", "/dev/zero", &id]).fails(1, "larger than");
-    bundle.oci(&["exec", "--process", "nowhere", &id]).fails(1, "nowhere");
-    bundle.oci(&["exec", &id]).fails(1, "command");
-    bundle.oci(&["exec", "--pid-file", "nowhere/pid", &id, "true"]).fails(1, "nowhere");
+    bundle.oci(&["exec", "--process", "/dev/zero", &id]).fails(255, "larger than");
+    bundle.oci(&["exec", "--process", "nowhere", &id]).fails(255, "nowhere");
+    bundle.oci(&["exec", &id]).fails(255, "command");
+    bundle.oci(&["exec", "--pid-file", "nowhere/pid", &id, "true"]).fails(255, "nowhere");
     for (text, why) in [
         ("", "EOF while parsing"),
         ("[]x", "trailing characters"),

@@ -93,7 +93,7 @@ fn an_exec_has_cpus_of_its_own() {
         (json!({ "initial": "0-70000" }), "larger than"),
         (json!({ "initial": 0 }), "invalid type"),
     ] {
-        exec(affinity).fails(1, why);
+        exec(affinity).fails(255, why);
     }
     bundle.oci(&["delete", "--force", &id]).ok();
     bundle.config["process"]["execCPUAffinity"] = json!({ "final": "2-1" });

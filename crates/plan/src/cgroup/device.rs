@@ -46,6 +46,8 @@ impl Access {
             'm' => Some(bits | 1),
             'r' => Some(bits | 2),
             'w' => Some(bits | 4),
+            // All of it, as where it stands for the kind.
+            'a' => Some(bits | 7),
             _ => None,
         })?;
         // An absent access is all of it, as runc and crun have it.
@@ -295,6 +297,14 @@ mod tests {
             .unwrap()
         };
         text.split(';').map(rule).collect()
+    }
+
+    #[test]
+    fn the_access_a_is_all_of_it() {
+        for text in ["deny c 1:11 rwa", "deny c 1:11 a", "deny c 1:11 rwm"] {
+            assert_eq!(rules(text)[0].access, Access::ALL, "{text}");
+        }
+        assert!(Access::parse("rx").is_none());
     }
 
     /// What an interpreter of the few instructions says to one access.

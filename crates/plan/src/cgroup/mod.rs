@@ -415,8 +415,15 @@ impl Draft<'_> {
             if controller == "cgroup" {
                 return Err(bad("cgroup.* is for sampan to write"));
             }
+            if let Some(hierarchy) = self.layout.v1(controller) {
+                let why = format!(
+                    "invalid configuration: `{controller}` is a controller of cgroup v1 here, at {}",
+                    hierarchy.mount
+                );
+                return Err(bad(&why).hint("use linux.resources, or a host with cgroup v2"));
+            }
             if self.layout.v2.is_none() {
-                return Err(bad("this host has no cgroup v2 tree"));
+                return Err(bad("invalid configuration: this host has no cgroup v2 tree"));
             }
             let first = self.place_v2(controller).map_err(|(why, hint)| with_hint(bad(&why), hint))?;
             let lines = text.lines().filter(|line| !line.trim().is_empty());

@@ -380,7 +380,8 @@ fn what_the_host_lacks() {
     let unified = Resources { unified: [("memory.high".into(), "1".into())].into(), ..Resources::default() };
     assert_eq!(
         rejected(&v1(), &unified),
-        "cannot set the cgroup v2 file \"memory.high\": this host has no cgroup v2 tree ()"
+        "cannot set the cgroup v2 file \"memory.high\": invalid configuration: `memory` is a controller of cgroup v1 here, \
+         at /sys/fs/cgroup/memory (use linux.resources, or a host with cgroup v2)"
     );
     for file in ["cgroup.procs", "memory.max/../x", "memory", ".max"] {
         let unified = Resources { unified: [(file.into(), "1".into())].into(), ..Resources::default() };

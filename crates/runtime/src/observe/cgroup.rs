@@ -62,6 +62,12 @@ fn look(path: &CgroupPath, block_io: bool, moved: bool) -> Result<Layout> {
     Ok(layout)
 }
 
+/// Whether v2 has all controllers, and the usual place.
+#[must_use]
+pub fn is_unified() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
 fn read(path: &str) -> Result<String> {
     // These files have no size to tell, and std would start with 32 bytes.
     let mut bytes = Vec::with_capacity(16 << 10);

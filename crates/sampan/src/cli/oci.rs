@@ -57,9 +57,9 @@ pub struct Globals {
     /// Have systemd make cgroups, as scopes
     #[arg(long)]
     pub systemd_cgroup: bool,
-    /// auto, true or false; found out anyway
-    #[arg(long, value_name = "WHETHER")]
-    pub rootless: Option<String>,
+    /// auto, true or false: whether a container may do without a cgroup where the caller may make none
+    #[arg(long, value_name = "WHETHER", default_value = "auto")]
+    pub rootless: Rootless,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +77,28 @@ impl FromStr for LogFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             _ => Err(Invalid::new("unknown format").hint("one of text, json")),
+        }
+    }
+}
+
+/// What it is for in runc: to pass over cgroups that cannot be made. Who the caller is, the kernel says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rootless {
+    #[default]
+    Auto,
+    True,
+    False,
+}
+
+impl FromStr for Rootless {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.to_ascii_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "true" | "t" | "1" => Ok(Self::True),
+            "false" | "f" | "0" => Ok(Self::False),
+            _ => Err(Invalid::new("unknown word").hint("one of auto, true, false")),
         }
     }
 }
@@ -553,7 +575,9 @@ fn leaf<A: Args + FromArgMatches>(
     match parsed.and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(arguments) => Ok(Parsed::Verb(verb(arguments))),
         Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => {
-            Ok(Parsed::Help(error.render().to_string()))
+            let about = ENTRIES.iter().find(|entry| entry.name == name).map_or("", |entry| entry.about);
+            // So far as runc has it: there are callers that look whether a command is there by its help.
+            Ok(Parsed::Help(format!("NAME:\n   {NAME} {name} - {about}\n\n{}", error.render())))
         }
         Err(error) => Err(failed(error)),
     }

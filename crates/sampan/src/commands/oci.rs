@@ -1,11 +1,11 @@
 //! `sampan oci`: containers of bundles, as engines ask for them.
 //!
 //! Invariant: nothing is printed on success but what was asked for; a failure is one line of the log as callers parse
-//! it, a message on standard error, and exit code 1.
+//! it, a message on standard error, and exit code 1; of `exec` 255, which no command is likely to end with, as in runc.
 
 use crate::cli::oci::{
-    Call, Checkpoint, Create, Events, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Restore, Run, Saving,
-    Spec, Update,
+    Call, Checkpoint, Create, Events, Exec, Format, Globals, Kill, List, LogFormat, Oci, Ps, Restore, Rootless, Run,
+    Saving, Spec, Update,
 };
 use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
@@ -19,14 +19,17 @@ use std::process::{Command, ExitCode};
 pub fn run(call: Call) -> Result<ExitCode, Failure> {
     let globals = call.globals;
     if globals.debug {
-        log(&globals, "debug", &format!("{:?}", call.verb));
+        debug(&globals, &format!("{:?}", call.verb));
     }
+    let code = if matches!(call.verb, Oci::Exec(_)) { 255 } else { 1 };
     act(call.verb, &globals).map_err(|failure| {
         // One line: of more than one, podman shows the one with the errno, and nobody knows of what it is.
         let text = std::iter::once(&*failure.what).chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>();
         let what = text.join(": ");
         log(&globals, "error", &what);
-        Failure { what, causes: Vec::new(), ..failure }.code(1)
+        // Nor a hint where the exec failed: engines show all of it to who asked for the command.
+        let hint = failure.hint.filter(|_| failure.code.is_none());
+        Failure { what, causes: Vec::new(), hint, ..failure }.code(code)
     })
 }
 
@@ -81,6 +84,7 @@ fn asked(arguments: Create, globals: &Globals, foreground: bool) -> Result<oci::
         passed: oci::Passed::find(arguments.preserve_fds)?,
         no_new_keyring: arguments.no_new_keyring,
         systemd: globals.systemd_cgroup,
+        cgroup: if globals.rootless == Rootless::False { oci::Need::Always } else { oci::Need::Possible },
         foreground,
     })
 }
@@ -244,7 +248,11 @@ fn events(root: &Root, arguments: Events) -> Result<(), Failure> {
 fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {
     let id: Id = arguments.id.parse()?;
     let unknown = |error| Failure::new(format!("cannot send a signal to the container {id}")).cause(error);
-    let signal: oci::Signal = arguments.signal.parse().map_err(unknown)?;
+    // As kill(2) has it: 0 only asks.
+    let signal = match arguments.signal.as_str() {
+        "0" => None,
+        name => Some(name.parse::<oci::Signal>().map_err(unknown)?),
+    };
     if arguments.all {
         oci::kill_all(root, &id, signal)?
     } else {
@@ -256,8 +264,9 @@ fn kill(root: &Root, arguments: Kill) -> Result<(), Failure> {
 fn list(root: &Root, arguments: &List) -> Result<(), Failure> {
     let seen = oci::list(root)?;
     match arguments.format {
-        _ if arguments.quiet => ui::print(&seen.iter().map(|seen| format!("{}\n", seen.state.id)).collect::<String>()),
-        Format::Json => ui::print(&format!("{}\n", json!(seen))),
+        _ if arguments.quiet => ui::print(&seen.iter().map(|seen| format!("{}\n", seen.id)).collect::<String>()),
+        // Not by a Value, which would sort the fields.
+        Format::Json => ui::print(&format!("{}\n", serde_json::to_string(&seen).unwrap_or_default())),
         Format::Table => {
             let cells: Vec<_> = seen.into_iter().map(cells).collect();
             ui::print(&table(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &cells))
@@ -265,9 +274,9 @@ fn list(root: &Root, arguments: &List) -> Result<(), Failure> {
     }
 }
 
-fn cells(Seen { state, created, owner, .. }: Seen) -> [String; 6] {
-    let status = json!(state.status).as_str().unwrap_or_default().to_owned();
-    [state.id, state.pid.to_string(), status, state.bundle, created, owner]
+fn cells(Seen { id, pid, status, bundle, created, owner, .. }: Seen) -> [String; 6] {
+    let status = json!(status).as_str().unwrap_or_default().to_owned();
+    [id, pid.to_string(), status, bundle, created, owner]
 }
 
 /// The table is that of ps(1), whatever it is called with, with the lines of the container's processes.
@@ -311,14 +320,27 @@ fn warn(globals: &Globals, warnings: &[oci::Error]) {
     }
 }
 
-/// As callers read it: containerd looks for `level` and `msg`. A log that cannot be written to leaves nobody to tell.
-fn log(globals: &Globals, level: &str, text: &str) {
-    let Some(path) = &globals.log else { return };
+/// Without a log, on standard error: it was asked for.
+fn debug(globals: &Globals, text: &str) {
+    match &globals.log {
+        Some(_) => log(globals, "debug", text),
+        None => _ = std::io::stderr().write_all(line(globals, "debug", text).as_bytes()),
+    }
+}
+
+/// As callers read it: containerd looks for `level` and `msg`.
+fn line(globals: &Globals, level: &str, text: &str) -> String {
     let time = oci::now();
-    let line = match globals.log_format {
+    match globals.log_format {
         LogFormat::Json => format!("{}\n", json!({ "level": level, "msg": text, "time": time })),
         LogFormat::Text => format!("time={} level={level} msg={}\n", json!(time), json!(text)),
-    };
+    }
+}
+
+/// A log that cannot be written to leaves nobody to tell.
+fn log(globals: &Globals, level: &str, text: &str) {
+    let Some(path) = &globals.log else { return };
+    let line = line(globals, level, text);
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
 }

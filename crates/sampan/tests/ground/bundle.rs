@@ -27,6 +27,11 @@ impl Bundle {
         let config = &mut bundle.config;
         config["process"]["terminal"] = false.into();
         config["process"]["env"] = json!(["PATH=/bin"]);
+        // As on v2, where the template has it.
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        if !namespaces.contains(&json!({ "type": "cgroup" })) {
+            namespaces.push(json!({ "type": "cgroup" }));
+        }
         // What the oldest of those that it is compared with takes.
         config["ociVersion"] = "1.0.2".into();
         Some(bundle)
