@@ -15,6 +15,7 @@ pub(crate) struct Bundle {
     pub(crate) path: PathBuf,
     pub(crate) rootfs: PathBuf,
     pub(crate) config: Config,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Bundle {
@@ -40,9 +41,10 @@ impl Bundle {
         if !rootfs.is_dir() {
             return refused(format!("cannot use the root {}", rootfs.display()), "it is no directory");
         }
-        config.mounts.iter_mut().for_each(|mount| anchor(mount, &found));
+        let mut warnings = Vec::new();
+        config.mounts.iter_mut().for_each(|mount| anchor(mount, &found, &rootfs, &mut warnings));
         if let Some(process) = &mut config.process {
-            settle(process, &rootfs);
+            warnings.extend(settle(process, &rootfs));
         }
         let resources = config.linux.as_mut().and_then(|linux| linux.resources.as_mut());
         if let Some(resources) = resources.filter(|resources| !resources.devices.is_empty()) {
@@ -50,7 +52,7 @@ impl Bundle {
             let default = plan::cgroup::default_rules().into_iter().filter(|rule: &DeviceRule| rule.allow);
             resources.devices.extend(default);
         }
-        Ok(Self { path: found, rootfs, config })
+        Ok(Self { path: found, rootfs, config, warnings })
     }
 }
 
@@ -81,25 +83,45 @@ fn check_version(version: &str) -> Result<()> {
     refused(format!("cannot use ociVersion {version:?}"), format!("this runtime implements {}", crate::VERSION))
 }
 
-fn anchor(mount: &mut Mount, bundle: &Path) {
+fn anchor(mount: &mut Mount, bundle: &Path, rootfs: &Path, warnings: &mut Vec<String>) {
     let binds = mount.kind == "bind" || mount.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"));
     if binds && !mount.source.is_empty() && !mount.source.starts_with('/') {
         mount.source = bundle.join(&mount.source).to_string_lossy().into_owned();
     }
-    // A relative destination is deprecated, not forbidden: it is from the root.
     if !mount.destination.starts_with('/') {
+        warnings
+            .push(format!("mount destination {:?} is relative, which is deprecated: taken from /", mount.destination));
         mount.destination.insert(0, '/');
+    }
+    // As runc: some callers have it on the host already.
+    if let Ok(inside) = Path::new(&mount.destination).strip_prefix(rootfs)
+        && rootfs != Path::new("/")
+    {
+        mount.destination = format!("/{}", inside.display());
     }
 }
 
-/// What a process has that its configuration leaves open.
-pub(crate) fn settle(process: &mut Process, rootfs: &Path) {
+/// What a process has that its configuration leaves open; and what it asks for in vain.
+pub(crate) fn settle(process: &mut Process, rootfs: &Path) -> Vec<String> {
+    let mut warnings = Vec::new();
     // Without them it has none; the plan would leave it its parent's.
     let capabilities = process.capabilities.get_or_insert_default();
     // What is not in both the kernel does not raise (capabilities(7)); as runc, left out.
     let (inheritable, permitted) = (&capabilities.inheritable, &capabilities.permitted);
-    capabilities.ambient.retain(|name| inheritable.contains(name) && permitted.contains(name));
+    capabilities.ambient.retain(|name| {
+        let can = inheritable.contains(name) && permitted.contains(name);
+        if !can {
+            warnings.push(format!("can't raise ambient capability {name}: it is not both permitted and inheritable"));
+        }
+        can
+    });
+    // The last of a name counts: some programs look for the first.
+    let names = |variable: &str| variable.split_once('=').map(|(name, _)| name.to_owned());
+    let all = std::mem::take(&mut process.env);
+    let is_last = |(at, variable): &(usize, &String)| all[at + 1..].iter().all(|later| names(later) != names(variable));
+    process.env = all.iter().enumerate().filter(is_last).map(|(_, variable)| variable.clone()).collect();
     set_home(process, rootfs);
+    warnings
 }
 
 /// As runc: from the container's own passwd, where the configuration does not say it; the last one counts.

@@ -33,6 +33,8 @@ pub struct Create {
     pub systemd: bool,
     /// Whether it may do without a cgroup where the caller may make none.
     pub cgroup: Need,
+    /// The root is moved, because the one that there is cannot be pivoted away.
+    pub no_pivot: bool,
     /// The caller stays, watches the container, and shows its terminal.
     pub foreground: bool,
 }
@@ -74,11 +76,14 @@ impl Passed {
     }
 }
 
+/// `warn` hears what the configuration asks for in vain, or should not.
+///
 /// # Errors
 /// What is wrong with the bundle, or failed; what was done until then is undone.
-pub fn create(root: &Root, id: &Id, create: &Create) -> Result<Started> {
+pub fn create(root: &Root, id: &Id, create: &Create, warn: &mut dyn FnMut(&str)) -> Result<Started> {
     root.check_free(id)?;
     let mut bundle = Bundle::open(&create.bundle)?;
+    bundle.warnings.iter().for_each(|warning| warn(warning));
     let Passed { sockets, .. } = create.passed;
     if let Some(process) = bundle.config.process.as_mut().filter(|_| sockets > 0) {
         process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
@@ -113,8 +118,8 @@ fn make(
         let state = State { pid, ..record.state(Status::Creating) };
         match stage {
             Stage::Hooks => {
-                let mut both = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
-                both.try_for_each(|called| hook::run(called, &state, &bundle.path))
+                hook::run_all("prestart", &record.hooks.prestart, &state, &bundle.path)?;
+                hook::run_all("createRuntime", &record.hooks.create_runtime, &state, &bundle.path)
             }
             Stage::Listener(listener) => listener::hand_over(profile, &listener, pid, state),
             Stage::Ready => hand_over(terminal, create.console_socket.as_deref()),
@@ -201,6 +206,7 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
     };
     let compiled = root.filters().of(linux.seccomp.as_ref(), &host);
     let is_new = compiled.is_none();
+    let no_pivot = create.no_pivot.then(runtime::observe::mount::beside_root).transpose()?;
     let plan = plan::plan(Input {
         config,
         compiled,
@@ -215,7 +221,7 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
         reaper: false,
         foreground: create.foreground,
         create_cwd: true,
-        bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring }),
+        bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring, no_pivot }),
     })?;
     if is_new {
         root.filters().keep_of(linux.seccomp.as_ref(), &host, &plan);
@@ -300,7 +306,7 @@ pub(crate) fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed, pass
         shares_pids: !bundle.config.linux.iter().flat_map(|linux| &linux.namespaces).any(own_pids),
         command: plan.exec.args.first().cloned().unwrap_or_default(),
         files: (0..passed.files.saturating_add(3)).map(link).collect(),
-        late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.why())).collect(),
+        late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.failed())).collect(),
         ..Record::default()
     }
 }

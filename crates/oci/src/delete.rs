@@ -46,6 +46,6 @@ pub fn delete(root: &Root, id: &Id, force: bool) -> Result<Vec<Error>> {
 /// Each, whatever the one before it came to.
 pub(crate) fn poststop(record: &Record) -> Vec<Error> {
     let state = record.state(Status::Stopped);
-    let call = |called| hook::run(called, &state, Path::new(&record.bundle)).err();
-    record.hooks.poststop.iter().filter_map(call).collect()
+    let call = |(number, called)| hook::run("poststop", number, called, &state, Path::new(&record.bundle)).err();
+    record.hooks.poststop.iter().enumerate().filter_map(call).collect()
 }

@@ -130,8 +130,8 @@ fn hear(
                 runtime::apply::network::loopback(pid)?;
             }
             let state = State { pid, ..record.state(Status::Creating) };
-            let hooks = record.hooks.prestart.iter().chain(&record.hooks.create_runtime);
-            hooks.into_iter().try_for_each(|called| hook::run(called, &state, &bundle.path))
+            hook::run_all("prestart", &record.hooks.prestart, &state, &bundle.path)?;
+            hook::run_all("createRuntime", &record.hooks.create_runtime, &state, &bundle.path)
         }
         // Before it goes on: whoever finds it running finds it written down.
         ("post-restore", Some(pid)) => {

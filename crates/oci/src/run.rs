@@ -17,11 +17,11 @@ pub struct Ended {
 ///
 /// # Errors
 /// As of [`crate::create`] and [`crate::start`]; nothing is left of it.
-pub fn run(root: &Root, id: &Id, create: &Create, keep: bool) -> Result<Ended> {
+pub fn run(root: &Root, id: &Id, create: &Create, keep: bool, warn: &mut dyn FnMut(&str)) -> Result<Ended> {
     // Blocked before the clone: from here on a signal is read, not suffered.
     let signals = create.foreground.then(Signals::take).transpose()?;
-    let mut started = crate::create(root, id, create)?;
-    let watched = crate::start(root, id).and_then(|()| match &signals {
+    let mut started = crate::create(root, id, create, warn)?;
+    let watched = crate::start::beside(root, id, started.terminal.as_ref()).and_then(|()| match &signals {
         Some(signals) => watch(&mut started, signals),
         None => Ok(0),
     });

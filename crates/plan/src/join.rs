@@ -89,6 +89,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         namespaces: Vec::new(),
         cgroup: input.cgroup,
         join_pid: enters(NamespaceKind::Pid).then(|| format!("/proc/{pid}/ns/pid")),
+        through: Vec::new(),
         die_with_parent: input.foreground,
     };
     // Before the clone, which may put the process into its cgroup.

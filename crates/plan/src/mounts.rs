@@ -13,6 +13,12 @@ const NOATIME: u64 = 0x10;
 const STRICTATIME: u64 = 0x20;
 const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
+/// What a bind that names any flag has or has not, as named.
+const ACCESS: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+/// Stands for `relatime`, whose attribute is 0.
+const RELATIME: u64 = 1 << 40;
+/// What `mount_setattr(2)` takes as one choice, and the other that mount(2) changes together with it.
+const TIMES: u64 = ATIME | NODIRATIME;
 
 /// `MS_*` propagation types of mount(2).
 pub const UNBINDABLE: u64 = 1 << 17;
@@ -26,19 +32,47 @@ pub const RECURSIVE: u64 = 1 << 14;
 pub enum Source {
     /// A new filesystem. `data`: what fsconfig(2) is told, a flag without value.
     Filesystem { fstype: String, source: String, data: Vec<(String, Option<String>)> },
-    /// Part of the host's tree. `handed`: the parent opens it and hands it over, still a peer of the host's mount and
-    /// reachable for the host's root; else the child does, with its own rights.
-    Bind { path: String, recursive: bool, handed: bool },
+    /// Part of the host's tree, or of the container's own.
+    Bind { path: String, recursive: bool, opened: Opened },
+}
+
+/// Who opens the source of a bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// The parent opens it and hands it over, still a peer of the host's mount and reachable for the host's root.
+    ByParent,
+    /// The child, with its own rights.
+    ByChild,
+    /// The child, in the container's root, with what is mounted there by then.
+    Inside,
+}
+
+/// `MOUNT_ATTR_*` to set, and to clear before that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags {
+    pub set: u64,
+    pub clear: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {
-    pub set: u64,
-    pub clear: u64,
-    /// Whether set and clear are for the mounts below too (`rro` and its like).
-    pub recursive: bool,
+    pub own: Flags,
+    /// Those of `own.clear` that were asked for by name (`rw`, `exec`).
+    pub named: u64,
+    /// Of the mounts below, too (`rro` and its like).
+    pub all: Flags,
+    /// Flags that a bind's source has stay: it is seen from another user namespace, which could not take them off
+    /// either (mount_namespaces(7)). To ask for it is an error.
+    pub locked: bool,
     /// `MS_*`, perhaps with `MS_REC`; 0: as it comes.
     pub propagation: u64,
+}
+
+impl Attributes {
+    #[must_use]
+    pub fn read_only() -> Self {
+        Self { own: Flags { set: RDONLY, clear: 0 }, ..Self::default() }
+    }
 }
 
 /// The maps of a user namespace.
@@ -56,12 +90,31 @@ impl Ids {
     }
 }
 
+/// Whose maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Maps {
+    These(Ids),
+    /// Those of this user namespace.
+    Of(String),
+}
+
 /// What is of a map's container id on the disk is seen, on the host, as of its host id (mount_setattr(2)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idmap {
-    pub ids: Ids,
+    pub maps: Maps,
     /// Of the mounts below, too.
     pub recursive: bool,
+}
+
+/// What becomes of a link at the end of a path: crun's `src-nofollow`, `dest-nofollow` and `copy-symlink`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Links {
+    /// It is itself what is mounted.
+    pub source: bool,
+    /// It is itself what is mounted on.
+    pub destination: bool,
+    /// One that is the source is made anew at the destination.
+    pub copied: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,52 +126,107 @@ pub struct Mount {
     pub attributes: Attributes,
     /// Begins with a copy of what it covers in the container's root (`tmpcopyup`).
     pub filled: bool,
+    pub links: Links,
     /// The options as config.json has them, for the shell form.
     pub options: Vec<String>,
 }
 
-/// (option, set, clear), each with a recursive form that starts with `r`.
-const FLAGS: [(&str, u64, u64); 18] = [
-    ("ro", RDONLY, 0),
-    ("rw", 0, RDONLY),
-    ("nosuid", NOSUID, 0),
-    ("suid", 0, NOSUID),
-    ("nodev", NODEV, 0),
-    ("dev", 0, NODEV),
-    ("noexec", NOEXEC, 0),
-    ("exec", 0, NOEXEC),
-    ("noatime", NOATIME, ATIME),
-    ("atime", 0, ATIME),
-    ("relatime", 0, ATIME),
-    ("norelatime", STRICTATIME, ATIME),
-    ("strictatime", STRICTATIME, ATIME),
-    ("nostrictatime", 0, ATIME),
-    ("nodiratime", NODIRATIME, 0),
-    ("diratime", 0, NODIRATIME),
-    ("nosymfollow", NOSYMFOLLOW, 0),
-    ("symfollow", 0, NOSYMFOLLOW),
+/// (option, attribute, whether it takes it away), each with a recursive form that starts with `r`.
+const FLAGS: [(&str, u64, bool); 18] = [
+    ("ro", RDONLY, false),
+    ("rw", RDONLY, true),
+    ("nosuid", NOSUID, false),
+    ("suid", NOSUID, true),
+    ("nodev", NODEV, false),
+    ("dev", NODEV, true),
+    ("noexec", NOEXEC, false),
+    ("exec", NOEXEC, true),
+    ("nosymfollow", NOSYMFOLLOW, false),
+    ("symfollow", NOSYMFOLLOW, true),
+    ("nodiratime", NODIRATIME, false),
+    ("diratime", NODIRATIME, true),
+    ("noatime", NOATIME, false),
+    ("atime", NOATIME, true),
+    ("relatime", RELATIME, false),
+    ("norelatime", RELATIME, true),
+    ("strictatime", STRICTATIME, false),
+    ("nostrictatime", STRICTATIME, true),
 ];
+
+/// Filesystems of the kernel's own. Others are told that they are read-only, too: their device may be.
+const IN_MEMORY: [&str; 8] = ["tmpfs", "proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "devtmpfs"];
+
+/// Of a filesystem, not of a mount: to a bind they mean nothing, as to mount(2).
+const SUPERBLOCK: [&str; 10] =
+    ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime", "iversion", "noiversion", "remount"];
+/// So many of them the kernel takes for any that is made (fs/fs_context.c).
+const MADE: usize = 7;
 
 /// What is more than a word for the filesystem: for who asks which options there are.
 #[must_use]
 pub fn options() -> Vec<String> {
-    let recursive = |(name, ..): &(&str, u64, u64)| [(*name).to_owned(), format!("r{name}")];
+    let recursive = |(name, ..): &(&str, u64, bool)| [(*name).to_owned(), format!("r{name}")];
     let kinds =
         ["private", "slave", "shared", "unbindable"].into_iter().flat_map(|kind| [kind.to_owned(), format!("r{kind}")]);
-    let binds = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "defaults", "async"].map(str::to_owned);
-    // What the kernel takes for any file system that is made (fs/fs_context.c).
-    let made = ["dirsync", "lazytime", "mand", "nolazytime", "nomand", "sync"].map(str::to_owned);
-    let mut all: Vec<String> = FLAGS.iter().flat_map(recursive).chain(kinds).chain(binds).chain(made).collect();
+    let binds = ["bind", "rbind", "idmap", "ridmap", "src-nofollow", "dest-nofollow", "copy-symlink"];
+    let others = ["tmpcopyup", "defaults", "silent", "loud"];
+    let binds = binds.into_iter().chain(others).chain(SUPERBLOCK[..MADE].iter().copied()).map(str::to_owned);
+    let mut all: Vec<String> = FLAGS.iter().flat_map(recursive).chain(kinds).chain(binds).collect();
     all.sort_unstable();
     all
 }
 
-fn flag(option: &str) -> Option<(u64, u64, bool)> {
-    let find = |name: &str| FLAGS.iter().find(|(known, ..)| *known == name);
-    if let Some((_, set, clear)) = find(option) {
-        return Some((*set, *clear, false));
+/// What the flags of one mount add up to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Named {
+    set: u64,
+    cleared: u64,
+}
+
+impl Named {
+    fn add(&mut self, attribute: u64, takes_away: bool) {
+        let (from, to) =
+            if takes_away { (&mut self.set, &mut self.cleared) } else { (&mut self.cleared, &mut self.set) };
+        *from &= !attribute;
+        *to |= attribute;
     }
-    find(option.strip_prefix('r')?).map(|(_, set, clear)| (*set, *clear, true))
+
+    fn is_empty(self) -> bool {
+        self.set | self.cleared == 0
+    }
+
+    /// mount(2): one that names none keeps the times of its source; the stronger wins.
+    fn times(self) -> Flags {
+        let set = match self.set & (STRICTATIME | NOATIME | RELATIME) {
+            0 if self.set & NODIRATIME == 0 => return Flags::default(),
+            all if all & STRICTATIME != 0 => STRICTATIME,
+            all => all & NOATIME,
+        };
+        Flags { set: set | self.set & NODIRATIME, clear: TIMES }
+    }
+
+    /// As runc and crun remount a bind: what is not named is not there. mount(8) is of two minds
+    /// (util-linux issue 2433).
+    fn exactly(self) -> Flags {
+        if self.is_empty() {
+            return Flags::default();
+        }
+        let Flags { set, clear } = self.times();
+        Flags { set: set | self.set & ACCESS, clear: clear | ACCESS & !self.set }
+    }
+
+    /// mount_setattr(2): each for itself, but the three ways to keep the time of access are one choice.
+    fn each(self) -> Flags {
+        let times = if (self.set | self.cleared) & (NOATIME | STRICTATIME | RELATIME) == 0 { 0 } else { ATIME };
+        Flags { set: self.set & !RELATIME, clear: self.cleared & !RELATIME | times }
+    }
+}
+
+/// The attribute, whether it is taken away, and whether from the mounts below, too.
+fn flag(option: &str) -> Option<(u64, bool, bool)> {
+    let find = |name: &str| FLAGS.iter().find(|(known, ..)| *known == name);
+    let plain = find(option).map(|(_, attribute, takes_away)| (*attribute, *takes_away, false));
+    plain.or_else(|| find(option.strip_prefix('r')?).map(|(_, attribute, takes_away)| (*attribute, *takes_away, true)))
 }
 
 /// `MS_*` of `rslave` and the like.
@@ -147,9 +255,11 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
         return Err(Rejected::new(what(), "the destination is not an absolute path"));
     }
     let mut attributes = Attributes::default();
+    let (mut own, mut all) = (Named::default(), Named::default());
     let mut data = Vec::new();
     let mut bind = None;
     let mut filled = false;
+    let mut links = Links::default();
     let mut shifted = (!spec.uid_mappings.is_empty()).then_some(false);
     for option in &spec.options {
         match option.as_str() {
@@ -158,13 +268,14 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             "idmap" => shifted = Some(false),
             "ridmap" => shifted = Some(true),
             "tmpcopyup" if spec.kind == "tmpfs" => filled = true,
+            "src-nofollow" => links.source = true,
+            "dest-nofollow" => links.destination = true,
+            "copy-symlink" => links.copied = true,
             // One of no letters: podman's `--systemd` sends it, and mount(2) takes it.
-            "defaults" | "async" | "nouser" | "noauto" | "" => {}
+            "defaults" | "nouser" | "noauto" | "silent" | "loud" | "" => {}
             option => {
-                if let Some((set, clear, recursive)) = flag(option) {
-                    attributes.set = attributes.set & !clear | set;
-                    attributes.clear = attributes.clear & !set | clear;
-                    attributes.recursive |= recursive;
+                if let Some((attribute, takes_away, recursive)) = flag(option) {
+                    if recursive { &mut all } else { &mut own }.add(attribute, takes_away);
                 } else if let Some(kind) = propagation(option) {
                     attributes.propagation = kind;
                 } else {
@@ -182,27 +293,37 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
             return Err(Rejected::new(what(), "a bind mount needs a source"));
         }
         Some(recursive) => {
-            if let Some((key, _)) = data.first() {
+            let means_nothing = |(key, _): &&(String, _)| !SUPERBLOCK.contains(&key.as_str());
+            if let Some((key, _)) = data.iter().find(means_nothing) {
                 return Err(Rejected::new(what(), format!("a bind mount has no option {key:?}")));
             }
-            Source::Bind { path: spec.source.clone(), recursive, handed: false }
+            (attributes.own, attributes.named) = (own.exactly(), (own.cleared | all.cleared) & ACCESS);
+            Source::Bind { path: spec.source.clone(), recursive, opened: Opened::ByChild }
+        }
+        None if links.source || links.copied => {
+            return Err(Rejected::new(what(), "only the source of a bind mount can be a link"));
         }
         None if shifted.is_some() => return Err(Rejected::new(what(), "only the ids of a bind mount can be shifted")),
         None if spec.kind.is_empty() => return Err(Rejected::new(what(), "the filesystem type is missing")),
         None => {
             // A new filesystem has no attributes to clear.
-            attributes.clear = 0;
+            attributes.own.set = own.set & ACCESS | own.times().set;
+            if own.set & RDONLY != 0 && !IN_MEMORY.contains(&spec.kind.as_str()) {
+                data.push(("ro".to_owned(), None));
+            }
             Source::Filesystem { fstype: spec.kind.clone(), source: spec.source.clone(), data }
         }
     };
+    attributes.all = all.each();
     let ids = || Ids { uid: spec.uid_mappings.clone(), gid: spec.gid_mappings.clone() };
-    let idmap = shifted.map(|recursive| Idmap { ids: ids(), recursive });
+    let idmap = shifted.map(|recursive| Idmap { maps: Maps::These(ids()), recursive });
     Ok(Mount {
         source,
         idmap,
         destination: spec.destination.clone(),
         attributes,
         filled,
+        links,
         options: spec.options.clone(),
     })
 }
@@ -224,17 +345,30 @@ mod tests {
     #[test]
     fn the_last_of_two_opposites_wins() {
         let mount = parse(&spec("bind", &["rbind", "ro", "rw", "noexec"])).unwrap();
-        assert_eq!((mount.attributes.set, mount.attributes.clear), (NOEXEC, RDONLY));
-        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true, handed: false });
+        assert_eq!(mount.attributes.own, Flags { set: NOEXEC, clear: ACCESS & !NOEXEC });
+        assert_eq!(mount.attributes.named, RDONLY);
+        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true, opened: Opened::ByChild });
     }
 
     #[test]
     fn recursive_forms_and_propagation() {
         let mount = parse(&spec("bind", &["bind", "rro", "rslave"])).unwrap();
-        assert_eq!(
-            mount.attributes,
-            Attributes { set: RDONLY, clear: 0, recursive: true, propagation: SLAVE | RECURSIVE }
-        );
+        let all = Flags { set: RDONLY, clear: 0 };
+        assert_eq!(mount.attributes, Attributes { all, propagation: SLAVE | RECURSIVE, ..Attributes::default() });
+    }
+
+    #[test]
+    fn what_a_bind_does_not_name_is_as_its_source_or_not_there() {
+        let own = |options: &[&str]| parse(&spec("bind", options)).unwrap().attributes.own;
+        assert_eq!(own(&["bind", "rnoatime", "sync"]), Flags::default());
+        assert_eq!(own(&["bind", "atime"]), Flags { set: 0, clear: ACCESS });
+        assert_eq!(own(&["bind", "relatime"]), Flags { set: 0, clear: ACCESS | TIMES });
+        assert_eq!(own(&["bind", "noatime", "strictatime"]), Flags { set: STRICTATIME, clear: ACCESS | TIMES });
+        assert_eq!(own(&["bind", "nodiratime"]), Flags { set: NODIRATIME, clear: ACCESS | TIMES });
+        let all = |options: &[&str]| parse(&spec("bind", options)).unwrap().attributes.all;
+        assert_eq!(all(&["bind", "rnorelatime"]), Flags { set: 0, clear: ATIME });
+        assert_eq!(all(&["bind", "rstrictatime"]), Flags { set: STRICTATIME, clear: ATIME });
+        assert_eq!(all(&["bind", "ratime", "rexec"]), Flags { set: 0, clear: ATIME | NOEXEC });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which step comes where, and why there. The order is the security design.
 
 use crate::host::Host;
-use crate::mounts::{self, Ids, PRIVATE, RECURSIVE, SLAVE, Source};
+use crate::mounts::{self, Ids, Opened, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{
@@ -90,6 +90,16 @@ pub struct Bundle {
     pub state: State,
     /// A session keyring of its own.
     pub keyring: bool,
+    /// The root is moved onto the old one, which cannot be pivoted away (an initramfs); these mounts of the host's are
+    /// hidden by then.
+    pub no_pivot: Option<Vec<Hidden>>,
+}
+
+/// A mount of the host's; `full` if it shows all of a procfs or sysfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    pub path: String,
+    pub full: bool,
 }
 
 #[derive(Debug, Default)]
@@ -130,10 +140,12 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         let why = "SCMP_ACT_NOTIFY is for bundles only: no agent is told of this container";
         return Err(Rejected::new("cannot enforce the seccomp profile", why).hint("use sampan oci"));
     }
+    let through = through(input.host, linux);
     let spawn = Spawn {
         namespaces: new.iter().copied().filter(|kind| !made_later(*kind, linux)).collect(),
         cgroup: input.cgroup.clone_into.clone(),
-        join_pid: joined(linux, NamespaceKind::Pid),
+        join_pid: joined(linux, NamespaceKind::Pid).filter(|_| through.is_empty()),
+        through,
         die_with_parent: input.foreground,
     };
     let exec = command(process);
@@ -231,7 +243,9 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
     if matches!(input.rootfs, Rootfs::Host(_)) {
         steps.push(directory(format!("{}/scratch", input.data), 0o755));
     }
-    steps.push(directory(root_at(input.data), 0o755));
+    if root_at(&input) == merged(input.data) {
+        steps.push(directory(merged(input.data), 0o755));
+    }
     if input.bundle.is_some() {
         let fifo = |path| HostStep::Fifo { path, mode: 0o600 };
         steps.extend([gate_at(input.data), outcome_at(input.data)].map(fifo));
@@ -272,9 +286,24 @@ fn layer_at(data: &str, number: usize) -> String {
     format!("{data}/layers/{number}")
 }
 
-/// Where the root is mounted, in the child's mount namespace only, until pivot_root makes it `/`.
-fn root_at(data: &str) -> String {
+fn merged(data: &str) -> String {
     format!("{data}/merged")
+}
+
+/// Where the root is mounted, in the child's mount namespace only, until pivot_root makes it `/`. A bundle's on itself:
+/// hooks look for it there, and sources of binds may be in it.
+fn root_at(input: &Input<'_>) -> String {
+    match &input.rootfs {
+        Rootfs::Directory(path) if input.bundle.is_some() && path != "/" => path.clone(),
+        _ => merged(input.data),
+    }
+}
+
+/// What a path of the host is in the container's root, where the root is mounted on itself.
+fn below_root<'a>(input: &Input<'_>, path: &'a str) -> Option<&'a str> {
+    let at = root_at(input);
+    let below = path.strip_prefix(&at)?;
+    (at != merged(input.data) && (below.is_empty() || below.starts_with('/'))).then_some(below)
 }
 
 /// Where who starts the container knocks.
@@ -334,10 +363,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             Rejected::new(what, "it is none of shared, slave, private, unbindable and their recursive forms")
         })?,
     };
-    // A slave while the mounts are made, whatever becomes of the root: what is made in here must not reach the host.
-    let cut = if propagation & PRIVATE != 0 { PRIVATE } else { SLAVE };
+    // What is made in here must not reach the host. Only a slave hears of the host later; a shared root has peers of its
+    // own (config-linux.md, "Rootfs Mount Propagation").
+    let cut = if propagation & !RECURSIVE & !SLAVE == 0 { SLAVE } else { PRIVATE };
     steps.push(InitStep::Propagation { flags: cut | RECURSIVE });
-    let at = root_at(input.data);
+    let at = root_at(input);
     let userxattr = new.contains(&NamespaceKind::User) || !input.host.initial;
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
@@ -360,12 +390,17 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         if mount.filled {
             check_filled(input, &mount.destination)?;
         }
+        if let Source::Bind { path, opened, .. } = &mut mount.source
+            && let Some(below) = below_root(input, path)
+        {
+            (*path, *opened) = (format!("/{}", below.trim_start_matches('/')), Opened::Inside);
+        }
         // A volume there, which comes after, is somebody's: nothing is made in it.
         if mount.destination == "/dev" {
             own_dev = matches!(mount.source, Source::Filesystem { .. });
             // Not yet: the devices are made in it.
-            if own_dev && mount.attributes.set & mounts::RDONLY != 0 {
-                mount.attributes.set &= !mounts::RDONLY;
+            if own_dev && mount.attributes.own.set & mounts::RDONLY != 0 {
+                mount.attributes.own.set &= !mounts::RDONLY;
                 mount.options.retain(|option| option != "ro");
                 sealed.push(InitStep::ReadonlyMount { path: mount.destination.clone() });
             }
@@ -386,8 +421,10 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let sysctl = |(key, value): (&String, &String)| InitStep::Sysctl { key: key.clone(), value: value.clone() };
     steps.extend(linux.sysctl.iter().map(sysctl));
     steps.extend(linux.readonly_paths.iter().map(|path| InitStep::Readonly { path: path.clone() }));
-    let mask = |path: &String| InitStep::Mask { path: path.clone(), label: linux.mount_label.clone() };
-    steps.extend(linux.masked_paths.iter().map(mask));
+    // Once: a second mount on the first would only have to be taken off, too.
+    let once = |(number, path): &(usize, &String)| !linux.masked_paths[..*number].contains(path);
+    let masked = linux.masked_paths.iter().enumerate().filter(once);
+    steps.extend(masked.map(|(_, path)| InitStep::Mask { path: path.clone(), label: linux.mount_label.clone() }));
     steps.append(&mut sealed);
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
         if input.create_cwd && process.cwd.len() > 1 {
@@ -402,10 +439,13 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
             steps.push(InitStep::AwaitHooks);
         }
-        steps.extend(called(&hooks.create_container, bundle, Status::Creating));
+        steps.extend(called("createContainer", &hooks.create_container, bundle, Status::Creating));
     }
     // Never chroot alone: a chroot can be left, and the host's mounts would still be there to be found.
-    steps.push(InitStep::Pivot { at });
+    steps.push(match input.bundle.as_ref().and_then(|bundle| bundle.no_pivot.clone()) {
+        Some(hidden) => InitStep::Move { at, hidden },
+        None => InitStep::Pivot { at },
+    });
     if propagation != 0 {
         steps.push(InitStep::Propagation { flags: propagation });
     }
@@ -431,7 +471,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         keyring: input.bundle.as_ref().is_none_or(|bundle| bundle.keyring),
         create_cwd: input.create_cwd,
         after: start(input),
-        hooks: start_hooks(input),
+        hooks: start_hooks(input, process),
     };
     security(rights, &mut steps)?;
     // As early as the parent allows: an ordinary user's, and pasta, look at the namespaces through the child's /proc/PID,
@@ -473,11 +513,12 @@ fn host_view(
             }
             Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
             Frame::File { path } => InitStep::Mount(mounts::Mount {
-                source: Source::Bind { path: path.clone(), recursive: false, handed: false },
+                source: Source::Bind { path: path.clone(), recursive: false, opened: Opened::ByChild },
                 idmap: None,
                 destination: path.clone(),
-                attributes: mounts::Attributes { set: mounts::RDONLY, ..mounts::Attributes::default() },
+                attributes: mounts::Attributes::read_only(),
                 filled: false,
+                links: mounts::Links::default(),
                 options: vec!["bind".to_owned(), "ro".to_owned()],
             }),
         });
@@ -571,15 +612,34 @@ fn cgroup_mounts(
     Ok(())
 }
 
-fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind], steps: &mut Vec<InitStep>) {
-    let user_first = |ns: &&Namespace| ns.kind != NamespaceKind::User;
+/// The namespaces that are joined, in order.
+fn shared<'a>(host: &Host, linux: &'a Linux) -> Vec<&'a Namespace> {
     let mut shared: Vec<&Namespace> = linux.namespaces.iter().filter(|ns| ns.path.is_some()).collect();
-    // The user namespace first: it gives the right to enter those that it owns (setns(2)).
-    shared.sort_by_key(user_first);
-    let joins = shared.into_iter().filter(|ns| ns.kind != NamespaceKind::Pid);
-    steps.extend(joins.filter_map(|ns| {
-        Some(InitStep::Join { kind: ns.kind, path: ns.path.as_ref()?.to_string_lossy().into_owned() })
-    }));
+    // An ordinary user has the right to enter those that the user namespace owns only in that (setns(2)). Root has it for
+    // others, too, but not any more once it is in there.
+    shared.sort_by_key(|ns| (ns.kind == NamespaceKind::User) != host.rootless());
+    shared
+}
+
+/// Those that a process in between enters, which then makes the container's: what is new belongs to the user namespace
+/// that its maker is in, and root can enter what does not belong to it only from outside.
+fn through(host: &Host, linux: &Linux) -> Vec<(NamespaceKind, String)> {
+    let user = linux.namespaces.iter().find(|ns| ns.kind == NamespaceKind::User);
+    let (Some(user), shared) = (user, shared(host, linux)) else { return Vec::new() };
+    if user.path.is_none() && host.rootless() {
+        return Vec::new();
+    }
+    let path = |ns: &&Namespace| Some((ns.kind, ns.path.as_ref()?.to_string_lossy().into_owned()));
+    shared.iter().filter_map(path).collect()
+}
+
+fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKind], steps: &mut Vec<InitStep>) {
+    if through(input.host, linux).is_empty() {
+        let joins = shared(input.host, linux).into_iter().filter(|ns| ns.kind != NamespaceKind::Pid);
+        steps.extend(joins.filter_map(|ns| {
+            Some(InitStep::Join { kind: ns.kind, path: ns.path.as_ref()?.to_string_lossy().into_owned() })
+        }));
+    }
     // Owned by the user namespace that it is in by now. As nobody there still, who owns its own files in /proc; as long as
     // it is dumpable, and while that is the caller's.
     if !linux.time_offsets.is_empty() {
@@ -758,13 +818,25 @@ fn start(input: &Input<'_>) -> Vec<InitStep> {
     vec![InitStep::FindCommand, InitStep::AwaitStart { gate, outcome }]
 }
 
-fn start_hooks(input: &Input<'_>) -> Vec<InitStep> {
+fn start_hooks(input: &Input<'_>, process: &Process) -> Vec<InitStep> {
     let (Some(bundle), Some(hooks)) = (&input.bundle, &input.config.hooks) else { return Vec::new() };
-    called(&hooks.start_container, bundle, Status::Created).collect()
+    let mut steps: Vec<InitStep> = called("startContainer", &hooks.start_container, bundle, Status::Created).collect();
+    for step in &mut steps {
+        // As runc: with the command's environment, where it has none of its own.
+        if let InitStep::Hook { hook, .. } = step
+            && hook.env.is_empty()
+        {
+            hook.env.clone_from(&process.env);
+        }
+    }
+    steps
 }
 
-fn called(hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item = InitStep> {
-    hooks.iter().map(move |hook| InitStep::Hook { hook: hook.clone(), state: State { status, ..bundle.state.clone() } })
+fn called(stage: &'static str, hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item = InitStep> {
+    let state = move || State { status, ..bundle.state.clone() };
+    let step =
+        move |(number, hook): (usize, &Hook)| InitStep::Hook { stage, number, hook: hook.clone(), state: state() };
+    hooks.iter().enumerate().map(step)
 }
 
 fn compile(section: &SeccompSection, host: &Host) -> Result<seccomp::Program, Rejected> {

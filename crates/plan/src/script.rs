@@ -84,6 +84,11 @@ pub fn spawn(spawn: &Spawn) -> String {
     if let Some(path) = &spawn.join_pid {
         words.push(format!("nsenter --pid={}", quote(path)));
     }
+    if !spawn.through.is_empty() {
+        words.push("nsenter".to_owned());
+        let option = |(kind, path): &(NamespaceKind, String)| format!("--{}={}", namespace_word(*kind), quote(path));
+        words.extend(spawn.through.iter().map(option));
+    }
     words.push("unshare".to_owned());
     words.extend(spawn.namespaces.iter().map(|kind| format!("--{}", namespace_word(*kind))));
     // A process that makes a user namespace has every right in it, until it executes something as nobody.

@@ -4,7 +4,8 @@
 //! so that a new kind does not compile until it has all of them.
 
 use crate::affinity::Cpus;
-use crate::mounts::{Ids, Mount, Source};
+use crate::mounts::{Flags, Ids, Maps, Mount, Opened, Source};
+use crate::order::Hidden;
 use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
@@ -183,6 +184,11 @@ pub enum InitStep {
     Pivot {
         at: String,
     },
+    /// In place of it, where the old root cannot go.
+    Move {
+        at: String,
+        hidden: Vec<Hidden>,
+    },
     Hostname(String),
     Domainname(String),
     AwaitAttached,
@@ -246,6 +252,9 @@ pub enum InitStep {
     AwaitHooks,
     /// A hook of the container's own; its process adds its own number to the state.
     Hook {
+        /// As config.json calls it, and the place in its list.
+        stage: &'static str,
+        number: usize,
         hook: Hook,
         state: State,
     },
@@ -307,6 +316,8 @@ pub struct Spawn {
     pub cgroup: Option<String>,
     /// The pid namespace to be born into: only children enter one (setns(2)), so the parent joins it for the clone.
     pub join_pid: Option<String>,
+    /// What a process in between enters one after the other, of which the container's is then the sibling.
+    pub through: Vec<(NamespaceKind, String)>,
     pub die_with_parent: bool,
 }
 
@@ -326,6 +337,12 @@ pub struct Plan {
     pub attach: Vec<AttachStep>,
     pub init: Vec<InitStep>,
     pub exec: Exec,
+}
+
+/// The words of runc, from the container's own hooks and from those of its runtime.
+#[must_use]
+pub fn hook_failed(stage: &str, number: usize, path: &str) -> String {
+    format!("error running {stage} hook #{number}: {path}")
 }
 
 impl HostStep {
@@ -479,6 +496,15 @@ pub fn namespace_word(kind: NamespaceKind) -> &'static str {
 }
 
 impl InitStep {
+    /// That it went wrong, for who has no plan any more to number it by.
+    #[must_use]
+    pub fn failed(&self) -> String {
+        match self {
+            Self::Hook { stage, number, hook, .. } => hook_failed(stage, *number, &hook.path),
+            step => format!("{} failed", step.why()),
+        }
+    }
+
     #[must_use]
     pub fn why(&self) -> String {
         match self {
@@ -512,6 +538,7 @@ impl InitStep {
             Self::Readonly { .. } => "the kernel takes settings for the whole host here".into(),
             Self::ReadonlyMount { .. } => "nothing in it may be changed".into(),
             Self::Pivot { .. } => "change the root for good: the host's tree is gone from view".into(),
+            Self::Move { .. } => "move the root onto the host's, whose other mounts go (--no-pivot)".into(),
             Self::Hostname(_) => "its name".into(),
             Self::Domainname(_) => "its NIS domain".into(),
             Self::AwaitAttached => "wait until the link is there".into(),
@@ -537,7 +564,7 @@ impl InitStep {
             Self::Chdir { .. } => "where it starts".into(),
             Self::Reaper => "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into(),
             Self::AwaitHooks => "wait until the hooks of prestart and createRuntime have run".into(),
-            Self::Hook { hook, .. } => format!("the hook {}", hook.path),
+            Self::Hook { stage, number, hook, .. } => format!("{stage} hook #{number}: {}", hook.path),
             Self::FindCommand => "the command must be there".into(),
             Self::AwaitStart { .. } => "wait for the start".into(),
             Self::NotSampan => "the command must not be sampan's own program (CVE-2019-5736)".into(),
@@ -600,6 +627,10 @@ impl InitStep {
             }
             Self::ReadonlyMount { path } => format!("mount -o remount,bind,ro {}", inside(path)),
             Self::Pivot { .. } => "pivot_root \"$ROOT\" \"$ROOT\"\ntool umount -l /".into(),
+            Self::Move { hidden, .. } => {
+                let hidden: Vec<String> = hidden.iter().map(|mount| quote(&mount.path)).collect();
+                format!("umount -l {}\nmount --move . /\nchroot .", hidden.join(" "))
+            }
             Self::Hostname(name) => format!("hostname {}", quote(name)),
             Self::Domainname(name) => format!("domainname {}", quote(name)),
             Self::AwaitAttached => "read -r <\"$ATTACHED\"".into(),
@@ -713,6 +744,7 @@ fn mount_why(mount: &Mount) -> String {
         (_, "/dev/mqueue") => "message queues, its own only".into(),
         (_, "/sys") => "devices as the network namespace has them, read-only".into(),
         (_, at) if at.starts_with("/sys/fs/cgroup") => "its own limits, read-only".into(),
+        (Source::Bind { path, opened: Opened::Inside, .. }, at) => format!("its own {path} as {at}"),
         (Source::Bind { path, .. }, at) => format!("the host's {path} as {at}"),
         (Source::Filesystem { fstype, .. }, _) => format!("a {fstype} of its own"),
     }
@@ -722,21 +754,27 @@ fn mount_shell(mount: &Mount) -> String {
     let to = inside(&mount.destination);
     let mut lines = Vec::new();
     match &mount.source {
-        Source::Bind { path, recursive, .. } => {
-            let from = quote(path);
+        Source::Bind { path, recursive, opened } => {
+            let from = if *opened == Opened::Inside { inside(path) } else { quote(path) };
             lines.push(format!("if [ -d {from} ]; then mkdir -p {to}; else {}; fi", make_file(&mount.destination)));
             let how = if *recursive { "rbind" } else { "bind" };
             match &mount.idmap {
                 None => lines.push(format!("mount --{how} {from} {to}")),
                 Some(idmap) => {
                     lines.push("# sampan's parent does this before the clone: a user namespace may not".to_owned());
-                    lines.push(format!("mount --{how} -o {} {from} {to}", idmap_option(&idmap.ids)));
+                    let option = match &idmap.maps {
+                        Maps::These(ids) => idmap_option(ids),
+                        Maps::Of(path) => quote(&format!("X-mount.idmap={path}")),
+                    };
+                    lines.push(format!("mount --{how} -o {option} {from} {to}"));
                 }
             }
-            let other = |option: &str| matches!(option, "bind" | "rbind" | "rw" | "idmap" | "ridmap");
+            let other = |option: &str| {
+                matches!(option, "bind" | "rbind" | "rw" | "idmap" | "ridmap" | "src-nofollow" | "dest-nofollow")
+            };
             let keep = |option: &&String| !other(option) && !is_propagation(option);
             // mount(8) has the recursive forms (`rro`) since util-linux 2.39 only.
-            let deep = mount.attributes.recursive;
+            let deep = mount.attributes.all != Flags::default();
             let plain = |option: &String| match option.strip_prefix('r') {
                 Some(rest) if deep && !matches!(option.as_str(), "ro" | "relatime") => rest.to_owned(),
                 _ => option.clone(),
@@ -762,7 +800,7 @@ fn mount_shell(mount: &Mount) -> String {
                 let last = lines.pop().unwrap_or_default();
                 lines.push(format!("mkdir -p {to} && exec {{UNDER}}<{to}\n{last}\ncp -a /proc/self/fd/$UNDER/. {to}"));
             }
-            if mount.attributes.set & crate::mounts::RDONLY != 0 {
+            if mount.attributes.own.set & crate::mounts::RDONLY != 0 {
                 lines.push(format!("mount -o remount,bind,ro {to}"));
             }
         }

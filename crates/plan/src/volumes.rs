@@ -3,7 +3,7 @@
 //! Invariant: what is done to a source is done by the parent, stays, and is refused for the system's own trees.
 
 use crate::host::Host;
-use crate::mounts::{self, Idmap, Ids, Mount, Source};
+use crate::mounts::{self, Idmap, Ids, Maps, Mount, Opened, Source};
 use crate::order::{Input, joined};
 use crate::step::HostStep;
 use crate::{Rejected, capability, ids};
@@ -27,10 +27,11 @@ pub fn mount(spec: &Spec, linux: &Linux, host: &Host) -> Result<Mount, Rejected>
     let mut mount = mounts::parse(spec)?;
     // Only root of the namespace that the mounts are in may copy them (open_tree(2)).
     let hands = !host.rootless() && host.owns(NamespaceKind::Mount) && host.has(capability::SYS_ADMIN);
-    if let Source::Bind { handed, .. } = &mut mount.source {
-        *handed = hands;
+    if let Source::Bind { opened, .. } = &mut mount.source {
+        *opened = if hands { Opened::ByParent } else { Opened::ByChild };
+        mount.attributes.locked = linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User);
     }
-    let Some(Idmap { ids, .. }) = &mut mount.idmap else { return Ok(mount) };
+    let Some(Idmap { maps, .. }) = &mut mount.idmap else { return Ok(mount) };
     let refuse = |why: &str, hint: &str| {
         let what = format!("cannot shift the ids of {} on {}", spec.source, spec.destination);
         Err(Rejected::new(what, why).hint(hint))
@@ -41,10 +42,12 @@ pub fn mount(spec: &Spec, linux: &Linux, host: &Host) -> Result<Mount, Rejected>
     if !hands || !host.initial {
         return refuse("only root of the host may (mount_setattr(2))", "U changes the owner of the files instead");
     }
-    if ids.uid.is_empty() {
-        *ids = Ids::of(linux);
+    if *maps == Maps::These(Ids::default()) {
+        *maps = joined(linux, NamespaceKind::User).map_or_else(|| Maps::These(Ids::of(linux)), Maps::Of);
     }
-    if ids.uid.is_empty() || ids.gid.is_empty() {
+    if let Maps::These(ids) = maps
+        && (ids.uid.is_empty() || ids.gid.is_empty())
+    {
         return refuse(
             "the container has no user namespace of its own to take the maps of",
             "add --uidmap and --gidmap, or write the maps: idmap=uids=0-1000-1;gids=0-1000-1",
@@ -92,7 +95,10 @@ fn owner(input: &Input<'_>, linux: &Linux, user: &User, target: &str) -> Result<
     } else {
         let spec = input.config.mounts.iter().find(|mount| mount.destination == target);
         let idmap = spec.and_then(|spec| mount(spec, linux, input.host).ok()?.idmap);
-        idmap.map(|idmap| idmap.ids).unwrap_or_default()
+        match idmap.map(|idmap| idmap.maps) {
+            Some(Maps::These(ids)) => ids,
+            _ => Ids::default(),
+        }
     };
     let find = |id: u32, map: &[IdMapping], back: &[IdMapping]| {
         let host = if map.is_empty() { id } else { ids::on_host(map, id)? };

@@ -141,10 +141,10 @@ fn attach(
         // A child that failed meanwhile knows better why than a parent that finds it gone.
         if let Err(error) = attached {
             rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).ok();
-            return Err(listen(plan, sync, child, at).err().filter(is_report).unwrap_or(error));
+            return Err(listen(plan, context, sync, child, at).err().filter(is_report).unwrap_or(error));
         }
     }
-    listen(plan, sync, child, at)
+    listen(plan, context, sync, child, at)
 }
 
 fn clone(
@@ -155,6 +155,13 @@ fn clone(
 ) -> Result<Child> {
     let cgroup = plan.spawn.cgroup.as_deref().map(|dir| dirs.clone_into(dir)).transpose()?;
     let flags = plan.spawn.namespaces.iter().fold(0, |flags, kind| flags | init::clone_flag(*kind));
+    if !plan.spawn.through.is_empty() {
+        let open = |(kind, path): &(NamespaceKind, String)| {
+            Ok((sys::process::open_namespace(path)?, init::clone_flag(*kind) as i32))
+        };
+        let through = plan.spawn.through.iter().map(open).collect::<Result<Vec<_>>>()?;
+        return Ok(sys::process::spawn_through(one, program, &through, flags, cgroup)?);
+    }
     let Some(path) = &plan.spawn.join_pid else {
         return Ok(sys::process::spawn(one, program, flags, cgroup)?);
     };
@@ -180,12 +187,23 @@ fn is_report(error: &Error) -> bool {
 }
 
 /// Until the end of file that means that the exec worked, or that the child waits for its start; its terminal, if it has one.
-fn listen(plan: &Plan, sync: &OwnedFd, child: &Child, at: &mut At<'_>) -> Result<Option<OwnedFd>> {
+fn listen(
+    plan: &Plan,
+    context: &mut apply::Context,
+    sync: &OwnedFd,
+    child: &Child,
+    at: &mut At<'_>,
+) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     let mut is_ready = false;
     while let Some((report, fd)) = sync::receive(sync)? {
         match report.kind {
             Report::CONSOLE => terminal = fd,
+            Report::SHIFT => {
+                let at = usize::from(report.step);
+                shift(plan, context, at, fd).map_err(|error| progress::child_failed(plan, at, error))?;
+                sync::go(sync)?;
+            }
             Report::HOOKS => {
                 at(Stage::Hooks, child.pid, &mut terminal)?;
                 sync::go(sync)?;
@@ -209,6 +227,17 @@ fn listener(child: &Child, report: Report, sent: Option<OwnedFd>) -> Result<Owne
     Ok(sent.map_or_else(|| take(report.call), Ok)?)
 }
 
+/// The ids of a tree that the child has opened. It may have no right to it: the filesystem is not of its user namespace
+/// (mount_setattr(2)).
+fn shift(plan: &Plan, context: &mut apply::Context, at: usize, tree: Option<OwnedFd>) -> Result<()> {
+    match (plan.init.get(at), tree) {
+        (Some(InitStep::Mount(plan::mounts::Mount { idmap: Some(idmap), destination, .. })), Some(tree)) => {
+            context.shift(tree.as_fd(), destination, &idmap.maps, idmap.recursive)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn failure(plan: &Plan, report: Report) -> Error {
     let finds = matches!(plan.init.get(usize::from(report.step)), Some(InitStep::FindCommand));
     if report.step == Report::EXEC || finds {
@@ -222,5 +251,10 @@ fn failure(plan: &Plan, report: Report) -> Error {
         Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper)).unwrap_or_default(),
         step => usize::from(step),
     };
-    progress::child_failed(plan, at, Error::of_child(report))
+    match plan.init.get(at) {
+        Some(step @ InitStep::Hook { .. }) => {
+            Error::Late { why: step.failed(), source: Box::new(Error::of_child(report)) }
+        }
+        _ => progress::child_failed(plan, at, Error::of_child(report)),
+    }
 }

@@ -23,11 +23,21 @@ pub(crate) fn arguments(hook: &Hook) -> &[String] {
     if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args }
 }
 
+/// `stage` as config.json calls it, and the place in its list.
+///
 /// # Errors
 /// The hook that could not be called, did not end well, or not in time.
-pub fn run(hook: &Hook, state: &State, directory: &Path) -> Result<()> {
-    let failed = |source: Error| Error::Late { why: format!("the hook {}", hook.path), source: Box::new(source) };
-    call(hook, state, directory).map_err(failed)
+pub fn run(stage: &str, number: usize, hook: &Hook, state: &State, directory: &Path) -> Result<()> {
+    let why = || plan::step::hook_failed(stage, number, &hook.path);
+    call(hook, state, directory).map_err(|source| Error::Late { why: why(), source: Box::new(source) })
+}
+
+/// One after the other, up to one that fails.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_all(stage: &str, hooks: &[Hook], state: &State, directory: &Path) -> Result<()> {
+    hooks.iter().enumerate().try_for_each(|(number, hook)| run(stage, number, hook, state, directory))
 }
 
 fn call(hook: &Hook, state: &State, directory: &Path) -> Result<()> {

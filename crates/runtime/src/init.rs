@@ -5,15 +5,15 @@ use crate::apply::network::InitOp;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::{apply, progress};
-use plan::mounts::{self, Idmap, Source};
+use plan::mounts::{self, Opened, Source};
 
 use plan::overlay::Told;
 use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
-use spec::runtime::{Device, Hook, NamespaceKind, State};
+use spec::runtime::{Device, Hook, NamespaceKind, State, Status};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use sys::child::{self, Attributes, Destination, Listener, Op, Place, Program, Slot, Strings, Target, Trace};
+use sys::child::{self, Attributes, Destination, Flags, Listener, Op, Place, Program, Slot, Strings, Target, Trace};
 
 /// A program and the fds that it names, which must stay open until the clone.
 #[derive(Debug)]
@@ -123,7 +123,8 @@ fn place(slot: Slot, path: &str) -> Result<Place> {
     let prefixes = (1..=names.len()).map(|length| c(&names[..length].join("/"))).collect::<Result<Vec<_>>>()?;
     // A /proc or /sys that is a link of the image's would put the kernel's files, and what masks them, elsewhere.
     let no_symlinks = matches!(names.first(), Some(&"proc" | &"sys" | &"dev"));
-    Ok(Place { slot, prefixes, names: names.into_iter().map(c).collect::<Result<Vec<_>>>()?, no_symlinks })
+    let names = names.into_iter().map(c).collect::<Result<Vec<_>>>()?;
+    Ok(Place { slot, prefixes, names, no_symlinks, follow: true })
 }
 
 fn root(path: &str) -> Result<Place> {
@@ -173,11 +174,15 @@ impl Compiler<'_> {
                 return self.overlay(layers(lower, told)?, upper.as_ref(), at, *reader, *userxattr);
             }
             InitStep::Root { path, at } => Op::Mount(child::Mount {
-                source: child::Source::Tree { path: c(path)?, recursive: true },
+                source: child::Source::Tree { path: c(path)?, recursive: true, follow: true },
+                shifted: false,
                 destination: Destination::Host { path: c(at)?, slot: Slot::Root },
                 attributes: Attributes::default(),
             }),
-            InitStep::Mount(mount) => Op::Mount(self.mount(mount)?),
+            InitStep::Mount(mount) => match copied_link(mount)? {
+                Some(to) => Op::Symlink { place: root(&mount.destination)?, to },
+                None => Op::Mount(self.mount(mount)?),
+            },
             InitStep::Device { device, from_host } => self::device(device, *from_host)?,
             InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
             InitStep::Sysctl { key, value } => Op::Write {
@@ -202,6 +207,10 @@ impl Compiler<'_> {
             InitStep::Readonly { path } => Op::Readonly { place: root(path)? },
             InitStep::ReadonlyMount { path } => Op::ReadonlyMount { place: root(path)? },
             InitStep::Pivot { .. } => Op::Pivot,
+            InitStep::Move { hidden, .. } => {
+                let hidden = hidden.iter().map(|mount| Ok((c(&mount.path)?, mount.full)));
+                Op::Move { hidden: hidden.collect::<Result<Vec<_>>>()? }
+            }
             InitStep::Hostname(name) => Op::Hostname(name.clone().into_bytes()),
             InitStep::Domainname(name) => Op::Domainname(name.clone().into_bytes()),
             InitStep::Network(step) => match apply::network::compile(step)? {
@@ -282,7 +291,13 @@ impl Compiler<'_> {
                 Op::NotThis { device, inode }
             }
             InitStep::AwaitHooks => Op::AwaitHooks,
-            InitStep::Hook { hook, state } => Op::Hook(self::hook(hook, state)?),
+            InitStep::Hook { hook, state, .. } => {
+                // As runc: what it names without a path is of the container's root, which is not `/` yet.
+                if state.status == Status::Creating {
+                    self.push(Op::EnterRoot);
+                }
+                Op::Hook(self::hook(hook, state)?)
+            }
             InitStep::FindCommand => Op::FindCommand,
             InitStep::AwaitStart { gate, outcome } => {
                 let gate = self.keep(crate::gate::child(gate)?);
@@ -326,7 +341,8 @@ impl Compiler<'_> {
             self.push(Op::FileSystemIds { uid, gid });
         }
         self.push(Op::Mount(child::Mount {
-            source: child::Source::Filesystem { fstype: c"overlay".to_owned(), config, flags: 0 },
+            source: child::Source::Filesystem { fstype: c"overlay".to_owned(), config, flags: 0, like: false },
+            shifted: false,
             destination,
             attributes: Attributes::default(),
         }));
@@ -367,62 +383,88 @@ impl Compiler<'_> {
         number
     }
 
-    fn tree(&mut self, path: &str, recursive: bool, idmap: Option<&Idmap>) -> Result<child::Source> {
-        let tree = sys::mount::tree(path, recursive)?;
-        if let Some(Idmap { ids, recursive }) = idmap {
-            self.context.shift(tree.as_fd(), path, ids, *recursive)?;
+    fn tree(&mut self, path: &str, recursive: bool, mount: &mounts::Mount) -> Result<child::Source> {
+        let tree = sys::mount::tree(path, recursive, !mount.links.source)?;
+        if let Some(idmap) = &mount.idmap {
+            self.context.shift(tree.as_fd(), path, &idmap.maps, idmap.recursive)?;
         }
         Ok(child::Source::Detached { fd: self.keep(tree) })
     }
 
     fn mount(&mut self, mount: &mounts::Mount) -> Result<child::Mount> {
-        let destination = root(&mount.destination)?;
-        let attributes = Attributes {
-            set: mount.attributes.set,
-            clear: mount.attributes.clear,
-            propagation: mount.attributes.propagation,
-            recursive: mount.attributes.recursive,
-        };
-        Ok(match &mount.source {
+        let place = Place { follow: !mount.links.destination, ..root(&mount.destination)? };
+        let mut attributes = attributes(mount.attributes);
+        let (source, target) = match &mount.source {
             Source::Filesystem { fstype, source, data } => {
-                let mut config =
-                    vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
-                for (key, value) in data {
-                    config.push((c(key)?, value.as_deref().map(c).transpose()?));
-                }
-                if mount.filled {
-                    let tree = sys::mount::filesystem(&c(fstype)?, &config)?;
-                    let like = !data.iter().any(|(key, _)| key == "mode");
-                    sys::tree::fill(tree.as_fd(), self.root, &mount.destination, like)?;
-                    return Ok(child::Mount {
-                        source: child::Source::Detached { fd: self.keep(tree) },
-                        destination: Destination::Place { place: destination, target: Target::Directory },
-                        attributes,
-                    });
-                }
-                child::Mount {
-                    source: child::Source::Filesystem { fstype: c(fstype)?, config, flags: attributes.set as u32 },
-                    destination: Destination::Place { place: destination, target: Target::Directory },
-                    attributes: Attributes { set: 0, clear: 0, ..attributes },
-                }
+                (self.filesystem(mount, fstype, source, data, &mut attributes)?, Target::Directory)
             }
-            Source::Bind { path, recursive, handed } => child::Mount {
-                source: if *handed {
-                    self.tree(path, *recursive, mount.idmap.as_ref())?
-                } else {
-                    child::Source::Tree { path: c(path)?, recursive: *recursive }
-                },
-                destination: Destination::Place { place: destination, target: Target::LikeSource },
-                attributes,
-            },
-        })
+            Source::Bind { path, recursive, opened } => {
+                let source = match opened {
+                    Opened::ByParent => self.tree(path, *recursive, mount)?,
+                    Opened::ByChild => {
+                        child::Source::Tree { path: c(path)?, recursive: *recursive, follow: !mount.links.source }
+                    }
+                    Opened::Inside => {
+                        let place = Place { follow: !mount.links.source, ..root(path)? };
+                        child::Source::Inside { place, recursive: *recursive }
+                    }
+                };
+                (source, Target::LikeSource)
+            }
+        };
+        // Of what the child opens the parent has to be asked.
+        let shifted = mount.idmap.is_some() && !matches!(source, child::Source::Detached { .. });
+        Ok(child::Mount { source, shifted, destination: Destination::Place { place, target }, attributes })
+    }
+
+    fn filesystem(
+        &mut self,
+        mount: &mounts::Mount,
+        fstype: &str,
+        source: &str,
+        data: &[(String, Option<String>)],
+        attributes: &mut Attributes,
+    ) -> Result<child::Source> {
+        let mut config = vec![(c"source".to_owned(), Some(c(if source.is_empty() { fstype } else { source })?))];
+        for (key, value) in data {
+            config.push((c(key)?, value.as_deref().map(c).transpose()?));
+        }
+        let like = fstype == "tmpfs" && !data.iter().any(|(key, _)| key == "mode");
+        if mount.filled {
+            let tree = sys::mount::filesystem(&c(fstype)?, &config)?;
+            sys::tree::fill(tree.as_fd(), self.root, &mount.destination, like)?;
+            return Ok(child::Source::Detached { fd: self.keep(tree) });
+        }
+        let flags = std::mem::take(&mut attributes.own).set as u32;
+        Ok(child::Source::Filesystem { fstype: c(fstype)?, config, flags, like })
+    }
+}
+
+fn attributes(mount: mounts::Attributes) -> Attributes {
+    let flags = |flags: mounts::Flags| Flags { set: flags.set, clear: flags.clear };
+    Attributes {
+        own: flags(mount.own),
+        named: mount.named,
+        all: flags(mount.all),
+        locked: mount.locked,
+        propagation: mount.propagation,
+    }
+}
+
+/// What the source of a mount names, where it is a link that is to be made anew.
+fn copied_link(mount: &mounts::Mount) -> Result<Option<CString>> {
+    let (true, Source::Bind { path, .. }) = (mount.links.copied, &mount.source) else { return Ok(None) };
+    match rustix::fs::readlink(path, Vec::new()) {
+        Err(rustix::io::Errno::INVAL) => Ok(None),
+        other => Ok(Some(other.map_err(sys::Error::of(|| format!("readlink({path:?})")))?)),
     }
 }
 
 fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
     let config = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
     Ok(Op::Mount(child::Mount {
-        source: child::Source::Filesystem { fstype: c"tmpfs".to_owned(), config, flags: 0 },
+        source: child::Source::Filesystem { fstype: c"tmpfs".to_owned(), config, flags: 0, like: false },
+        shifted: false,
         destination: Destination::Host { path: c(at)?, slot },
         attributes: Attributes::default(),
     }))
@@ -439,7 +481,8 @@ fn device(device: &Device, from_host: bool) -> Result<Op> {
     let place = root(&device.path)?;
     if from_host {
         return Ok(Op::Mount(child::Mount {
-            source: child::Source::Tree { path: c(&device.path)?, recursive: false },
+            source: child::Source::Tree { path: c(&device.path)?, recursive: false, follow: true },
+            shifted: false,
             destination: Destination::Place { place, target: Target::File },
             attributes: Attributes::default(),
         }));

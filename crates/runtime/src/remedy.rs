@@ -177,10 +177,18 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
 
 fn mount(mount: &Mount, errno: Errno) -> Option<String> {
     Some(match (&mount.source, errno) {
+        (Source::Filesystem { fstype, .. }, Errno::LOOP | Errno::NOTDIR)
+            if matches!(fstype.as_str(), "proc" | "sysfs") =>
+        {
+            format!(
+                "{fstype} must be mounted on ordinary directory: what the root has at {} is none",
+                mount.destination
+            )
+        }
         (Source::Filesystem { fstype, .. }, Errno::NODEV) => {
             format!("the kernel has no file system {fstype}: modprobe {fstype}, as root")
         }
-        (Source::Filesystem { fstype, .. }, Errno::INVAL) => {
+        (Source::Filesystem { fstype, .. }, Errno::INVAL | Errno::NOTDIR) => {
             let at = &mount.destination;
             format!(
                 "{at} is a file there, or {fstype} does not know one of the options, or a value of them: see mount(8)"
@@ -214,7 +222,7 @@ mod tests {
     #[test]
     fn what_a_kernel_lacks_is_named() {
         let namespaces = vec![NamespaceKind::Mount, NamespaceKind::User];
-        let mut spawn = Spawn { namespaces, cgroup: None, join_pid: None, die_with_parent: true };
+        let mut spawn = Spawn { namespaces, cgroup: None, join_pid: None, through: Vec::new(), die_with_parent: true };
         says(Doing::Spawn(&spawn), Errno::NOSPC, "user.max_mnt_namespaces user.max_user_namespaces");
         says(Doing::Spawn(&spawn), Errno::PERM, "AppArmor");
         says(Doing::Spawn(&spawn), Errno::AGAIN, "pids.max");

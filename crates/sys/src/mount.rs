@@ -7,13 +7,15 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-/// A copy of the mount that `path` is in, from there on, attached nowhere. `recursive`: with the mounts below.
+/// A copy of the mount that `path` is in, from there on, attached nowhere. `recursive`: with the mounts below. `follow`:
+/// from where it leads, if it is a link.
 ///
 /// # Errors
 /// The kernel's.
-pub fn tree(path: &str, recursive: bool) -> Result<OwnedFd> {
+pub fn tree(path: &str, recursive: bool, follow: bool) -> Result<OwnedFd> {
     let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep)
+    let itself = if follow { OpenTreeFlags::empty() } else { OpenTreeFlags::AT_SYMLINK_NOFOLLOW };
+    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep | itself)
         .map_err(Error::of(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)")))
 }
 

@@ -4,7 +4,7 @@ use crate::child::{self, Program};
 use crate::{Error, Result};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// Proof that this process has one thread, which what runs after a clone relies on (clone(2): only the calling thread
 /// is copied, so a lock that another one holds would stay locked).
@@ -66,6 +66,56 @@ pub fn fork(one: SingleThread, namespaces: u64, work: impl FnOnce() -> u8) -> Re
     clone3(one, namespaces, None, work)
 }
 
+/// [`spawn`] by a process in between, which enters these namespaces first (each with its `CLONE_NEW*`); the child is
+/// still one of this process.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn spawn_through(
+    one: SingleThread,
+    program: &Program<'_>,
+    through: &[(OwnedFd, i32)],
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Child> {
+    const WORDS: usize = 3;
+    let (ours, theirs) = std::io::pipe().map_err(Error::of_io(|| "pipe2()".into()))?;
+    let number = |at: usize| at as i32;
+    // Its files are ours, so the pidfd that it gets is ours, too.
+    let between = fork(one, libc::CLONE_FILES as u64, || {
+        let tell = |step: usize, pid: i32, pidfd: i32| {
+            let words = [number(step), pid, pidfd].map(i32::to_ne_bytes);
+            u8::from(rustix::io::write(&theirs, words.as_flattened()).is_err())
+        };
+        for (at, (namespace, flag)) in through.iter().enumerate() {
+            if let Err(error) = setns(namespace.as_fd(), *flag) {
+                return tell(at, -error.errno.raw_os_error(), 0);
+            }
+        }
+        match clone3(one, namespaces | libc::CLONE_PARENT as u64, cgroup, || child::run(program)) {
+            Ok(Child { pid, pidfd }) => tell(through.len(), pid, pidfd.into_raw_fd()),
+            Err(error) => tell(through.len(), -error.errno.raw_os_error(), 0),
+        }
+    })?;
+    wait(&between)?;
+    drop(theirs);
+    let mut words = [[0u8; 4]; WORDS];
+    let length = rustix::io::read(&ours, words.as_flattened_mut()).map_err(Error::of(|| "read(pipe)".into()))?;
+    let [step, pid, pidfd] = words.map(i32::from_ne_bytes);
+    if length < words.as_flattened().len() {
+        return Err(Error::new("a process in other namespaces", Errno::SRCH));
+    }
+    if pid < 0 {
+        let call = match through.get(step as usize) {
+            Some((_, flag)) => format!("setns({})", clone_flags(*flag as u64)),
+            None => format!("clone3({})", clone_flags(namespaces)),
+        };
+        return Err(Error::new(call, Errno::from_raw_os_error(-pid)));
+    }
+    // SAFETY: the process in between has made it in our table of files, and left it to us.
+    Ok(Child { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+}
+
 fn clone3(
     _: SingleThread,
     namespaces: u64,
@@ -77,12 +127,14 @@ fn clone3(
     if cgroup.is_some() {
         flags |= CLONE_INTO_CGROUP;
     }
+    // A sibling has its maker's (clone(2), CLONE_PARENT).
+    let signal = if namespaces & libc::CLONE_PARENT as u64 == 0 { libc::SIGCHLD } else { 0 };
     let args = libc::clone_args {
         flags,
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: signal as u64,
         stack: 0,
         stack_size: 0,
         tls: 0,
@@ -134,7 +186,7 @@ pub enum Exit {
 pub fn wait(child: &Child) -> Result<Exit> {
     loop {
         let status = rustix::process::waitid(
-            rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&child.pidfd)),
+            rustix::process::WaitId::PidFd(child.pidfd.as_fd()),
             rustix::process::WaitIdOptions::EXITED,
         );
         match status {

@@ -4,7 +4,7 @@ pub mod cgroup;
 pub mod network;
 
 use crate::error::{Error, Result};
-use plan::mounts::Ids;
+use plan::mounts::{Ids, Maps};
 use plan::step::{AttachStep, HostStep, map_words};
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
@@ -21,7 +21,7 @@ pub struct Context {
     pub(crate) dirs: cgroup::Dirs,
     network: network::Context,
     /// For mounts with shifted ids: the container's own does not exist yet.
-    user_namespaces: Vec<(Ids, OwnedFd)>,
+    user_namespaces: Vec<(Maps, OwnedFd)>,
     /// Of the networks' state; taken before it was observed, and let go when the last step that relies on it is done.
     lock: Option<network::Lock>,
 }
@@ -33,11 +33,15 @@ impl Context {
     }
 
     /// `what` is for the message.
-    pub(crate) fn shift(&mut self, tree: BorrowedFd<'_>, what: &str, ids: &Ids, recursive: bool) -> Result<()> {
-        if !self.user_namespaces.iter().any(|(known, _)| known == ids) {
-            self.user_namespaces.push((ids.clone(), user_namespace(ids)?));
+    pub(crate) fn shift(&mut self, tree: BorrowedFd<'_>, what: &str, maps: &Maps, recursive: bool) -> Result<()> {
+        if !self.user_namespaces.iter().any(|(known, _)| known == maps) {
+            let namespace = match maps {
+                Maps::These(ids) => user_namespace(ids)?,
+                Maps::Of(path) => sys::process::open_namespace(path)?,
+            };
+            self.user_namespaces.push((maps.clone(), namespace));
         }
-        let known = self.user_namespaces.iter().find(|(known, _)| known == ids);
+        let known = self.user_namespaces.iter().find(|(known, _)| known == maps);
         let shifted = known.map_or(Ok(()), |(_, namespace)| sys::mount::shift(tree, namespace.as_fd(), recursive));
         shifted.map_err(|error| match error.errno {
             Errno::INVAL => plan::Rejected::new(
@@ -83,8 +87,8 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
         }
         HostStep::Own { path, owner, mapped } => crate::tree::chown(path, *owner, *mapped),
         HostStep::Idmapped { from, to, ids, recursive } => {
-            let tree = sys::mount::tree(from, *recursive)?;
-            context.shift(tree.as_fd(), from, ids, *recursive)?;
+            let tree = sys::mount::tree(from, *recursive, true)?;
+            context.shift(tree.as_fd(), from, &Maps::These(ids.clone()), *recursive)?;
             Ok(sys::mount::attach(tree.as_fd(), to)?)
         }
         HostStep::Affinity(cpus) => Ok(sys::process::set_affinity(&cpus.mask)?),

@@ -51,7 +51,7 @@ pub(super) fn fork(namespaces: u64, work: impl FnOnce() -> Result<()>) -> Result
 fn mount(root: &Root) -> Result<()> {
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change("/", flags).map_err(sys::Error::of(|| "mount(\"/\", MS_SLAVE | MS_REC)".into()))?;
-    let tree = sys::mount::tree(&root.path, true)?;
+    let tree = sys::mount::tree(&root.path, true, true)?;
     Ok(sys::mount::attach(tree.as_fd(), &root.at)?)
 }
 
@@ -104,7 +104,7 @@ fn make(root: &OwnedFd, target: &Target) -> Result<()> {
     let Some(source) = &target.source else { return Ok(()) };
     let at =
         open(root, &join(&names), OFlags::PATH).map_err(sys::Error::of(|| format!("openat2({:?})", target.path)))?;
-    let tree = sys::mount::tree(source, true)?;
+    let tree = sys::mount::tree(source, true, true)?;
     Ok(sys::mount::attach_at(tree.as_fd(), at.as_fd())?)
 }
 

@@ -1,6 +1,7 @@
 //! The mount that a path is in.
 
 use crate::error::{Error, Result};
+use plan::order::Hidden;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::path::Path;
 
@@ -18,10 +19,42 @@ pub struct Propagation {
 pub fn propagation(path: &Path) -> Result<Propagation> {
     let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
         .map_err(sys::Error::of(|| format!("statx({path:?}, STATX_MNT_ID)")))?;
-    let mounts = "/proc/self/mountinfo";
-    let text = std::fs::read_to_string(mounts).map_err(sys::Error::of_io(|| format!("read({mounts:?})")))?;
     let number = found.stx_mnt_id.to_string();
-    parse(&text, &number).ok_or_else(|| Error::Unknown(format!("mount {number} in {mounts}")))
+    parse(&table()?, &number).ok_or_else(|| Error::Unknown(format!("mount {number} in {TABLE}")))
+}
+
+const TABLE: &str = "/proc/self/mountinfo";
+
+fn table() -> Result<String> {
+    Ok(std::fs::read_to_string(TABLE).map_err(sys::Error::of_io(|| format!("read({TABLE:?})")))?)
+}
+
+/// What stands right below the root of all, and everything that shows a whole procfs or sysfs: what a container must not
+/// find below its root where that is moved and not pivoted.
+///
+/// # Errors
+/// The kernel's.
+pub fn beside_root() -> Result<Vec<Hidden>> {
+    Ok(of_table(&table()?))
+}
+
+fn of_table(text: &str) -> Vec<Hidden> {
+    let all: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    let field = |fields: &[&str], at: usize| fields.get(at).copied().unwrap_or_default().to_owned();
+    let root = all.iter().rfind(|fields| field(fields, 4) == "/").map(|fields| field(fields, 0));
+    let hidden = |fields: &Vec<&str>| {
+        let kind = fields.iter().position(|field| *field == "-").map(|hyphen| field(fields, hyphen + 1));
+        let full = field(fields, 3) == "/" && kind.is_some_and(|kind| matches!(kind.as_str(), "proc" | "sysfs"));
+        let path = unescape(&field(fields, 4));
+        (path != "/" && (full || Some(field(fields, 1)) == root)).then_some(Hidden { path, full })
+    };
+    all.iter().filter_map(hidden).collect()
+}
+
+/// `\040` and its like are a space, a tab, a newline and a backslash.
+fn unescape(text: &str) -> String {
+    let plain = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    plain.into_iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
 /// proc_pid_mountinfo(5): the number first, the optional fields between the sixth and a hyphen.
@@ -44,7 +77,17 @@ pub fn points() -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Propagation, parse};
+    use super::{Propagation, of_table, parse};
+
+    #[test]
+    fn finds_what_must_not_be_left_below_a_moved_root() {
+        let text = "1 1 0:2 / / rw - rootfs none rw\n2 1 0:3 / /proc rw shared:4 - proc proc rw\n\
+            3 2 0:4 / /proc/x rw - tmpfs none rw\n4 1 0:5 / /a\\040b rw - tmpfs none rw\n\
+            5 4 0:6 / /a\\040b/sys rw - sysfs none rw\n6 4 0:3 /bus /a\\040b/bus rw - proc proc rw\n";
+        let found: Vec<_> = of_table(text).into_iter().map(|mount| (mount.path, mount.full)).collect();
+        let expected = [("/proc", true), ("/a b", false), ("/a b/sys", true)];
+        assert_eq!(found, expected.map(|(path, full)| (path.to_owned(), full)));
+    }
 
     #[test]
     fn reads_the_optional_fields() {

@@ -40,7 +40,8 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
     match verb {
         Oci::Create(arguments) => {
             let name = id(arguments.id.clone())?;
-            oci::create(&root, &name, &asked(arguments, globals, false)?).map(drop)?;
+            let asked = asked(arguments, globals, false)?;
+            oci::create(&root, &name, &asked, &mut |warning| log(globals, "warning", warning)).map(drop)?;
         }
         Oci::Run(arguments) => return launch(&root, arguments, globals),
         Oci::Start(arguments) => oci::start(&root, &id(arguments.id)?)?,
@@ -75,7 +76,6 @@ fn refuse_no_pivot(asked: bool) -> Result<(), Failure> {
 }
 
 fn asked(arguments: Create, globals: &Globals, foreground: bool) -> Result<oci::Create, Failure> {
-    refuse_no_pivot(arguments.no_pivot)?;
     Ok(oci::Create {
         bundle: arguments.bundle,
         pid_file: arguments.pid_file,
@@ -85,13 +85,15 @@ fn asked(arguments: Create, globals: &Globals, foreground: bool) -> Result<oci::
         no_new_keyring: arguments.no_new_keyring,
         systemd: globals.systemd_cgroup,
         cgroup: if globals.rootless == Rootless::False { oci::Need::Always } else { oci::Need::Possible },
+        no_pivot: arguments.no_pivot,
         foreground,
     })
 }
 
 fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<ExitCode, Failure> {
     let id: Id = arguments.create.id.parse()?;
-    let ended = oci::run(root, &id, &asked(arguments.create, globals, !arguments.detach)?, arguments.keep)?;
+    let asked = asked(arguments.create, globals, !arguments.detach)?;
+    let ended = oci::run(root, &id, &asked, arguments.keep, &mut |warning| log(globals, "warning", warning))?;
     warn(globals, &ended.warnings);
     Ok(ExitCode::from(ended.code))
 }

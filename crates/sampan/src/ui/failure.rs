@@ -108,7 +108,7 @@ impl From<RuntimeError> for Failure {
                 Self { what, causes, step: Some(shell), hint, code }
             }
             RuntimeError::Late { why, source } => {
-                let what = format!("cannot start the container: {why} failed");
+                let what = format!("cannot start the container: {why}");
                 Self { what, causes: vec![source.to_string()], hint, code, ..Self::default() }
             }
             RuntimeError::Exec { command, source } => {

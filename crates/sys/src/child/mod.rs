@@ -16,7 +16,8 @@ mod trace;
 #[cfg(debug_assertions)]
 pub use fault::Fault;
 pub use op::{
-    Attributes, Console, Destination, Exec, Hook, Listener, Mount, Op, Place, Scheduler, Slot, Source, Strings, Target,
+    Attributes, Console, Destination, Exec, Flags, Hook, Listener, Mount, Op, Place, Scheduler, Slot, Source, Strings,
+    Target,
 };
 pub use run::{REAPER, reap, run};
 pub use trace::{Trace, now};
@@ -71,6 +72,8 @@ impl Report {
     pub const HOOKS: u16 = 5;
     /// The filter's listener: `call` is its number in the child, if it is not in the message.
     pub const LISTENER: u16 = 6;
+    /// A tree of which the parent shall shift the ids: its fd is in the message; `step` is its mount's.
+    pub const SHIFT: u16 = 7;
     /// `call` of a hook that did not end well; `errno` is its status as wait(2) has it.
     pub const ENDED: u32 = u32::MAX;
     /// `step` of a pid 1 that could not become the reaper.

@@ -22,6 +22,8 @@ pub struct Place {
     pub names: Vec<CString>,
     /// `RESOLVE_NO_SYMLINKS` too: a /proc that is a link could lead the masks elsewhere (CVE-2025-31133's family).
     pub no_symlinks: bool,
+    /// Where the last name is a link, the place is what it names.
+    pub follow: bool,
 }
 
 /// What a mount's destination becomes when it is not there.
@@ -35,22 +37,32 @@ pub enum Target {
     SkipAbsent,
 }
 
-/// `MOUNT_ATTR_*` to set and clear, `recursive` or not, and a propagation (`MS_PRIVATE` …, perhaps with `MS_REC`; 0
-/// leaves it).
+/// `MOUNT_ATTR_*` to set, and to clear before that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Attributes {
+pub struct Flags {
     pub set: u64,
     pub clear: u64,
+}
+
+/// Of the mount its own, of all below it too, and a propagation (`MS_PRIVATE` …, perhaps with `MS_REC`; 0 leaves it).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub own: Flags,
+    /// Of `own.clear` and `all.clear` what may not be left there.
+    pub named: u64,
+    pub all: Flags,
+    /// What the mount has of flags that a user namespace could not take off stays.
+    pub locked: bool,
     pub propagation: u64,
-    pub recursive: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// `fsopen`, one `fsconfig` an entry (a flag without value), `fsmount`.
-    Filesystem { fstype: CString, config: Vec<(CString, Option<CString>)>, flags: u32 },
-    /// `open_tree(OPEN_TREE_CLONE)` of a host path.
-    Tree { path: CString, recursive: bool },
+    /// `fsopen`, one `fsconfig` an entry (a flag without value), `fsmount`. `like`: and `mode`, as what it covers has it,
+    /// if that is there.
+    Filesystem { fstype: CString, config: Vec<(CString, Option<CString>)>, flags: u32, like: bool },
+    /// `open_tree(OPEN_TREE_CLONE)` of a host path; `follow`: of what it names where it is a link.
+    Tree { path: CString, recursive: bool, follow: bool },
     /// A detached mount or an `O_PATH` tree that the parent made.
     Detached { fd: RawFd },
     /// `open_tree` of a path inside the container's root.
@@ -73,6 +85,8 @@ pub enum Destination {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub source: Source,
+    /// The parent shifts its ids, before it is attached.
+    pub shifted: bool,
     pub destination: Destination,
     pub attributes: Attributes,
 }
@@ -185,6 +199,12 @@ pub enum Op {
     /// Those of the standard files that are the null device, as the root's own /dev/null, if it has one.
     Null,
     Pivot,
+    /// Move the root onto the old one, unmount these paths, and change to it. A `true` is covered where it cannot go.
+    Move {
+        hidden: Vec<(CString, bool)>,
+    },
+    /// The root, which is not `/` yet, as working directory.
+    EnterRoot,
     Hostname(Vec<u8>),
     Domainname(Vec<u8>),
     /// Requests of rtnetlink in the child's network namespace.
@@ -230,7 +250,8 @@ pub enum Op {
         nodes: Vec<u64>,
     },
     Umask(u32),
-    /// Working directory; it must be inside the root afterwards (CVE-2024-21626). `create`: made when absent.
+    /// Working directory; it must be inside the root afterwards (CVE-2024-21626). `create`: made when absent. One that
+    /// root may not enter is left to its user, after `Ids`.
     Chdir {
         path: CString,
         create: Option<Place>,

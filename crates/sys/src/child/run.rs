@@ -1,7 +1,8 @@
 //! The loop itself. See the module above for what may not happen here.
 
 use super::{
-    Attributes, Console, Destination, Exec, Hook, Listener, Mount, Op, Place, Program, Report, Slot, Source, Target,
+    Attributes, Console, Destination, Exec, Flags, Hook, Listener, Mount, Op, Place, Program, Report, Slot, Source,
+    Target,
 };
 use libc::{c_char, c_int, c_long};
 use std::ffi::{CStr, CString};
@@ -15,12 +16,20 @@ const AT_EMPTY_PATH: c_long = 0x1000;
 const OPEN_TREE_CLONE: c_long = 1;
 const OPEN_TREE_CLOEXEC: c_long = libc::O_CLOEXEC as c_long;
 const AT_RECURSIVE: c_long = 0x8000;
+const AT_SYMLINK_NOFOLLOW: c_long = libc::AT_SYMLINK_NOFOLLOW as c_long;
 const MOVE_MOUNT_F_EMPTY_PATH: c_long = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH: c_long = 0x40;
 const FSCONFIG_SET_FLAG: c_long = 0;
 const FSCONFIG_SET_STRING: c_long = 1;
 const FSCONFIG_CMD_CREATE: c_long = 6;
 const MOUNT_ATTR_RDONLY: u64 = 1;
+/// Read-only, nosuid, nodev and noexec have the same number as an attribute and to statfs(2).
+const LOCKABLE: u64 = 0xf;
+/// The ways to keep the time of access, and nodiratime: locked all together.
+const MOUNT_ATTR_TIMES: u64 = 0x70 | MOUNT_ATTR_NODIRATIME;
+const MOUNT_ATTR_NOATIME: u64 = 0x10;
+const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
+const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
 const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
 const RESOLVE_NO_SYMLINKS: u64 = 0x04;
 const RESOLVE_IN_ROOT: u64 = 0x10;
@@ -81,7 +90,7 @@ macro_rules! names {
 names!(SYS_setns SYS_unshare SYS_setresuid SYS_setresgid SYS_setgroups SYS_mount SYS_umount2 SYS_fsopen SYS_fsconfig
     SYS_fsmount SYS_open_tree SYS_move_mount SYS_mount_setattr SYS_openat2 SYS_openat SYS_mkdirat SYS_mknodat
     SYS_symlinkat SYS_fchownat SYS_fchmod SYS_fchmodat SYS_write SYS_read SYS_setfsuid SYS_setfsgid SYS_newfstatat
-    SYS_dup2 SYS_dup3 SYS_ioctl SYS_setsid SYS_chdir SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname
+    SYS_dup2 SYS_dup3 SYS_ioctl SYS_setsid SYS_chdir SYS_chroot SYS_fchdir SYS_getcwd SYS_pivot_root SYS_sethostname SYS_setdomainname
     SYS_socket SYS_sendto SYS_recvfrom SYS_sendmsg SYS_keyctl SYS_prlimit64 SYS_prctl SYS_capset SYS_pipe2
     SYS_execveat SYS_fstatfs SYS_readlinkat SYS_seccomp SYS_umask SYS_execve SYS_fork SYS_clone SYS_close_range
     SYS_rt_sigprocmask SYS_rt_sigaction SYS_recvmsg SYS_ppoll SYS_memfd_create SYS_lseek SYS_wait4 SYS_faccessat2
@@ -106,6 +115,11 @@ struct State<'a> {
     reaper: Option<RawFd>,
     listener: RawFd,
     sync: RawFd,
+    step: u16,
+    /// The working directory that only the user may enter, and its step.
+    late: Option<(u16, &'a CStr)>,
+    /// What the command must not be.
+    own: Option<(u64, u64)>,
     die_with_parent: bool,
 }
 
@@ -121,28 +135,30 @@ pub fn run(program: &Program<'_>) -> ! {
         reaper: None,
         listener: NO_FD,
         sync: program.sync,
+        step: 0,
+        late: None,
+        own: None,
         die_with_parent: program.die_with_parent,
     };
-    let mut step = 0;
     let outcome = begin(program, &state).and_then(|()| {
         program.trace.begin();
         program.ops.iter().enumerate().try_for_each(|(at, (number, op))| {
-            step = *number;
-            program.trace.at(step);
+            state.step = *number;
+            program.trace.at(*number);
             #[cfg(debug_assertions)]
-            program.fault.iter().for_each(|fault| fault.before(program.sync, step));
+            program.fault.iter().for_each(|fault| fault.before(program.sync, *number));
             let outcome = apply(op, &mut state);
             #[cfg(debug_assertions)]
             let outcome = outcome.and_then(|()| stumble(program, at));
             // The last may be a filter that kills who looks at the clock.
             if at + 1 < program.ops.len() {
-                program.trace.done(step);
+                program.trace.done(*number);
             }
             outcome
         })
     });
     if let Err(failure) = outcome {
-        fail(state.sync, step, failure);
+        fail(state.sync, state.step, failure);
     }
     if let Some(reaper) = state.reaper
         && let Err(failure) = leave_reaper(reaper)
@@ -205,7 +221,7 @@ fn exit(code: c_int) -> ! {
     }
 }
 
-fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
+fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
     match op {
         Op::Await => wait(state.sync),
         Op::Setns { fd, flags } => {
@@ -274,15 +290,14 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             sys!(SYS_fsetxattr, at.0, c"security.selinux".as_ptr(), value.as_ptr(), value.len(), 0).map(drop)
         }
         Op::Readonly { place } => readonly(place, state),
-        Op::ReadonlyMount { place } => {
-            let at = open(place, libc::O_PATH, state)?;
-            set_attributes(at.0, Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() })
-        }
+        Op::ReadonlyMount { place } => set_flags(open(place, libc::O_PATH, state)?.0, READ_ONLY, false),
         Op::Console(console) => self::console(*console, state),
         Op::Stdio { fds } => stdio(*fds),
         Op::Session => sys!(SYS_setsid).map(drop),
         Op::Null => null(),
         Op::Pivot => pivot(state),
+        Op::Move { hidden } => move_root(hidden, state),
+        Op::EnterRoot => sys!(SYS_fchdir, state.slots[Slot::Root as usize]).map(drop),
         Op::Hostname(name) => sys!(SYS_sethostname, name.as_ptr(), name.len()).map(drop),
         Op::Domainname(name) => sys!(SYS_setdomainname, name.as_ptr(), name.len()).map(drop),
         Op::Netlink(requests) => requests.run().map_err(|(_, errno)| (libc::SYS_sendto, errno.raw_os_error())),
@@ -302,7 +317,8 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             sys!(SYS_setresgid, *gid, *gid, *gid)?;
             sys!(SYS_setresuid, *uid, *uid, *uid)?;
             sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 0)?;
-            die_with_parent(state)
+            die_with_parent(state)?;
+            late_chdir(state)
         }
         Op::Bounding { keep, last } => (0..=*last).filter(|cap| keep & (1 << cap) == 0).try_for_each(|cap| {
             match sys!(SYS_prctl, libc::PR_CAPBSET_DROP, cap) {
@@ -336,7 +352,14 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             sys!(SYS_set_mempolicy, *mode, nodes.as_ptr(), nodes.len() * 64 + 1).map(drop)
         }
         Op::Umask(mask) => sys!(SYS_umask, *mask).map(drop),
-        Op::Chdir { path, create } => chdir(path, create.as_ref(), state),
+        Op::Chdir { path, create } => match chdir(path, create.as_ref(), state) {
+            // A directory of a file system that knows no root (NFS), or whose root this user namespace's is not.
+            Err((_, libc::EACCES)) => {
+                state.late = Some((state.step, path));
+                Ok(())
+            }
+            other => other,
+        },
         Op::Reaper { path, device, inode } => {
             let tree = sys!(SYS_open_tree, libc::AT_FDCWD, text(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
                 .map(|fd| Fd(fd as RawFd))?;
@@ -345,17 +368,13 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             if (found.st_dev, found.st_ino) != (*device, *inode) {
                 return Err((libc::SYS_open_tree, libc::ESTALE));
             }
-            set_attributes(tree.0, Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() })?;
+            set_flags(tree.0, READ_ONLY, false)?;
             state.reaper = Some(tree.keep());
             Ok(())
         }
         Op::NotThis { device, inode } => {
-            let is_this = |path: &&CString| leads_to(path, (*device, *inode));
-            if state.exec.candidates.iter().any(|path| is_this(&path)) {
-                Err((libc::SYS_execve, libc::EPERM))
-            } else {
-                Ok(())
-            }
+            state.own = Some((*device, *inode));
+            not_own(state)
         }
         Op::Ready => {
             send(state.sync, Report { kind: Report::READY, step: 0, call: 0, errno: 0 });
@@ -382,6 +401,21 @@ fn apply(op: &Op, state: &mut State<'_>) -> Outcome<()> {
             Ok(())
         }
     }
+}
+
+fn not_own(state: &State<'_>) -> Outcome<()> {
+    let is_own = |path: &CString| state.own.is_some_and(|own| leads_to(path, own));
+    if state.exec.candidates.iter().any(is_own) { Err((libc::SYS_execve, libc::EPERM)) } else { Ok(()) }
+}
+
+fn late_chdir(state: &mut State<'_>) -> Outcome<()> {
+    let Some((step, path)) = state.late.take() else { return Ok(()) };
+    let now = std::mem::replace(&mut state.step, step);
+    chdir(path, None, state)?;
+    // A relative command is looked for from there.
+    not_own(state)?;
+    state.step = now;
+    Ok(())
 }
 
 /// As [`execute`] will choose; what it cannot know, such as a missing interpreter, the exec tells.
@@ -507,6 +541,7 @@ fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Outcome<Fd> {
 
 fn open(place: &Place, flags: c_int, state: &State<'_>) -> Outcome<Fd> {
     let path = place.prefixes.last().map_or(c".", CString::as_c_str);
+    let flags = if place.follow { flags } else { flags | libc::O_NOFOLLOW };
     resolve(state.slots[place.slot as usize], path, flags, place.no_symlinks)
 }
 
@@ -523,29 +558,76 @@ fn parent<'a>(place: &'a Place, state: &State<'_>) -> Outcome<(Fd, &'a CStr)> {
         Err((_, libc::ENOENT)) => {}
         other => return Ok((other?, name)),
     }
-    let mut at = resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?;
-    for (prefix, name) in place.prefixes.iter().zip(above) {
-        match sys!(SYS_mkdirat, at.0, text(name), 0o755) {
-            Ok(_) | Err((_, libc::EEXIST)) => {}
-            Err(failure) => return Err(failure),
-        }
-        at = resolve(root, prefix, libc::O_PATH | libc::O_DIRECTORY, place.no_symlinks)?;
-    }
-    Ok((at, name))
+    Ok((make_path(root, &place.prefixes[last], true, place.no_symlinks)?, name))
 }
 
 /// The place as an `O_PATH` fd, made as a directory or an empty file where it is missing.
 fn place_fd(place: &Place, is_directory: bool, state: &State<'_>) -> Outcome<Fd> {
-    match open(place, libc::O_PATH, state) {
-        Err((_, libc::ENOENT)) => {}
-        other => return other,
+    match (open(place, libc::O_PATH, state), place.prefixes.last()) {
+        (Err((_, libc::ENOENT)), Some(path)) => {
+            make_path(state.slots[place.slot as usize], path, is_directory, place.no_symlinks)
+        }
+        (other, _) => other,
     }
-    let (above, name) = parent(place, state)?;
-    make(&above, name, is_directory)?;
-    match open(place, libc::O_PATH, state) {
-        Err((_, libc::ENOENT)) => follow(place, &above, name, is_directory, state),
-        other => other,
+}
+
+/// Name by name, each made where it is missing, the last as a directory or not. What a dangling link means is made
+/// inside the root: an image's /etc/resolv.conf is often one into /run, where nothing is yet.
+fn make_path(root: RawFd, path: &CStr, is_directory: bool, no_symlinks: bool) -> Outcome<Fd> {
+    const MAX: usize = libc::PATH_MAX as usize;
+    /// As path_resolution(7).
+    const LINKS: usize = 40;
+    let mut words = [0u8; MAX];
+    let mut end = path.count_bytes();
+    if end >= MAX {
+        return Err((libc::SYS_openat2, libc::ENAMETOOLONG));
     }
+    words[..end].copy_from_slice(path.to_bytes());
+    let mut at = resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?;
+    let (mut start, mut links) = (0, 0);
+    while start < end {
+        let stop = words[start..end].iter().position(|byte| *byte == b'/').map_or(end, |length| start + length);
+        let byte = std::mem::replace(&mut words[stop], 0);
+        let names = (CStr::from_bytes_until_nul(&words), CStr::from_bytes_until_nul(&words[start..]));
+        let (Ok(so_far), Ok(name)) = names else { return Err((libc::SYS_openat2, libc::EINVAL)) };
+        let found = match resolve(root, so_far, libc::O_PATH, no_symlinks) {
+            Err((_, libc::ENOENT)) if !name.is_empty() => {
+                make(&at, name, is_directory || stop < end)?;
+                resolve(root, so_far, libc::O_PATH, no_symlinks)
+            }
+            other => other,
+        };
+        match found {
+            _ if start == stop => {}
+            Err((_, libc::ENOENT)) => {
+                // The name is there and names nothing: a link. What it says takes its place, as a path from the root.
+                let mut link = [0u8; MAX];
+                let length = sys!(SYS_readlinkat, at.0, text(name), link.as_mut_ptr(), MAX)? as usize;
+                links += 1;
+                let from = if link[0] == b'/' { 0 } else { start };
+                let after = from + length + 1;
+                let rest = end.saturating_sub(stop + 1);
+                if links > LINKS || after + rest >= MAX {
+                    return Err((libc::SYS_readlinkat, libc::ELOOP));
+                }
+                words.copy_within((stop + 1).min(end)..end, after);
+                words[from..from + length].copy_from_slice(&link[..length]);
+                end = if rest == 0 { from + length } else { after + rest };
+                words[from + length] = if rest == 0 { 0 } else { b'/' };
+                words[end] = 0;
+                start = from;
+                at = match from {
+                    0 => resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?,
+                    _ => at,
+                };
+                continue;
+            }
+            other => at = other?,
+        }
+        words[stop] = byte;
+        start = stop + 1;
+    }
+    Ok(at)
 }
 
 fn make(above: &Fd, name: &CStr, is_directory: bool) -> Outcome<()> {
@@ -562,50 +644,6 @@ fn make(above: &Fd, name: &CStr, is_directory: bool) -> Outcome<()> {
     }
 }
 
-/// What a dangling link means, made inside the root: an image's /etc/resolv.conf is often one into /run, where nothing
-/// is yet.
-fn follow(place: &Place, above: &Fd, name: &CStr, is_directory: bool, state: &State<'_>) -> Outcome<Fd> {
-    const MAX: usize = libc::PATH_MAX as usize;
-    let mut link = [0u8; MAX];
-    let length = sys!(SYS_readlinkat, above.0, text(name), link.as_mut_ptr(), MAX)? as usize;
-    let link = &link[..length];
-    // As a path from the root, with what a relative link starts from in front.
-    let base = match place.prefixes.iter().rev().nth(1) {
-        Some(base) if link.first() != Some(&b'/') => base.as_bytes(),
-        _ => &[],
-    };
-    let mut path = [0u8; MAX];
-    let end = base.len() + 1 + length;
-    if end >= MAX {
-        return Err((libc::SYS_readlinkat, libc::ENAMETOOLONG));
-    }
-    path[..base.len()].copy_from_slice(base);
-    path[base.len()] = b'/';
-    path[base.len() + 1..end].copy_from_slice(link);
-
-    let root = state.slots[place.slot as usize];
-    let mut at = resolve(root, c".", libc::O_PATH | libc::O_DIRECTORY, false)?;
-    let mut start = 0;
-    while start < end {
-        let stop = path[start..end].iter().position(|byte| *byte == b'/').map_or(end, |length| start + length);
-        let byte = std::mem::replace(&mut path[stop], 0);
-        if let (Ok(so_far), Ok(name)) = (CStr::from_bytes_until_nul(&path), CStr::from_bytes_until_nul(&path[start..]))
-            && !name.is_empty()
-        {
-            at = match resolve(root, so_far, libc::O_PATH, place.no_symlinks) {
-                Err((_, libc::ENOENT)) => {
-                    make(&at, name, is_directory || stop < end)?;
-                    resolve(root, so_far, libc::O_PATH, place.no_symlinks)?
-                }
-                other => other?,
-            };
-        }
-        path[stop] = byte;
-        start = stop + 1;
-    }
-    Ok(at)
-}
-
 fn is_directory(fd: RawFd) -> Outcome<bool> {
     stat(fd).map(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR)
 }
@@ -617,13 +655,20 @@ fn stat(fd: RawFd) -> Outcome<libc::stat> {
     Ok(stat)
 }
 
-fn source(source: &Source, state: &State<'_>) -> Outcome<Fd> {
+fn statfs(fd: RawFd) -> Outcome<libc::statfs64> {
+    // SAFETY: all-zero bytes are a valid `struct statfs`.
+    let mut found: libc::statfs64 = unsafe { std::mem::zeroed() };
+    sys!(SYS_fstatfs, fd, &raw mut found)?;
+    Ok(found)
+}
+
+fn source(source: &Source, mode: Option<&CStr>, state: &State<'_>) -> Outcome<Fd> {
     match source {
-        Source::Filesystem { fstype, config, flags } => filesystem(fstype, config, *flags),
-        Source::Tree { path, recursive } => {
+        Source::Filesystem { fstype, config, flags, .. } => filesystem(fstype, config, mode, *flags),
+        Source::Tree { path, recursive, follow } => {
             let deep = if *recursive { AT_RECURSIVE } else { 0 };
-            sys!(SYS_open_tree, libc::AT_FDCWD, text(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep)
-                .map(|fd| Fd(fd as RawFd))
+            let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep | if *follow { 0 } else { AT_SYMLINK_NOFOLLOW };
+            sys!(SYS_open_tree, libc::AT_FDCWD, text(path), flags).map(|fd| Fd(fd as RawFd))
         }
         Source::Detached { fd } => Ok(Fd(*fd)),
         Source::Inside { place, recursive } => {
@@ -639,8 +684,11 @@ fn clone_tree(fd: RawFd, recursive: bool) -> Outcome<Fd> {
         .map(|fd| Fd(fd as RawFd))
 }
 
-fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)], flags: u32) -> Outcome<Fd> {
+fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)], mode: Option<&CStr>, flags: u32) -> Outcome<Fd> {
     let context = Fd(sys!(SYS_fsopen, text(fstype), 1)? as RawFd);
+    if let Some(mode) = mode {
+        sys!(SYS_fsconfig, context.0, FSCONFIG_SET_STRING, text(c"mode"), text(mode), 0)?;
+    }
     for (key, value) in config {
         match value {
             Some(value) => sys!(SYS_fsconfig, context.0, FSCONFIG_SET_STRING, text(key), text(value), 0)?,
@@ -651,9 +699,46 @@ fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)], flags: u32) 
     sys!(SYS_fsmount, context.0, 1, flags).map(|fd| Fd(fd as RawFd))
 }
 
+const READ_ONLY: Flags = Flags { set: MOUNT_ATTR_RDONLY, clear: 0 };
+
 fn set_attributes(fd: RawFd, wanted: Attributes) -> Outcome<()> {
-    let attr = MountAttr { set: wanted.set, clear: wanted.clear, propagation: 0, userns_fd: 0 };
-    mount_setattr(fd, &attr, wanted.recursive)
+    let Attributes { own, named, all, locked, .. } = wanted;
+    let outcome = if locked { Err((libc::SYS_mount_setattr, libc::EPERM)) } else { set_flags(fd, own, false) };
+    match outcome {
+        // A user namespace cannot take off what came from outside: the caller's, or what the container has would be one.
+        Err((_, libc::EPERM)) if own != Flags::default() || all != Flags::default() => {
+            set_flags(fd, keep_locked(fd, own, named)?, false)?;
+        }
+        Err((_, libc::EPERM)) => {}
+        other => other?,
+    }
+    set_flags(fd, all, true)
+}
+
+/// What is wanted, as far as it was named, and what is there, as far as it may not go.
+fn keep_locked(fd: RawFd, wanted: Flags, named: u64) -> Outcome<Flags> {
+    let refused = Err((libc::SYS_mount_setattr, libc::EPERM));
+    let found = statfs(fd)?.f_flags as u64;
+    let kept = found & LOCKABLE;
+    if kept & named != 0 {
+        return refused;
+    }
+    let mut wanted = Flags { set: wanted.set | kept, clear: wanted.clear & !kept };
+    if wanted.clear & MOUNT_ATTR_TIMES != 0 {
+        let is = |flag: u64, attribute| if found & flag == 0 { 0 } else { attribute };
+        let strict = if found & (libc::ST_NOATIME | libc::ST_RELATIME) == 0 { MOUNT_ATTR_STRICTATIME } else { 0 };
+        let times = strict | is(libc::ST_NOATIME, MOUNT_ATTR_NOATIME) | is(libc::ST_NODIRATIME, MOUNT_ATTR_NODIRATIME);
+        if times != wanted.set & MOUNT_ATTR_TIMES {
+            return refused;
+        }
+        wanted = Flags { set: wanted.set & !MOUNT_ATTR_TIMES, clear: wanted.clear & !MOUNT_ATTR_TIMES };
+    }
+    Ok(wanted)
+}
+
+fn set_flags(fd: RawFd, flags: Flags, recursive: bool) -> Outcome<()> {
+    let attr = MountAttr { set: flags.set, clear: flags.clear, propagation: 0, userns_fd: 0 };
+    mount_setattr(fd, &attr, recursive)
 }
 
 fn propagate(fd: RawFd, flags: u64) -> Outcome<()> {
@@ -680,7 +765,13 @@ fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
     {
         return Ok(());
     }
-    let tree = source(&mount.source, state)?;
+    let mode = covered_mode(mount, state)?;
+    let mode = mode.as_ref().and_then(|digits| CStr::from_bytes_until_nul(digits).ok());
+    let tree = source(&mount.source, mode, state)?;
+    if mount.shifted {
+        send_fd(state.sync, Report { kind: Report::SHIFT, step: state.step, call: 0, errno: 0 }, tree.0)?;
+        wait(state.sync)?;
+    }
     // Attributes before it is attached, so that nobody sees it without them. Propagation only after: a detached
     // mount has no peers yet, and `shared` would make it a group of its own.
     set_attributes(tree.0, mount.attributes)?;
@@ -698,13 +789,27 @@ fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
             };
             let to = place_fd(place, directory, state)?;
             // The kernel's own word for a directory on a file, or a file on a directory, is EINVAL.
-            if *target == Target::LikeSource && is_directory(to.0)? != directory {
+            if is_directory(to.0)? != directory {
                 return Err((libc::SYS_move_mount, if directory { libc::ENOTDIR } else { libc::EISDIR }));
             }
             attach(tree.0, to.0)?;
         }
     }
     propagate(tree.0, mount.attributes.propagation)
+}
+
+/// The mode of what a filesystem will cover, in octal; none where that is not wanted, or there is nothing yet.
+fn covered_mode(mount: &Mount, state: &State<'_>) -> Outcome<Option<[u8; 5]>> {
+    let (Source::Filesystem { like: true, .. }, Destination::Place { place, .. }) = (&mount.source, &mount.destination)
+    else {
+        return Ok(None);
+    };
+    let covered = match open(place, libc::O_PATH, state) {
+        Err((_, libc::ENOENT)) => return Ok(None),
+        other => stat(other?.0)?.st_mode,
+    };
+    let digit = |place: u32| b'0' + (covered >> (3 * place) & 7) as u8;
+    Ok(Some([digit(3), digit(2), digit(1), digit(0), 0]))
 }
 
 fn directory(place: &Place, mode: u32, owner: Option<(u32, u32)>, state: &mut State<'_>) -> Outcome<()> {
@@ -740,10 +845,7 @@ fn node(place: &Place, mode: u32, device: u64, (uid, gid): (u32, u32), state: &S
 fn write(place: &Place, data: &[u8], state: &State<'_>) -> Outcome<()> {
     let fd = open(place, libc::O_WRONLY, state)?;
     // All that is written so is of /proc: never a file that another mount has put there (CVE-2025-52881).
-    // SAFETY: all-zero bytes are a valid `struct statfs`.
-    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
-    sys!(SYS_fstatfs, fd.0, &raw mut found)?;
-    if found.f_type != libc::PROC_SUPER_MAGIC {
+    if statfs(fd.0)?.f_type != libc::PROC_SUPER_MAGIC {
         return Err((libc::SYS_fstatfs, libc::EXDEV));
     }
     // One write: the files of /proc/sys take a value whole or not at all (proc(5)).
@@ -757,7 +859,7 @@ fn mask(place: &Place, config: &[(CString, Option<CString>)], state: &mut State<
     };
     if is_directory(at.0)? {
         if state.mask == NO_FD {
-            state.mask = filesystem(c"tmpfs", config, MOUNT_ATTR_RDONLY as u32)?.keep();
+            state.mask = filesystem(c"tmpfs", config, None, MOUNT_ATTR_RDONLY as u32)?.keep();
             return attach(state.mask, at.0);
         }
         // Of one that is attached: before Linux 6.15 a detached mount cannot be cloned.
@@ -780,7 +882,7 @@ fn readonly(place: &Place, state: &State<'_>) -> Outcome<()> {
         other => other?,
     };
     let copy = clone_tree(at.0, true)?;
-    set_attributes(copy.0, Attributes { set: MOUNT_ATTR_RDONLY, recursive: true, ..Attributes::default() })?;
+    set_flags(copy.0, READ_ONLY, true)?;
     attach(copy.0, at.0)
 }
 
@@ -882,6 +984,33 @@ fn pivot(state: &mut State<'_>) -> Outcome<()> {
     sys!(SYS_pivot_root, c".".as_ptr(), c".".as_ptr())?;
     sys!(SYS_umount2, c".".as_ptr(), libc::MNT_DETACH)?;
     sys!(SYS_chdir, c"/".as_ptr()).map(drop)
+}
+
+/// As switch_root(8). Whoever is left in the old root finds no full procfs or sysfs there: the kernel takes one for leave
+/// to mount another in a user namespace (mount_too_revealing() of fs/namespace.c).
+fn move_root(hidden: &[(CString, bool)], state: &State<'_>) -> Outcome<()> {
+    let root = state.slots[Slot::Root as usize];
+    sys!(SYS_move_mount, root, text(EMPTY), libc::AT_FDCWD, c"/".as_ptr(), MOVE_MOUNT_F_EMPTY_PATH)?;
+    // Paths still begin at the old root, which is below now.
+    for (path, full) in hidden {
+        match sys!(SYS_umount2, text(path), libc::MNT_DETACH) {
+            // Gone with one above it.
+            Ok(_) | Err((_, libc::ENOENT | libc::ENOTDIR)) => {}
+            // Locked, in a user namespace.
+            Err((_, libc::EINVAL | libc::EPERM)) if *full => cover(path)?,
+            Err((_, libc::EINVAL | libc::EPERM)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    sys!(SYS_fchdir, root)?;
+    sys!(SYS_chroot, c".".as_ptr())?;
+    sys!(SYS_chdir, c"/".as_ptr()).map(drop)
+}
+
+fn cover(path: &CStr) -> Outcome<()> {
+    let config: [(CString, Option<CString>); 0] = [];
+    let empty = filesystem(c"tmpfs", &config, None, MOUNT_ATTR_RDONLY as u32)?;
+    sys!(SYS_move_mount, empty.0, text(EMPTY), libc::AT_FDCWD, text(path), MOVE_MOUNT_F_EMPTY_PATH).map(drop)
 }
 
 fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) -> Outcome<()> {
