@@ -343,6 +343,7 @@ fn watch(request: &Run, started: &mut Started, signals: &Signals, tell: &mut dyn
         master: &mut started.terminal,
         stdin: request.terminal.interactive.then(|| stdin.as_fd()),
         stdout: stdout.as_fd(),
+        plain: false,
         detach_keys: DetachKeys::from_bytes(&request.terminal.detach_keys),
     });
     let container = supervise::Container {

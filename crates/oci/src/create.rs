@@ -137,9 +137,11 @@ fn make(
     Ok(started)
 }
 
-/// The terminal, to whom it is for.
+/// The terminal, to whom it is for. Who shows it himself, as runc, makes lines of it on a terminal only.
 pub(crate) fn hand_over(terminal: &mut Option<OwnedFd>, console: Option<&Path>) -> Result<()> {
-    let Some(socket) = console else { return Ok(()) };
+    let Some(socket) = console else {
+        return terminal.as_ref().map_or(Ok(()), runtime::console::leave_newlines);
+    };
     terminal.take().map_or(Ok(()), |master| runtime::console::send(socket, master, b"/dev/ptmx"))
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn watch(started: &mut runtime::container::Started, signals: &Signals
         master: &mut started.terminal,
         stdin: Some(stdin.as_fd()),
         stdout: stdout.as_fd(),
+        plain: true,
         detach_keys: DetachKeys::from_bytes(&[]),
     });
     let container = Container { pidfd: started.child.pidfd.as_fd(), terminal, forward_signals: true };

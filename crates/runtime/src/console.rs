@@ -4,7 +4,7 @@ use crate::error::Result;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn send(socket: &Path, fd: impl AsFd, name: &[u8]) -> Result<()> {
 /// The terminal cannot be used.
 pub fn secret(terminal: std::os::fd::BorrowedFd<'_>) -> Result<Option<String>> {
     // Raw, and so not without its own ctrl-c: a process that dies leaves a terminal as it is.
-    let _raw = sys::terminal::Raw::enter(terminal)?;
+    let _raw = sys::terminal::Raw::enter(terminal, false)?;
     let mut line = Vec::new();
     loop {
         let mut byte = [0];
@@ -48,4 +48,12 @@ pub fn secret(terminal: std::os::fd::BorrowedFd<'_>) -> Result<Option<String>> {
             },
         }
     }
+}
+
+/// Newlines come out of the terminal as they went in.
+///
+/// # Errors
+/// The kernel's.
+pub fn leave_newlines(master: &OwnedFd) -> Result<()> {
+    Ok(sys::terminal::leave_newlines(master)?)
 }

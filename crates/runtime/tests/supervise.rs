@@ -83,6 +83,7 @@ fn supervisor(args: &[String]) -> ExitCode {
         master: &mut master,
         stdin: has("-i").then(|| stdin.as_fd()),
         stdout: stdout.as_fd(),
+        plain: false,
         detach_keys: DetachKeys::default(),
     });
     let container = Container { pidfd: pidfd.as_fd(), terminal, forward_signals: !has("--no-proxy") };

@@ -148,6 +148,16 @@ fn the_terminal_goes_to_the_console_socket() {
 }
 
 #[test]
+fn a_terminal_that_is_shown_makes_no_lines_for_a_file() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("shown");
+    bundle.config["process"]["terminal"] = true.into();
+    bundle.sh("tty; echo more");
+    assert_eq!(bundle.oci(&["run", &id]).out, "/dev/pts/0\nmore\n");
+    bundle.nothing_left(&id);
+}
+
+#[test]
 fn hooks_run_where_and_when_the_spec_has_them() {
     let Some(mut bundle) = Bundle::new() else { return };
     let id = id("hooks");

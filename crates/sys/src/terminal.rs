@@ -44,6 +44,16 @@ fn call(request: &str, fd: impl AsFd) -> String {
     format!("ioctl({}, {request})", fd.as_fd().as_raw_fd())
 }
 
+/// Newlines come out of this pty as they went in.
+///
+/// # Errors
+/// `ioctl(TCGETS)` or `ioctl(TCSETS)` failed.
+pub fn leave_newlines(master: impl AsFd) -> Result<()> {
+    let mut mode = termios::tcgetattr(&master).map_err(Error::of(|| call("TCGETS", &master)))?;
+    mode.output_modes.remove(termios::OutputModes::ONLCR);
+    termios::tcsetattr(&master, OptionalActions::Now, &mode).map_err(Error::of(|| call("TCSETS", &master)))
+}
+
 /// Opens the other end of a pty by its master, wherever its devpts is mounted (ioctl_tty(2), TIOCGPTPEER), and not as
 /// our controlling terminal.
 ///
@@ -75,6 +85,7 @@ static SAVED: Mutex<Option<Saved>> = Mutex::new(None);
 struct Saved {
     terminal: OwnedFd,
     mode: Termios,
+    processes_output: bool,
 }
 
 fn saved() -> MutexGuard<'static, Option<Saved>> {
@@ -84,16 +95,18 @@ fn saved() -> MutexGuard<'static, Option<Saved>> {
 /// A terminal in raw mode for as long as this lives. One at a time in a process.
 ///
 /// Raw is cfmakeraw(3): no echo, no line, no signals, and no output processing. The container's pty keeps the kernel's
-/// default (OPOST, ONLCR), so `\n` becomes `\r\n` once, there, as docker and podman have it.
+/// default (OPOST, ONLCR), so `\n` becomes `\r\n` once, there, as docker and podman have it. Where that pty has it taken
+/// away ([`leave_newlines`]), this terminal goes on with it.
 #[derive(Debug)]
 pub struct Raw(());
 
 impl Raw {
     /// A background process is stopped here by the kernel (SIGTTOU) until its shell puts it in the foreground.
+    /// `processes_output`: as it did before.
     ///
     /// # Errors
     /// `ioctl(TCGETS)` or `ioctl(TCSETS)` failed, or EBUSY: there is another `Raw`.
-    pub fn enter(terminal: BorrowedFd<'_>) -> Result<Self> {
+    pub fn enter(terminal: BorrowedFd<'_>, processes_output: bool) -> Result<Self> {
         static HOOK: Once = Once::new();
         let mut saved = saved();
         if saved.is_some() {
@@ -102,7 +115,7 @@ impl Raw {
         let mode = termios::tcgetattr(terminal).map_err(Error::of(|| call("TCGETS", terminal)))?;
         let terminal =
             rustix::io::fcntl_dupfd_cloexec(terminal, 3).map_err(Error::of(|| "fcntl(F_DUPFD)".to_owned()))?;
-        let state = Saved { terminal, mode };
+        let state = Saved { terminal, mode, processes_output };
         make_raw(&state)?;
         *saved = Some(state);
         HOOK.call_once(|| {
@@ -133,6 +146,9 @@ impl Drop for Raw {
 fn make_raw(state: &Saved) -> Result<()> {
     let mut raw = state.mode.clone();
     raw.make_raw();
+    if state.processes_output {
+        raw.output_modes = state.mode.output_modes;
+    }
     set(&state.terminal, &raw).map_err(Error::of(|| call("TCSETS", &state.terminal)))
 }
 

@@ -43,6 +43,9 @@ pub struct Terminal<'a> {
     /// None without `-i`. If it is a terminal, it is in raw mode while this is supervised.
     pub stdin: Option<BorrowedFd<'a>>,
     pub stdout: BorrowedFd<'a>,
+    /// The container's end leaves newlines as they are, and the caller's terminal, if it is one, goes on as it did: a
+    /// file gets what was written.
+    pub plain: bool,
     pub detach_keys: DetachKeys,
 }
 

@@ -52,7 +52,7 @@ pub enum Flow {
 
 impl<'a> Pump<'a> {
     pub fn new(terminal: Terminal<'a>) -> Result<Self> {
-        let Terminal { master, stdin, stdout, detach_keys } = terminal;
+        let Terminal { master, stdin, stdout, plain, detach_keys } = terminal;
         let peer = master.as_ref().map(prepare).transpose()?;
         let input = stdin.map(|fd| Input {
             fd: End::of(fd),
@@ -68,7 +68,7 @@ impl<'a> Pump<'a> {
             stdout: End::of(stdout),
             to_stdout: Backlog::default(),
             window: Some(stdout).filter(|fd| terminal::is_terminal(fd)).or(tty),
-            raw: tty.map(Raw::enter).transpose()?,
+            raw: tty.map(|tty| Raw::enter(tty, plain)).transpose()?,
             tail: TAIL,
         };
         pump.resize()?;
