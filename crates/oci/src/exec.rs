@@ -1,6 +1,6 @@
 //! `exec`: one more process in a container that runs.
 
-use crate::bundle::{read, settle};
+use crate::bundle::{grant, read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, write_whole};
 use crate::run::watch;
@@ -11,7 +11,7 @@ use runtime::Result;
 use runtime::container::{Call, Stage};
 use runtime::supervise::Signals;
 use spec::json::parse;
-use spec::runtime::{Process, Status};
+use spec::runtime::{NamespaceKind, Process, Status};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ pub struct Changes {
 ///
 /// # Errors
 /// The container does not run; the command cannot be executed.
-pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
+pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Result<u8> {
     let what = format!("cannot execute in the container {id}");
     let (home, record) = Record::load(root, id, &what)?;
     let status = record.status(&home);
@@ -80,7 +80,10 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
         Status::Stopped | Status::Creating => return refused(what, "container not running"),
     }
     let model = Model::load(&home)?;
-    let process = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
+    let (mut process, warnings) = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
+    let namespaces = runtime::observe::foreign_namespaces(record.pid);
+    let lacking = grant(&mut process, namespaces.contains(&NamespaceKind::User))?;
+    warnings.iter().chain(&lacking).for_each(|warning| warn(warning));
     label::check(&process.selinux_label)?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
@@ -94,7 +97,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec) -> Result<u8> {
         compiled: compiled.as_ref(),
         host: &host,
         first: (record.pid, record.start),
-        namespaces: runtime::observe::foreign_namespaces(record.pid),
+        namespaces,
         cgroup,
         cgroups,
         foreground: exec.foreground,
@@ -149,7 +152,7 @@ fn cgroups(record: &Record, asked: &[String]) -> Result<(Option<String>, Vec<Str
     Ok((v2, v1.into_iter().map(|(_, dir)| dir).chain(record.resctrl.iter().cloned()).collect()))
 }
 
-fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {
+fn process(what: &What, first: &Process, rootfs: &Path) -> Result<(Process, Vec<String>)> {
     let mut process = match what {
         What::File(path) => {
             let unread =
@@ -166,8 +169,8 @@ fn process(what: &What, first: &Process, rootfs: &Path) -> Result<Process> {
         process.exec_cpu_affinity.clone_from(&first.exec_cpu_affinity);
     }
     plan::invalid::check_process(&process)?;
-    settle(&mut process, rootfs);
-    Ok(process)
+    let warnings = settle(&mut process, rootfs);
+    Ok((process, warnings))
 }
 
 fn like(first: &Process, changes: &Changes) -> Process {

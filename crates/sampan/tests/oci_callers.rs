@@ -130,3 +130,45 @@ fn root_of_a_user_namespace_only_calls_it() {
     assert_eq!(ran.ok(), format!("{id}\n0\n0"));
     bundle.nothing_left(&id);
 }
+
+/// docker's `--privileged` asks for all that the kernel knows, though docker itself may have been given less.
+#[test]
+fn capabilities_that_the_caller_lacks_are_left_out_and_told() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("lacking");
+    bundle.oci(&["--version"]).ok();
+    for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
+        bundle.config["process"]["capabilities"][set] = json!(["CAP_KILL", "CAP_SYS_TIME", "CAP_NO_SUCH"]);
+    }
+    bundle.sh("grep Cap /proc/self/status");
+    let dir = bundle.at("");
+    let call = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--bounding-set=-sys_time",
+            "--inh-caps=-sys_time",
+            "./sampan-oci",
+            "--root",
+            "root",
+            "--log",
+            "log",
+        ]);
+        ran(command.args(words).arg(&id).current_dir(&dir).output().unwrap())
+    };
+    let is_kill_only = |text: &str| {
+        let sets: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        assert_eq!(sets, ["0000000000000020"; 5], "{text}");
+    };
+    is_kill_only(&call(&["run"]).ok());
+    let log = fs::read_to_string(bundle.at("log")).unwrap();
+    for name in ["CAP_SYS_TIME", "CAP_NO_SUCH"] {
+        assert!(log.lines().any(|line| line.contains("level=warning") && line.contains(name)), "{log}");
+    }
+    bundle.sh("sleep 100").create(&id, &[]).ok();
+    bundle.oci(&["start", &id]).ok();
+    let process = json!({ "args": ["grep", "Cap", "/proc/self/status"], "cwd": "/", "user": {}, "env": ["PATH=/bin"] });
+    fs::write(bundle.at("process"), process.to_string()).unwrap();
+    is_kill_only(&call(&["exec", "--process", "process"]).ok());
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}

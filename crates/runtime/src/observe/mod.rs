@@ -153,6 +153,14 @@ pub fn device_number(found: &std::fs::Metadata) -> (u32, u32) {
     (rustix::fs::major(number), rustix::fs::minor(number))
 }
 
+/// Those that this process can give to others.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn capabilities() -> Result<u64> {
+    Ok(sys::process::effective_capabilities()?)
+}
+
 /// As [`Host::is_machines_root`].
 #[must_use]
 pub fn is_machines_root() -> bool {

@@ -45,7 +45,7 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
         }
         Oci::Run(arguments) => return launch(&root, arguments, globals),
         Oci::Start(arguments) => oci::start(&root, &id(arguments.id)?)?,
-        Oci::Exec(arguments) => return exec(&root, *arguments),
+        Oci::Exec(arguments) => return exec(&root, *arguments, globals),
         Oci::State(arguments) => print_json(&oci::state(&root, &id(arguments.id)?)?)?,
         Oci::Kill(arguments) => kill(&root, arguments)?,
         Oci::Pause(arguments) => oci::pause(&root, &id(arguments.id)?)?,
@@ -151,7 +151,7 @@ fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<ExitCod
     Ok(ExitCode::from(ended.code))
 }
 
-fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
+fn exec(root: &Root, arguments: Exec, globals: &Globals) -> Result<ExitCode, Failure> {
     let id: Id = arguments.id.parse()?;
     let what = match arguments.process {
         Some(path) => oci::What::File(path),
@@ -178,7 +178,7 @@ fn exec(root: &Root, arguments: Exec) -> Result<ExitCode, Failure> {
         ignore_paused: arguments.ignore_paused,
         foreground: !arguments.detach,
     };
-    Ok(ExitCode::from(oci::exec(root, &id, &exec)?))
+    Ok(ExitCode::from(oci::exec(root, &id, &exec, &mut |warning| log(globals, "warning", warning))?))
 }
 
 fn update(root: &Root, arguments: Update) -> Result<(), Failure> {
