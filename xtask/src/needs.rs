@@ -1,6 +1,10 @@
 //! What the tests need from the machine beside Rust: installed where that can be done, named where not.
 
 use crate::command;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 /// A program that tests call, and the package that has it.
@@ -8,14 +12,20 @@ struct Need {
     program: &'static str,
     debian: &'static str,
     fedora: &'static str,
+    /// The package has a service, which a running systemd would start at each boot from then on.
+    service: bool,
 }
 
 const fn need(program: &'static str, debian: &'static str, fedora: &'static str) -> Need {
-    Need { program, debian, fedora }
+    Need { program, debian, fedora, service: false }
+}
+
+const fn service(program: &'static str, debian: &'static str, fedora: &'static str) -> Need {
+    Need { program, debian, fedora, service: true }
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 20] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -30,10 +40,13 @@ const NEEDS: [Need; 17] = [
     need("git", "git", "git"),
     need("cc", "gcc", "gcc"),
     // Fedora has the registry under another name, and no umoci.
-    need("docker-registry", "docker-registry", "docker-distribution"),
+    service("docker-registry", "docker-registry", "docker-distribution"),
     need("skopeo", "skopeo", "skopeo"),
     need("umoci", "umoci", "umoci"),
     need("openssl", "openssl", "openssl"),
+    need("podman", "podman", "podman"),
+    service("containerd", "containerd", "containerd"),
+    service("dockerd", "docker.io", "moby-engine"),
 ];
 
 enum Family {
@@ -45,7 +58,13 @@ enum Family {
 /// Installs what is missing as root on Debian, Ubuntu and Fedora; else prints the command that would. Never fails: a
 /// test that lacks a program is skipped and counted.
 pub fn provide() {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| command::find(need.program).is_none()).collect();
+    let mut missing: Vec<&Need> = NEEDS.iter().filter(|need| command::find(need.program).is_none()).collect();
+    if Path::new("/run/systemd/system").exists() {
+        let services: Vec<&str> = missing.extract_if(.., |need| need.service).map(|need| need.program).collect();
+        if !services.is_empty() {
+            println!("missing: {}: not installed, as systemd would start them with the machine", services.join(", "));
+        }
+    }
     if missing.is_empty() {
         return;
     }
@@ -69,7 +88,21 @@ pub fn provide() {
         println!("missing: as root, run: {tool} install -y {}", packages.join(" "));
         return;
     }
-    install(&family, tool, &packages);
+    without_daemons(|| install(&family, tool, &packages));
+}
+
+/// Nothing that is installed is started: invoke-rc.d(8) asks this program. That of the machine stays; ours forbids
+/// nothing once we are gone, however we went.
+fn without_daemons(install: impl FnOnce()) {
+    let path = Path::new("/usr/sbin/policy-rc.d");
+    let text =
+        format!("#!/bin/sh\n# of cargo xtask test\nkill -0 {} 2>/dev/null && exit 101\nexit 0\n", std::process::id());
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(path);
+    let ours = file.and_then(|mut file| file.write_all(text.as_bytes())).is_ok();
+    install();
+    if ours && let Err(error) = std::fs::remove_file(path) {
+        println!("warning: cannot remove {}: {error}", path.display());
+    }
 }
 
 /// All at once, and where that fails one by one, so that one package that this release lacks does not cost the rest.
