@@ -73,7 +73,8 @@ fn check_usage(resources: &Resources, usage: Option<u64>) -> Result<()> {
     match limit.zip(usage) {
         Some((limit, usage)) if limit != 0 && limit < usage => refused(
             format!("cannot limit memory to {limit}"),
-            format!("the container uses {usage} (checkBeforeUpdate)"),
+            // In words that callers of an OCI runtime know.
+            format!("rejecting memory limit {limit}, because it's below the current usage {usage} (checkBeforeUpdate)"),
         ),
         _ => Ok(()),
     }

@@ -157,6 +157,27 @@ fn memory_and_swap_change_together() {
     bundle.nothing_left(&id);
 }
 
+#[test]
+fn of_many_device_rules_the_last_that_speaks_counts() {
+    let id = id("rules");
+    let rule = |allow: bool, minor: u32, access: &str| json!({ "allow": allow, "type": "c", "major": 10, "minor": minor, "access": access });
+    let mut rules = vec![json!({ "allow": false, "access": "rwm" })];
+    rules.extend((1000..1800).map(|minor| rule(true, minor, "rwm")));
+    rules.extend([rule(true, 200, "rw"), rule(true, 229, "rwm"), rule(false, 229, "rwa")]);
+    let Some(bundle) = sleeping(&id, &json!({ "devices": rules })) else { return };
+    let opens = |numbers: &str| {
+        let script = format!("mknod /dev/x c {numbers}; true <>/dev/x; code=$?; rm /dev/x; exit $code");
+        bundle.oci(&["exec", "--cap", "CAP_MKNOD", &id, "sh", "-c", &script])
+    };
+    // There may be no such driver, but nobody is kept from asking it.
+    let asked = |ran: &Ran| ran.code == 0 || ran.err.contains("No such device");
+    assert!(asked(&opens("10 200")) && asked(&opens("10 1799")), "{:?}", opens("10 200"));
+    opens("10 229").fails(1, "Operation not permitted");
+    opens("10 1800").fails(1, "Operation not permitted");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.nothing_left(&id);
+}
+
 /// The container's directories, on v2 and in the v1 hierarchies, as this process sees them.
 fn dirs(id: &str) -> Vec<String> {
     let name = format!("sampan-{id}");

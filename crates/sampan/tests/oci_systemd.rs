@@ -109,6 +109,18 @@ fn a_scope_holds_the_container_and_its_limits() {
     systemctl(&["set-property", "--runtime", &unit, "CPUWeight=77", "MemoryHigh=90M"]).ok();
     assert_eq!(changed(), expected);
     assert_eq!(read(&unit, "cpuset", ["cpuset.cpus", "cpuset.cpus"]), "0");
+    if !is_v1() {
+        let idle = || read(&unit, "cpu", ["", "cpu.idle"]);
+        bundle.oci(&["update", "--cpu-share=200", "--cpu-idle=1", &id]).ok();
+        assert_eq!((idle().as_str(), shows(&unit, "CPUWeight").as_str()), ("1", "idle"));
+        bundle.oci(&["update", "--cpu-idle=-1", &id]).fails(1, "EINVAL");
+        assert_eq!(idle(), "1");
+        bundle.oci(&["update", "--cpu-idle=0", &id]).ok();
+        assert_eq!(idle(), "0");
+        // Those, too, that systemd does not know.
+        let all = |path: &Path| fs::read_to_string(path.join("cgroup.controllers")).unwrap();
+        assert_eq!(all(&directory(&unit, "")), all(Path::new("/sys/fs/cgroup")));
+    }
     bundle.oci(&["update", "--pids-limit=-1", "--memory=-1", "--cpu-quota=-1", &id]).ok();
     assert_eq!(
         told([limit, "TasksMax", "CPUQuotaPerSecUSec", "AllowedCPUs"]),

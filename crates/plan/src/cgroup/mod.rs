@@ -459,7 +459,7 @@ impl Draft<'_> {
                 self.v1.entry(at).or_default();
             }
         }
-        for controller in ["cpu", "cpuset", "hugetlb", "io", "memory", "pids", "rdma"] {
+        for controller in self.layout.v2.iter().flat_map(|tree| &tree.offered) {
             if let Ok(first) = self.place_v2(controller) {
                 self.on_v2(controller, first, Values::new());
             }

@@ -34,7 +34,9 @@ pub(super) fn cpu(request: &Request) -> Result<Values, Rejected> {
         return Err(Rejected::new(what, "cgroup v2 has no such setting"));
     }
     let mut values = Values::new();
-    values.extend(request.shares.map(|shares| value("CPU weight", "cpu.weight", weight(shares), Check::Text)));
+    // An idle one takes no weight.
+    let shares = request.shares.filter(|_| request.idle != Some(1));
+    values.extend(shares.map(|shares| value("CPU weight", "cpu.weight", weight(shares), Check::Text)));
     if request.quota.is_some() || request.period.is_some() {
         let quota = request.quota.map_or("max".to_owned(), |quota| quota.to_string());
         let period = request.period.map(|period| format!(" {period}")).unwrap_or_default();
@@ -42,7 +44,6 @@ pub(super) fn cpu(request: &Request) -> Result<Values, Rejected> {
         values.push(value("CPU time", "cpu.max", quota + &period, Check::Any));
     }
     values.extend(request.burst.map(|it| value("CPU time", "cpu.max.burst", it, Check::Text)));
-    // The last, as an idle one takes no weight.
     values.extend(request.idle.map(|it| value("CPU idle", "cpu.idle", it, Check::Text)));
     Ok(values)
 }
