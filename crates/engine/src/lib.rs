@@ -23,5 +23,6 @@ mod volumes;
 pub use error::{Error, Result};
 pub use paths::Paths;
 pub use plan::Rejected;
+pub use runtime::entry;
 pub use runtime::progress::{Timed, Timings as StartTimings};
 pub use runtime::{Error as RuntimeError, refused};

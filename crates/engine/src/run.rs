@@ -24,8 +24,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// To be called first: a container's `--init` is this program, too, and comes back from here only if it is not that.
-pub fn reap_if_asked() {
-    runtime::init::reap_if_asked(std::env::args_os());
+pub fn reap_if_asked(words: &[std::ffi::OsString]) {
+    runtime::init::reap_if_asked(words);
 }
 
 /// What the caller may show while it happens.

@@ -23,9 +23,10 @@ pub struct Compiled<'a> {
 }
 
 /// What the reaper does, when the process was called as one: pass signals on and reap. Else nothing.
-pub fn reap_if_asked(mut words: impl Iterator<Item = OsString>) {
-    if words.next().is_some_and(|name| name.as_bytes() == child::REAPER.to_bytes())
-        && let Some(pid) = words.next().and_then(|pid| pid.to_str()?.parse().ok())
+pub fn reap_if_asked(words: &[OsString]) {
+    if let [name, pid, ..] = words
+        && name.as_bytes() == child::REAPER.to_bytes()
+        && let Some(pid) = pid.to_str().and_then(|pid| pid.parse().ok())
     {
         child::reap(pid)
     }

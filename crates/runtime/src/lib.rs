@@ -26,3 +26,4 @@ pub mod worker;
 
 mod error;
 pub use error::{Error, Result, refused};
+pub use sys::entry;

@@ -27,8 +27,8 @@ pub struct Worker {
 }
 
 /// Whether this process is one. It then dies with its parent.
-pub fn is_asked(mut words: impl Iterator<Item = std::ffi::OsString>) -> bool {
-    let asked = words.next().is_some_and(|name| name == NAME);
+pub fn is_asked(words: &[std::ffi::OsString]) -> bool {
+    let asked = words.first().is_some_and(|name| name == NAME);
     if asked {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
     }

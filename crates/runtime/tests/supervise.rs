@@ -351,7 +351,7 @@ fn restored_after_an_error() {
     let user = User::new();
     let before = user.mode();
     let said = user.run("-t -i --reaped", "exit 3").end();
-    assert_eq!(said, "error: waitid(P_PIDFD, …, WEXITED): ECHILD (No child processes)\n");
+    assert_eq!(said, "error: waitid(P_PIDFD, …, WEXITED): ECHILD (no child processes)\n");
     assert_eq!(user.mode(), before);
 }
 

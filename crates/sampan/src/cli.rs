@@ -65,7 +65,8 @@ impl Verb {
 }
 
 /// The words after the program's name; what that stands for is one of them where it is called `sampan-oci`.
-pub fn words(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+pub fn words(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.into_iter();
     let name = arguments.next().unwrap_or_default();
     let verb = Path::new(&name).file_name().is_some_and(|name| name == oci::NAME).then(|| "oci".into());
     verb.into_iter().chain(arguments).collect()

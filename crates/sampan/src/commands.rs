@@ -18,11 +18,10 @@ mod version;
 
 use crate::cli::{Call, Verb};
 use crate::ui::{self, Failure, Ui};
-use std::process::ExitCode;
 
 /// # Errors
 /// [`Failure`], with the exit code where it is not 125.
-pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
+pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     let Call { globals, verb } = call;
     match verb {
         Verb::Run(request) => return run::run(*request, &globals, ui),
@@ -47,7 +46,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<ExitCode, Failure> {
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),
     }
-    .map(|()| ExitCode::SUCCESS)
+    .map(|()| ui::SUCCESS)
     // docker's exit code for all but `run`.
     .map_err(|failure| Failure { code: failure.code.or(Some(1)), ..failure })
 }

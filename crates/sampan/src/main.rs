@@ -1,17 +1,23 @@
 //! The binary: arguments in, one verb called, messages and an exit code out.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 mod commands;
 mod ui;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
-fn main() -> ExitCode {
-    engine::run::reap_if_asked();
-    if let Some(code) = engine::remote::serve_if_asked() {
+#[cfg(not(test))]
+engine::entry!(run);
+
+#[cfg_attr(test, allow(dead_code, reason = "the tests' harness has a main of its own"))]
+fn run(words: Vec<OsString>) -> u8 {
+    engine::run::reap_if_asked(&words);
+    if let Some(code) = engine::remote::serve_if_asked(&words) {
         return code;
     }
-    let call = match cli::parse(cli::words(std::env::args_os())) {
+    let call = match cli::parse(cli::words(words)) {
         Ok(call) => call,
         Err(failure) => return ui::Ui::plain().failed(&failure),
     };

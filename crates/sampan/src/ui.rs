@@ -13,7 +13,8 @@ pub use table::table;
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+
+pub const SUCCESS: u8 = 0;
 
 /// docker's exit code for a failure of the engine itself; 126 and 127 are commands that cannot be run or found.
 pub const FAILED: u8 = 125;
@@ -48,9 +49,9 @@ impl Ui {
     }
 
     /// Prints the failure and gives its exit code.
-    pub fn failed(&self, failure: &Failure) -> ExitCode {
+    pub fn failed(&self, failure: &Failure) -> u8 {
         write_error(&failure.render(self.colour));
-        ExitCode::from(failure.code.unwrap_or(FAILED))
+        failure.code.unwrap_or(FAILED)
     }
 
     /// What the user should know although the command goes on.

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod cgroup;
 pub mod child;
+pub mod entry;
 pub mod mount;
 pub mod netlink;
 pub mod nft;

@@ -6,14 +6,14 @@ use crate::paths::Paths;
 use image::Store;
 use registry::{Client, Repository, Use};
 use spec::Reference;
+use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 /// To be called first: `None`, unless this process is a worker.
-pub fn serve_if_asked() -> Option<ExitCode> {
-    runtime::worker::is_asked(std::env::args_os()).then(serve)
+pub fn serve_if_asked(words: &[OsString]) -> Option<u8> {
+    runtime::worker::is_asked(words).then(serve)
 }
 
 /// To the parent, from any thread.
@@ -33,13 +33,13 @@ impl Tell {
     }
 }
 
-fn serve() -> ExitCode {
+fn serve() -> u8 {
     let tell = Tell(Mutex::new(std::io::stdout()));
     match work(&tell) {
         Ok(value) => tell.say(&Message::Done(value)),
         Err(failure) => tell.say(&Message::Failed(failure)),
     }
-    ExitCode::SUCCESS
+    0
 }
 
 fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {

@@ -12,11 +12,11 @@ use oci::{Id, Root, Seen};
 use serde_json::json;
 use spec::runtime::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 use std::io::Write;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 /// # Errors
 /// [`Failure`], which is in the log by then.
-pub fn run(call: Call) -> Result<ExitCode, Failure> {
+pub fn run(call: Call) -> Result<u8, Failure> {
     let globals = call.globals;
     if globals.debug {
         debug(&globals, &format!("{:?}", call.verb));
@@ -33,7 +33,7 @@ pub fn run(call: Call) -> Result<ExitCode, Failure> {
     })
 }
 
-fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
+fn act(verb: Oci, globals: &Globals) -> Result<u8, Failure> {
     let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
     let root = Root::new(globals.root.clone(), variable)?;
     let id = |text: String| text.parse::<Id>().map_err(Failure::from);
@@ -67,7 +67,7 @@ fn act(verb: Oci, globals: &Globals) -> Result<ExitCode, Failure> {
         Oci::Features => print_json(&oci::features())?,
         Oci::Version => ui::print(&format!("sampan-oci version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION")))?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ui::SUCCESS)
 }
 
 fn refuse_no_pivot(asked: bool) -> Result<(), Failure> {
@@ -90,12 +90,12 @@ fn asked(arguments: Create, globals: &Globals, foreground: bool) -> Result<oci::
     })
 }
 
-fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<ExitCode, Failure> {
+fn launch(root: &Root, arguments: Run, globals: &Globals) -> Result<u8, Failure> {
     let id: Id = arguments.create.id.parse()?;
     let asked = asked(arguments.create, globals, !arguments.detach)?;
     let ended = oci::run(root, &id, &asked, arguments.keep, &mut |warning| log(globals, "warning", warning))?;
     warn(globals, &ended.warnings);
-    Ok(ExitCode::from(ended.code))
+    Ok(ended.code)
 }
 
 fn saving(arguments: Saving) -> oci::Saving {
@@ -129,7 +129,7 @@ fn saved(arguments: Checkpoint) -> oci::Checkpoint {
     }
 }
 
-fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<ExitCode, Failure> {
+fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<u8, Failure> {
     let passed = oci::Passed::find(arguments.preserve_fds)?;
     refuse_no_pivot(arguments.no_pivot)?;
     if globals.systemd_cgroup {
@@ -148,10 +148,10 @@ fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<ExitCod
     };
     let ended = oci::restore(root, &arguments.id.parse()?, &restore)?;
     warn(globals, &ended.warnings);
-    Ok(ExitCode::from(ended.code))
+    Ok(ended.code)
 }
 
-fn exec(root: &Root, arguments: Exec, globals: &Globals) -> Result<ExitCode, Failure> {
+fn exec(root: &Root, arguments: Exec, globals: &Globals) -> Result<u8, Failure> {
     let id: Id = arguments.id.parse()?;
     let what = match arguments.process {
         Some(path) => oci::What::File(path),
@@ -178,7 +178,7 @@ fn exec(root: &Root, arguments: Exec, globals: &Globals) -> Result<ExitCode, Fai
         ignore_paused: arguments.ignore_paused,
         foreground: !arguments.detach,
     };
-    Ok(ExitCode::from(oci::exec(root, &id, &exec, &mut |warning| log(globals, "warning", warning))?))
+    Ok(oci::exec(root, &id, &exec, &mut |warning| log(globals, "warning", warning))?)
 }
 
 fn update(root: &Root, arguments: Update) -> Result<(), Failure> {

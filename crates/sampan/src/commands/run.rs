@@ -5,11 +5,10 @@ use crate::ui::{self, Bars, Failure, To, Ui};
 use engine::Paths;
 use engine::request::Run;
 use engine::run::Notice;
-use std::process::ExitCode;
 
 /// # Errors
 /// [`Failure`], with docker's exit code.
-pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure> {
+pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
     let paths = super::paths(globals)?;
     if request.explain {
         return explain(&request, &paths, ui);
@@ -30,14 +29,14 @@ pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<ExitCode, Failure
     for line in ended.timings.iter().flat_map(super::timings::lines) {
         ui.info(&line);
     }
-    Ok(ExitCode::from(ended.code))
+    Ok(ended.code)
 }
 
-fn explain(request: &Run, paths: &Paths, ui: &Ui) -> Result<ExitCode, Failure> {
+fn explain(request: &Run, paths: &Paths, ui: &Ui) -> Result<u8, Failure> {
     let explained = engine::run::explain(request, paths)?;
     for warning in &explained.warnings {
         ui.warn(warning);
     }
     ui::print(&explained.script)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ui::SUCCESS)
 }
