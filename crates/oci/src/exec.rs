@@ -76,7 +76,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     match status {
         Status::Running | Status::Created => {}
         Status::Paused if exec.ignore_paused => {}
-        Status::Paused => return refused(what, "container is paused"),
+        Status::Paused => return refused(what, "cannot exec in a paused container: --ignore-paused lets it wait"),
         Status::Stopped | Status::Creating => return refused(what, "container not running"),
     }
     let model = Model::load(&home)?;
@@ -87,7 +87,11 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     label::check(&process.selinux_label)?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
-    let host = runtime::observe::host()?;
+    let mut host = runtime::observe::host()?;
+    let namespaces = runtime::observe::foreign_namespaces(record.pid);
+    if namespaces.contains(&NamespaceKind::User) {
+        host.setgroups = runtime::observe::may_set_groups(&record.pid.to_string());
+    }
     let compiled = root.filters().of(model.seccomp.as_ref(), &host);
     let plan = plan::join::plan(plan::join::Input {
         process: &process,

@@ -34,12 +34,16 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let Input { process, host, .. } = input;
     check_process(process, host)?;
     let enters = |kind| input.namespaces.contains(&kind);
-    if host.rootless() && enters(NamespaceKind::Pid) {
-        // The right to enter it comes with its user namespace, which a process of ours would have to enter first.
-        let why = "this version cannot enter a pid namespace without being root of the host";
-        return Err(Rejected::new("cannot execute in the container", why));
-    }
     let (pid, start) = input.first;
+    let path = |kind, word: &str| (kind, format!("/proc/{pid}/ns/{word}"));
+    // An ordinary user has the right to a pid namespace only in the user namespace that owns it, and only a child of
+    // whoever enters it is in it (setns(2)).
+    let through = if host.rootless() && enters(NamespaceKind::User) && enters(NamespaceKind::Pid) {
+        vec![path(NamespaceKind::User, "user"), path(NamespaceKind::Pid, "pid")]
+    } else {
+        Vec::new()
+    };
+    let entered = |kind| through.iter().any(|(there, _)| *there == kind);
     let mut init = Vec::new();
     let mut attach = Vec::new();
     if let Some(value) = process.oom_score_adj {
@@ -62,7 +66,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     if !process.selinux_label.is_empty() {
         init.push(InitStep::SelinuxLabel { label: process.selinux_label.clone(), keys: false });
     }
-    let kinds = input.namespaces.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
+    let kinds =
+        input.namespaces.iter().copied().filter(|kind| *kind != NamespaceKind::Pid && !entered(*kind)).collect();
     init.push(InitStep::Enter { pid, start, kinds });
     if enters(NamespaceKind::User) {
         init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host, &[]) });
@@ -88,8 +93,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let spawn = Spawn {
         namespaces: Vec::new(),
         cgroup: input.cgroup,
-        join_pid: enters(NamespaceKind::Pid).then(|| format!("/proc/{pid}/ns/pid")),
-        through: Vec::new(),
+        join_pid: enters(NamespaceKind::Pid).then(|| path(NamespaceKind::Pid, "pid").1).filter(|_| through.is_empty()),
+        through,
         die_with_parent: input.foreground,
     };
     // Before the clone, which may put the process into its cgroup.

@@ -441,7 +441,7 @@ fn a_paused_container_does_nothing() {
     let before = bundle.output().len();
     assert_eq!(bundle.state(&id)["status"], "paused");
     bundle.oci(&["pause", &id]).fails(1, "paused already");
-    bundle.oci(&["exec", &id, "true"]).fails(255, "is paused");
+    bundle.oci(&["exec", &id, "true"]).fails(255, "in a paused container");
     bundle.oci(&["delete", &id]).fails(1, "not stopped");
     assert_eq!(bundle.output().len(), before);
     bundle.oci(&["resume", &id]).ok();

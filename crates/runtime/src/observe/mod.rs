@@ -31,11 +31,17 @@ pub fn host() -> Result<Host> {
         subordinate: (euid != 0).then(|| subordinate(euid)).flatten(),
         user_namespaces: user_namespaces(euid),
         initial: sys::process::in_initial_user_namespace(),
-        setgroups: std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() == "allow"),
+        setgroups: may_set_groups("self"),
         owned: [NamespaceKind::Mount, NamespaceKind::Network].into_iter().filter(|kind| owns(*kind)).collect(),
         ids: Ids { uid: own_map("/proc/self/uid_map")?, gid: own_map("/proc/self/gid_map")? },
         machine: rustix::system::uname().machine().to_string_lossy().into_owned(),
     })
+}
+
+/// Whether the user namespace of a process lets its processes use setgroups(2) (user_namespaces(7)).
+#[must_use]
+pub fn may_set_groups(who: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{who}/setgroups")).map_or(true, |text| text.trim() == "allow")
 }
 
 fn kernel() -> (u32, u32) {
