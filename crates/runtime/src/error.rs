@@ -78,7 +78,12 @@ impl fmt::Display for Error {
 }
 
 fn name(signal: i32) -> String {
-    Signal::from_raw(signal).map_or_else(|| format!("signal {signal}"), |signal| signal.to_string())
+    match Signal::from_raw(signal) {
+        // What a filter does, and seldom anything else.
+        Some(Signal::SYS) => format!("{} (bad system call)", Signal::SYS),
+        Some(signal) => signal.to_string(),
+        None => format!("signal {signal}"),
+    }
 }
 
 impl std::error::Error for Error {}

@@ -14,7 +14,8 @@ fn host(bundle: &Bundle, id: &str, script: &str) -> Ran {
     const CABLE: &str =
         "ip link set lo up; ip link add host0 mtu 1400 address 02:00:00:00:00:07 type veth peer name peer0;
         ip link set peer0 up";
-    bundle.oci(&["list"]).ok();
+    // So that it is there by that name.
+    bundle.oci(&["features"]).ok();
     let run = format!("RUN='{} --root {} run {id}'", bundle.at("sampan-oci").display(), bundle.at("root").display());
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "sh", "-ec", &format!("{CABLE}\n{run}\n{script}")]).current_dir(bundle.at(""));

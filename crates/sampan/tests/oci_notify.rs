@@ -156,7 +156,7 @@ fn hooks_in_the_container_are_filtered() {
     bundle.sh("true");
     let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", "PATH=/bin mkdir /dev/shm/made"] });
     bundle.config["hooks"] = json!({ "startContainer": [hook] });
-    for (action, why) in [("SCMP_ACT_ERRNO", "ended with 1"), ("SCMP_ACT_KILL", "killed by SIGSYS")] {
+    for (action, why) in [("SCMP_ACT_ERRNO", "ended with 1"), ("SCMP_ACT_KILL", "SIGSYS (bad system call)")] {
         for strict in [false, true] {
             bundle.config["process"]["noNewPrivileges"] = strict.into();
             bundle.config["linux"]["seccomp"] = json!({

@@ -46,7 +46,7 @@ fn a_label_that_nobody_heeds_is_refused() {
     }
     bundle.create(&id, &[]).ok();
     bundle.oci(&["start", &id]).ok();
-    bundle.oci(&["exec", "--process-label", "a:b:c", &id, "true"]).fails(1, "selinux is disabled");
+    bundle.oci(&["exec", "--process-label", "a:b:c", &id, "true"]).fails(255, "selinux is disabled");
     bundle.oci(&["exec", "--process-label", "", &id, "true"]).ok();
 }
 
@@ -83,7 +83,7 @@ fn processes_and_mounts_are_labelled() {
     };
     assert_eq!(label(&[]), process);
     assert_eq!(label(&["--process-label", &own]), own);
-    bundle.oci(&["exec", "--process-label", "no:such:label", &id, "true"]).fails(1, "no:such:label");
+    bundle.oci(&["exec", "--process-label", "no:such:label", &id, "true"]).fails(255, "no:such:label");
     bundle.oci(&["delete", "--force", &id]).ok();
     for (at, name) in [("process", "selinuxLabel"), ("linux", "mountLabel")] {
         let good = bundle.config.clone();
