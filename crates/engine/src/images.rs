@@ -5,8 +5,12 @@ use crate::paths::Paths;
 use crate::remote::{self, Access, Progress, Pull, Pulled, Task};
 use crate::{containers, ground, request};
 use image::Store;
+pub use image::archive::Input as Archive;
+use image::archive::{self, Form};
 use spec::{Digest, Reference};
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// One name of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,6 +330,112 @@ pub fn search(paths: &Paths, access: &Access, word: &str) -> Result<Vec<String>>
 pub fn manifest(paths: &Paths, access: &Access, name: &str) -> Result<String> {
     let names = candidates(name)?.iter().map(Reference::to_string).collect();
     remote::call(paths, access, Task::Manifest { names }, &mut |_| {})
+}
+
+/// Write images to a tar (`output`), or to a directory.
+///
+/// # Errors
+/// One is not in the store; the output cannot be written.
+pub fn save(paths: &Paths, words: &[String], directory: Option<&Path>, output: &mut dyn Write) -> Result<()> {
+    let names = words.iter().map(|word| here(paths, word).map(|(name, _)| name)).collect::<Result<Vec<_>>>()?;
+    let form = match directory {
+        Some(path) => Form::Directory(path.to_owned()),
+        None => Form::Tar(output),
+    };
+    Ok(archive::save(&Store::open(&paths.data), &names, form)?)
+}
+
+/// Read images from a tar or a directory. Their names.
+///
+/// # Errors
+/// It holds none, or not what it says.
+pub fn load(paths: &Paths, from: archive::Input<'_>, tag: Option<&str>) -> Result<Vec<Reference>> {
+    paths.ensure()?;
+    let tag = tag.map(parse).transpose()?;
+    let loaded = archive::load(&Store::open(&paths.data), from, tag.as_ref())?;
+    if loaded.iter().any(|loaded| loaded.moved) {
+        collect(paths)?;
+    }
+    Ok(loaded.into_iter().map(|loaded| loaded.name).collect())
+}
+
+/// What a prune took away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub names: Vec<String>,
+    /// Bytes of the disk.
+    pub freed: u64,
+}
+
+/// Remove what nobody needs: of broken-off pulls, of names that moved; with `all` the images that no container uses.
+///
+/// # Errors
+/// As [`remove`].
+pub fn prune(paths: &Paths, all: bool) -> Result<Pruned> {
+    let store = Store::open(&paths.data);
+    let before = image::usage::of(store.root());
+    let mut names = Vec::new();
+    if all {
+        let users = containers::list(paths);
+        for name in store.list()?.into_iter().filter_map(|listed| listed.name?.parse::<Reference>().ok()) {
+            if !users.iter().any(|user| user.record.image == name.familiar()) {
+                own_or_mapped(paths, store.remove(&name, &|| in_use(paths)).map(drop))?;
+                names.push(name.familiar());
+            }
+        }
+    }
+    own_or_mapped(paths, image::gc::collect_all(&store, &|| in_use(paths)).map(drop))?;
+    Ok(Pruned { names, freed: before.saturating_sub(image::usage::of(store.root())) })
+}
+
+/// One line of `system df`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    pub kind: &'static str,
+    pub total: usize,
+    pub active: usize,
+    /// Bytes of the disk.
+    pub size: u64,
+    pub reclaimable: u64,
+}
+
+/// What images and containers take of the disk. As du(1) says.
+///
+/// # Errors
+/// A store that is not whole.
+pub fn usage(paths: &Paths) -> Result<[Used; 2]> {
+    let store = Store::open(&paths.data);
+    let (images, users) = (store.list()?, containers::list(paths));
+    let is_used = |listed: &image::Listed| {
+        let name = listed.name.as_ref().and_then(|name| name.parse::<Reference>().ok());
+        name.is_some_and(|name| users.iter().any(|user| user.record.image == name.familiar()))
+    };
+    let (used, free): (Vec<_>, Vec<_>) = images.iter().partition(|listed| is_used(listed));
+    let of = |path: &str| image::usage::of(&paths.data.join(path));
+    let size = of("images") + of("layers") + of("partial") + of("tmp");
+    // Layers that a used image has stay, whoever else has them.
+    let kept: HashSet<PathBuf> = in_use(paths).into_iter().collect();
+    let needed: u64 = kept.iter().map(|layer| image::usage::of(layer)).sum::<u64>()
+        + used.iter().map(|listed| listed.size).sum::<u64>();
+    let ids = |images: &[&image::Listed]| images.iter().map(|listed| listed.id).collect::<HashSet<_>>().len();
+    let running = users.iter().filter(|user| user.running).count();
+    let stopped = users.iter().filter(|user| !user.running).map(|user| paths.container(&user.record.id));
+    Ok([
+        Used {
+            kind: "Images",
+            total: ids(&images.iter().collect::<Vec<_>>()),
+            active: ids(&used),
+            size,
+            reclaimable: if free.is_empty() && !used.is_empty() { 0 } else { size.saturating_sub(needed) },
+        },
+        Used {
+            kind: "Containers",
+            total: users.len(),
+            active: running,
+            size: image::usage::of(&paths.containers()),
+            reclaimable: stopped.map(|path| image::usage::of(&path)).sum(),
+        },
+    ])
 }
 
 /// All that is known about an image, and its names and digests.

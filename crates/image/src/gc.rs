@@ -18,6 +18,18 @@ use std::path::PathBuf;
 /// # Errors
 /// [`crate::Kind::Corrupt`] if an image cannot be read (nothing is removed then); the first refused removal.
 pub fn collect(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool> {
+    clear(store, in_use, false)
+}
+
+/// As [`collect`], and the partial blobs that a pull might still have gone on with.
+///
+/// # Errors
+/// As [`collect`].
+pub fn collect_all(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool> {
+    clear(store, in_use, true)
+}
+
+fn clear(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>, all: bool) -> Result<bool> {
     let Some(layout) = Layout::open(store.root())? else {
         return Ok(true);
     };
@@ -26,7 +38,7 @@ pub fn collect(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool>
     };
     temp::sweep(fs::open_dir(&root, "tmp")?.as_fd())?;
     if fs::stat(&root, "partial")?.is_some() {
-        partial::sweep(&fs::open_dir(&root, "partial")?, false)?;
+        partial::sweep(&fs::open_dir(&root, "partial")?, all)?;
     }
     let mut used = Used::default();
     for entry in layout.index()?.manifests {

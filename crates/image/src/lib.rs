@@ -4,6 +4,7 @@
 //! Invariant: whatever is under its final name is complete, verified and on disk; readers take no lock.
 //! Must not: fetch, mount, or know what a container is.
 
+pub mod archive;
 pub mod bootstrap;
 mod elf;
 mod error;
@@ -18,6 +19,7 @@ pub mod rootfs;
 pub mod store;
 mod temp;
 pub mod unpack;
+pub mod usage;
 pub mod user;
 
 pub use error::{Error, Kind, Result};

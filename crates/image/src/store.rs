@@ -288,6 +288,11 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// A directory for work in progress, which goes with its value.
+    pub(crate) fn temp(&self) -> Result<Temp> {
+        Temp::new(self.tmp.as_fd()).map_err(Into::into)
+    }
+
     /// Stores and unpacks one layer: tar, plain or gzip, on `parent` (`None`: the bottom layer).
     ///
     /// # Errors

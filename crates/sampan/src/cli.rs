@@ -4,6 +4,7 @@
 //! working directory are looked at. Only the parser of the verb that was called is built: a full tree costs more than
 //! a millisecond, which every start would pay.
 
+mod archive;
 mod globals;
 mod list;
 pub mod oci;
@@ -12,6 +13,7 @@ mod run;
 mod tree;
 mod usage;
 
+pub use archive::{DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
@@ -48,6 +50,10 @@ pub enum Verb {
     Tags(Tags),
     Search(Search),
     ManifestInspect(ManifestInspect),
+    Save(Save),
+    Load(Load),
+    ImagePrune(ImagePrune),
+    DiskUsage(DiskUsage),
     Version(Version),
     Info(Info),
     Completion(Shell),

@@ -1,6 +1,8 @@
 //! One verb a file: call the engine, print. No policy here.
 
+mod archive;
 mod completion;
+mod df;
 mod image;
 mod images;
 mod info;
@@ -42,6 +44,10 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Untag(arguments) => image::untag(&arguments, &globals),
         Verb::Tags(arguments) => registry::tags(&arguments, &globals),
         Verb::Search(arguments) => registry::search(&arguments, &globals),
+        Verb::Save(arguments) => archive::save(&arguments, &globals),
+        Verb::Load(arguments) => archive::load(&arguments, &globals),
+        Verb::ImagePrune(arguments) => image::prune(&arguments, &globals, ui),
+        Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
         Verb::ManifestInspect(arguments) => registry::manifest(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),

@@ -1,7 +1,7 @@
 //! The verbs that talk to registries, and the flags that say how these are reached.
 
 use super::Verb;
-use super::tree::Leaf;
+use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
 use engine::remote::{self, Credentials};
@@ -80,20 +80,6 @@ impl Leaf for Pull {
     }
 }
 
-macro_rules! leaf {
-    ($verb:ident, $names:expr, $about:literal, $usage:literal) => {
-        impl Leaf for $verb {
-            const NAMES: &[&str] = &$names;
-            const ABOUT: &str = $about;
-            const USAGE: &str = $usage;
-
-            fn verb(self) -> Result<Verb, Failure> {
-                Ok(Verb::$verb(self))
-            }
-        }
-    };
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Push {
     /// Print nothing but the digest
@@ -112,7 +98,7 @@ pub struct Push {
     pub to: Option<String>,
 }
 
-leaf!(Push, ["push", "image push"], "Send an image to a registry", "sampan push [OPTIONS] IMAGE [DESTINATION]");
+named!(Push, ["push", "image push"], "Send an image to a registry", "sampan push [OPTIONS] IMAGE [DESTINATION]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Login {
@@ -135,7 +121,7 @@ pub struct Login {
     pub registry: Option<String>,
 }
 
-leaf!(Login, ["login"], "Keep who to be at a registry", "sampan login [OPTIONS] [REGISTRY]");
+named!(Login, ["login"], "Keep who to be at a registry", "sampan login [OPTIONS] [REGISTRY]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Logout {
@@ -150,7 +136,7 @@ pub struct Logout {
     pub registry: Option<String>,
 }
 
-leaf!(Logout, ["logout"], "Forget who to be at a registry", "sampan logout [OPTIONS] [REGISTRY]");
+named!(Logout, ["logout"], "Forget who to be at a registry", "sampan logout [OPTIONS] [REGISTRY]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Tag {
@@ -162,7 +148,7 @@ pub struct Tag {
     pub target: String,
 }
 
-leaf!(Tag, ["tag", "image tag"], "Give an image one more name", "sampan tag IMAGE NAME[:TAG]");
+named!(Tag, ["tag", "image tag"], "Give an image one more name", "sampan tag IMAGE NAME[:TAG]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Untag {
@@ -174,7 +160,7 @@ pub struct Untag {
     pub names: Vec<String>,
 }
 
-leaf!(Untag, ["untag", "image untag"], "Take names of an image away", "sampan untag IMAGE [NAME...]");
+named!(Untag, ["untag", "image untag"], "Take names of an image away", "sampan untag IMAGE [NAME...]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Tags {
@@ -185,7 +171,7 @@ pub struct Tags {
     pub name: String,
 }
 
-leaf!(Tags, ["tags", "image tags"], "List the tags of a repository at its registry", "sampan tags [OPTIONS] NAME");
+named!(Tags, ["tags", "image tags"], "List the tags of a repository at its registry", "sampan tags [OPTIONS] NAME");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Search {
@@ -196,7 +182,7 @@ pub struct Search {
     pub term: String,
 }
 
-leaf!(Search, ["search"], "List the repositories of a registry that tells", "sampan search [OPTIONS] HOST/TERM");
+named!(Search, ["search"], "List the repositories of a registry that tells", "sampan search [OPTIONS] HOST/TERM");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ManifestInspect {
@@ -207,7 +193,7 @@ pub struct ManifestInspect {
     pub name: String,
 }
 
-leaf!(
+named!(
     ManifestInspect,
     ["manifest inspect"],
     "Print an image's manifest or index as its registry has it",
@@ -221,4 +207,4 @@ pub struct ImageInspect {
     pub images: Vec<String>,
 }
 
-leaf!(ImageInspect, ["image inspect"], "Print what is known about images", "sampan image inspect IMAGE [IMAGE...]");
+named!(ImageInspect, ["image inspect"], "Print what is known about images", "sampan image inspect IMAGE [IMAGE...]");

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, list, oci, registry, run, usage};
+use super::{Verb, archive, list, oci, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -24,6 +24,23 @@ pub trait Leaf: Args {
     fn verb(self) -> Result<Verb, Failure>;
 }
 
+/// For verbs whose arguments are what is called.
+macro_rules! named {
+    ($verb:ident, $names:expr, $about:literal, $usage:literal) => {
+        impl Leaf for $verb {
+            const NAMES: &[&str] = &$names;
+            const ABOUT: &str = $about;
+            const USAGE: &str = $usage;
+
+            fn verb(self) -> Result<Verb, Failure> {
+                Ok(Verb::$verb(self))
+            }
+        }
+    };
+}
+
+pub(super) use named;
+
 struct Entry {
     names: &'static [&'static str],
     command: fn(&'static str) -> Command,
@@ -34,7 +51,7 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 20] = [
+static ENTRIES: [Entry; 24] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
@@ -51,6 +68,10 @@ static ENTRIES: [Entry; 20] = [
     entry::<registry::Tags>(),
     entry::<registry::Search>(),
     entry::<registry::ManifestInspect>(),
+    entry::<archive::Save>(),
+    entry::<archive::Load>(),
+    entry::<archive::ImagePrune>(),
+    entry::<archive::DiskUsage>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),

@@ -1,7 +1,9 @@
-//! `sampan image bootstrap`, `rm`, `tag` and `untag`.
+//! `sampan image bootstrap`, `rm`, `prune`, `tag` and `untag`.
 
-use crate::cli::{Globals, ImageBootstrap, ImageRemove, Tag, Untag};
+use crate::cli::{Globals, ImageBootstrap, ImagePrune, ImageRemove, Tag, Untag};
 use crate::ui::{self, Failure, Ui};
+use spec::unit::decimal;
+use std::io::{BufRead, IsTerminal};
 
 /// # Errors
 /// [`Failure`] when it cannot be made.
@@ -42,4 +44,32 @@ pub fn tag(arguments: &Tag, globals: &Globals) -> Result<(), Failure> {
 /// [`Failure`] when it has no such name, or no other.
 pub fn untag(arguments: &Untag, globals: &Globals) -> Result<(), Failure> {
     Ok(engine::images::untag(&super::paths(globals)?, &arguments.source, &arguments.names)?)
+}
+
+/// # Errors
+/// [`Failure`] when something cannot be removed, or nobody can be asked.
+pub fn prune(arguments: &ImagePrune, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    if !arguments.force && !agreed(arguments.all)? {
+        return Ok(());
+    }
+    let pruned = engine::images::prune(&paths, arguments.all)?;
+    let names = pruned.names.iter().map(|name| format!("untagged: {name}\n"));
+    let head = (!pruned.names.is_empty()).then(|| "Deleted Images:\n".to_owned());
+    let foot = format!("Total reclaimed space: {}\n", decimal(pruned.freed, 4));
+    ui::print(&head.into_iter().chain(names).chain([foot]).collect::<String>())
+}
+
+fn agreed(all: bool) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new("cannot prune images")
+            .cause("the input is no terminal, so nobody can be asked")
+            .hint("add --force"));
+    }
+    let what = if all { "all images without at least one container associated to them" } else { "all dangling images" };
+    ui::prompt(&format!("WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "));
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.map_err(|error| Failure::new("cannot read the answer").cause(error))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }

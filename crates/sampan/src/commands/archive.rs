@@ -1,0 +1,72 @@
+//! `sampan save` and `sampan load`.
+
+use crate::cli::{Form, Globals, Load, Save};
+use crate::ui::{self, Failure};
+use engine::images::Archive;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+/// # Errors
+/// [`Failure`] when an image is not there, or the output cannot be written: then there is none.
+pub fn save(arguments: &Save, globals: &Globals) -> Result<(), Failure> {
+    let paths = super::paths(globals)?;
+    let Some(output) = &arguments.output else {
+        if arguments.format == Form::Directory {
+            return Err(Failure::new("cannot save to the standard output")
+                .cause("a directory has to have a name")
+                .hint("add --output DIR"));
+        }
+        if io::stdout().is_terminal() {
+            return Err(Failure::new("cannot save to a terminal")
+                .cause("an archive is no text")
+                .hint("add --output FILE, or redirect the output"));
+        }
+        return Ok(engine::images::save(&paths, &arguments.images, None, &mut io::stdout().lock())?);
+    };
+    if arguments.format == Form::Directory {
+        return Ok(engine::images::save(&paths, &arguments.images, Some(output), &mut io::sink())?);
+    }
+    // Beside its name first: what fails leaves what was there.
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let beside = output.with_file_name(name);
+    let failed = |error: io::Error| engine::refused(format!("cannot write {}", output.display()), &error);
+    let mut file = BufWriter::with_capacity(1 << 17, File::create_new(&beside).map_err(failed)?);
+    let saved = engine::images::save(&paths, &arguments.images, None, &mut file);
+    let done = saved
+        .map_err(Failure::from)
+        .and_then(|()| file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|error| failed(error).into()));
+    match done.and_then(|()| std::fs::rename(&beside, output).map_err(|error| failed(error).into())) {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            let _ = std::fs::remove_file(&beside);
+            Err(failure)
+        }
+    }
+}
+
+/// # Errors
+/// [`Failure`] when it is no archive of images.
+pub fn load(arguments: &Load, globals: &Globals) -> Result<(), Failure> {
+    let paths = super::paths(globals)?;
+    let tag = arguments.tag.as_deref();
+    let names = match &arguments.input {
+        Some(path) if path.is_dir() => engine::images::load(&paths, Archive::Directory(path), tag)?,
+        Some(path) => engine::images::load(&paths, Archive::Stream(&mut open(path)?), tag)?,
+        None if io::stdin().is_terminal() => {
+            return Err(Failure::new("cannot load from a terminal")
+                .cause("an archive is no text")
+                .hint("add --input FILE, or redirect the input"));
+        }
+        None => engine::images::load(&paths, Archive::Stream(&mut io::stdin().lock()), tag)?,
+    };
+    if arguments.quiet {
+        return Ok(());
+    }
+    ui::print(&names.iter().map(|name| format!("Loaded image: {}\n", name.familiar())).collect::<String>())
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error).into())
+}
