@@ -88,7 +88,6 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
     let mut host = runtime::observe::host()?;
-    let namespaces = runtime::observe::foreign_namespaces(record.pid);
     if namespaces.contains(&NamespaceKind::User) {
         host.setgroups = runtime::observe::may_set_groups(&record.pid.to_string());
     }

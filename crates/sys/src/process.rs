@@ -232,7 +232,10 @@ pub struct Stat {
 /// `None` when it is gone.
 #[must_use]
 pub fn stat(pid: i32) -> Option<Stat> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // A read gives it whole (proc(5)), and what is looked for is within that.
+    let mut bytes = [0; 1024];
+    let length = std::io::Read::read(&mut std::fs::File::open(format!("/proc/{pid}/stat")).ok()?, &mut bytes).ok()?;
+    let stat = String::from_utf8_lossy(&bytes[..length]);
     // The command's name is in parentheses and may hold anything, so count from the last one.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     Some(Stat { state: fields.next()?.chars().next()?, start: fields.nth(18)?.parse().ok()? })
