@@ -2,7 +2,7 @@
 
 use crate::affinity::{Affinity, affinity};
 use crate::host::Host;
-use crate::order::{Rights, check_process, command, security, session};
+use crate::order::{Rights, check_process, command, security, session, standard_files};
 use crate::step::{AttachStep, HostStep, InitStep, Plan, Spawn};
 use crate::{Rejected, cgroup, ids, seccomp};
 use spec::runtime::{MemoryPolicy, NamespaceKind, Personality, Process, SeccompSection};
@@ -74,7 +74,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     }
     init.push(session(process, false));
     if !process.terminal {
-        init.push(InitStep::Null);
+        init.extend(standard_files(process));
     }
     let rights = Rights {
         process,

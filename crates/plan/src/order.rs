@@ -117,7 +117,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let new = new_namespaces(linux)?;
     unsupported::check(input.config)?;
     check_process(process, input.host)?;
-    sysctl::check(linux)?;
+    sysctl::check(input.config, linux)?;
     time::check(linux, input.host)?;
     if new.contains(&NamespaceKind::User) {
         ids::check_namespace(input.host)?;
@@ -181,6 +181,12 @@ pub(crate) fn session(process: &Process, console: bool) -> InitStep {
     }
     let size = process.console_size.unwrap_or_default();
     InitStep::Console { uid: process.user.uid, rows: size.height, columns: size.width, console }
+}
+
+/// What becomes of those that the caller handed over.
+pub(crate) fn standard_files(process: &Process) -> [InitStep; 2] {
+    let user = &process.user;
+    [InitStep::Null, InitStep::StandardFiles { uid: user.uid, gid: user.gid }]
 }
 
 fn refuse(why: impl Into<String>) -> Rejected {
@@ -450,7 +456,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         steps.push(InitStep::Propagation { flags: propagation });
     }
     if input.bundle.is_some() && !process.terminal {
-        steps.push(InitStep::Null);
+        steps.extend(standard_files(process));
     }
 
     if !input.config.hostname.is_empty() {

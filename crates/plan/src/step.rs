@@ -164,6 +164,11 @@ pub enum InitStep {
     Session,
     /// Standard files that are the host's /dev/null become the container's own.
     Null,
+    /// They belong to the container's user, the null device and the groups of terminals aside.
+    StandardFiles {
+        uid: u32,
+        gid: u32,
+    },
     /// `label`: of SELinux, for what covers it; empty: none.
     Mask {
         path: String,
@@ -534,6 +539,7 @@ impl InitStep {
             Self::Console { .. } => "a terminal of its own, in its own devpts".into(),
             Self::Session => "a session of its own, away from the caller's terminal".into(),
             Self::Null => "nothing of the host's /dev stays open, which a checkpoint could not find again".into(),
+            Self::StandardFiles { .. } => "the user may open /dev/stdout and its like by name".into(),
             Self::Mask { .. } => "the kernel tells too much here".into(),
             Self::Readonly { .. } => "the kernel takes settings for the whole host here".into(),
             Self::ReadonlyMount { .. } => "nothing in it may be changed".into(),
@@ -619,6 +625,9 @@ impl InitStep {
             Self::Null => {
                 "for FD in 0 1 2; do [ ! /proc/self/fd/$FD -ef /dev/null ] || eval \"exec $FD<>/dev/null\"; done".into()
             }
+            Self::StandardFiles { uid, gid } => format!(
+                "for FD in 0 1 2; do [ -c /proc/self/fd/$FD ] || chown {uid}:{gid} /proc/self/fd/$FD || :; done # terminals: {uid}"
+            ),
             Self::Mask { path, label } if label.is_empty() => format!("mask {}", quote(path)),
             Self::Mask { path, label } => format!("mask {} {}", quote(path), quote(label)),
             Self::Label { path, label } => format!("chcon {} {}", quote(label), inside(path)),

@@ -3,7 +3,7 @@
 //! Invariant: what no namespace of the container holds is refused. It would be set for the whole host, and stay so.
 
 use crate::Rejected;
-use spec::runtime::{Linux, NamespaceKind};
+use spec::runtime::{Config, Linux, NamespaceKind};
 
 /// Of ipc_namespaces(7), and no others below `kernel.`.
 const IPC: [&str; 8] = [
@@ -18,10 +18,15 @@ const IPC: [&str; 8] = [
 ];
 
 /// # Errors
-/// A setting of the host's, or of a namespace that the container shares with it.
-pub(crate) fn check(linux: &Linux) -> Result<(), Rejected> {
+/// A setting of the host's, or of a namespace that the container shares with it; one that config.json says elsewhere.
+pub(crate) fn check(config: &Config, linux: &Linux) -> Result<(), Rejected> {
     linux.sysctl.keys().try_for_each(|key| {
         let what = format!("cannot set {key} for the container");
+        // As the others have it: the one that is set last would win, and nobody told.
+        if let Some(field) = said_elsewhere(config, key) {
+            let why = format!("that is what the {field} of a container is");
+            return Err(Rejected::new(what, why).hint(format!("set the {field} only")));
+        }
         let Some(kind) = namespace(key) else {
             let why = "the kernel has no such setting for each container: it would be the whole host's";
             return Err(Rejected::new(what, why).hint("as root, on the host: sysctl -w"));
@@ -33,6 +38,15 @@ pub(crate) fn check(linux: &Linux) -> Result<(), Rejected> {
         let why = format!("the container has no {word} namespace of its own: it would be the host's");
         Err(Rejected::new(what, why).hint("leave it out, or give the container such a namespace"))
     })
+}
+
+/// The property of config.json for the same.
+fn said_elsewhere(config: &Config, key: &str) -> Option<&'static str> {
+    match key {
+        "kernel.hostname" => Some("hostname"),
+        "kernel.domainname" if !config.domainname.is_empty() => Some("domainname"),
+        _ => None,
+    }
 }
 
 /// Below /proc/sys. A link's name may have a dot: `net.ipv4.conf.eth0/5.forwarding` is that of `eth0.5`, and the other way
@@ -84,7 +98,8 @@ mod tests {
         let why = |key: &str, kinds: &[NamespaceKind]| {
             let namespaces = kinds.iter().map(|kind| Namespace { kind: *kind, path: None }).collect();
             let sysctl = [(key.to_owned(), "1".to_owned())].into();
-            check(&Linux { namespaces, sysctl, ..Linux::default() }).err().map(|rejected| rejected.why)
+            let linux = Linux { namespaces, sysctl, ..Linux::default() };
+            check(&Config::default(), &linux).err().map(|rejected| rejected.why)
         };
         let own = [NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
         for key in ["net.ipv4.ip_default_ttl", "kernel.sem", "fs.mqueue.msg_max", "kernel.domainname"] {
@@ -96,5 +111,17 @@ mod tests {
         {
             assert!(why(key, &own).is_some_and(|why| why.contains("whole host")), "{key}");
         }
+    }
+
+    #[test]
+    fn what_has_a_property_is_set_by_it() {
+        let refused = |key: &str, domainname: &str| {
+            let namespaces = vec![Namespace { kind: NamespaceKind::Uts, path: None }];
+            let linux = Linux { namespaces, sysctl: [(key.to_owned(), "x".to_owned())].into(), ..Linux::default() };
+            check(&Config { domainname: domainname.to_owned(), ..Config::default() }, &linux).is_err()
+        };
+        assert!(refused("kernel.hostname", ""));
+        assert!(refused("kernel.domainname", "x"));
+        assert!(!refused("kernel.domainname", ""));
     }
 }

@@ -200,6 +200,7 @@ impl Compiler<'_> {
             }
             InitStep::Session => Op::Session,
             InitStep::Null => Op::Null,
+            InitStep::StandardFiles { uid, gid } => Op::StandardFiles { uid: *uid, gid: *gid },
             InitStep::Mask { path, label } => {
                 let context = if label.is_empty() { None } else { Some((c"context".to_owned(), Some(c(label)?))) };
                 Op::Mask { place: root(path)?, config: context.into_iter().collect() }

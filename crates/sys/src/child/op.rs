@@ -198,6 +198,11 @@ pub enum Op {
     Session,
     /// Those of the standard files that are the null device, as the root's own /dev/null, if it has one.
     Null,
+    /// The rest of them, given to the user as far as the kernel lets.
+    StandardFiles {
+        uid: u32,
+        gid: u32,
+    },
     Pivot,
     /// Move the root onto the old one, unmount these paths, and change to it. A `true` is covered where it cannot go.
     Move {

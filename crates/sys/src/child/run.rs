@@ -295,6 +295,7 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
         Op::Stdio { fds } => stdio(*fds),
         Op::Session => sys!(SYS_setsid).map(drop),
         Op::Null => null(),
+        Op::StandardFiles { uid, gid } => standard_files(*uid, *gid),
         Op::Pivot => pivot(state),
         Op::Move { hidden } => move_root(hidden, state),
         Op::EnterRoot => sys!(SYS_fchdir, state.slots[Slot::Root as usize]).map(drop),
@@ -958,6 +959,25 @@ fn stdio(fds: [RawFd; 3]) -> Outcome<()> {
             continue;
         }
         sys!(SYS_dup3, fd, to, 0)?;
+    }
+    Ok(())
+}
+
+fn standard_files(uid: u32, gid: u32) -> Outcome<()> {
+    for fd in 0..3 {
+        // It may be closed.
+        let Ok(file) = stat(fd) else { continue };
+        let device = file.st_mode & libc::S_IFMT == libc::S_IFCHR;
+        if file.st_uid == uid || device && file.st_rdev == DEVICE_NULL {
+            continue;
+        }
+        // The group of a terminal is that of those who may write to it (tty(4)).
+        let gid = if device { u32::MAX } else { gid };
+        match sys!(SYS_fchownat, fd, text(EMPTY), uid, gid, AT_EMPTY_PATH) {
+            // Its owner is none of the user namespace's, or it lies where nothing is written: then it stays his.
+            Ok(_) | Err((_, libc::EPERM | libc::EINVAL | libc::EROFS)) => {}
+            Err(failure) => return Err(failure),
+        }
     }
     Ok(())
 }
