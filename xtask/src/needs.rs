@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// A program that tests call, and the package that has it.
-struct Need {
+pub struct Need {
     program: &'static str,
     debian: &'static str,
     fedora: &'static str,
@@ -25,7 +25,7 @@ const fn service(program: &'static str, debian: &'static str, fedora: &'static s
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-const NEEDS: [Need; 20] = [
+pub const TESTS: [Need; 20] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -49,6 +49,9 @@ const NEEDS: [Need; 20] = [
     service("dockerd", "docker.io", "moby-engine"),
 ];
 
+/// For the programs of others that are built first.
+pub const GO: [Need; 1] = [need("go", "golang-go", "golang")];
+
 enum Family {
     Debian,
     Fedora,
@@ -57,8 +60,8 @@ enum Family {
 
 /// Installs what is missing as root on Debian, Ubuntu and Fedora; else prints the command that would. Never fails: a
 /// test that lacks a program is skipped and counted.
-pub fn provide() {
-    let mut missing: Vec<&Need> = NEEDS.iter().filter(|need| command::find(need.program).is_none()).collect();
+pub fn provide(needs: &[Need]) {
+    let mut missing: Vec<&Need> = needs.iter().filter(|need| command::find(need.program).is_none()).collect();
     if Path::new("/run/systemd/system").exists() {
         let services: Vec<&str> = missing.extract_if(.., |need| need.service).map(|need| need.program).collect();
         if !services.is_empty() {

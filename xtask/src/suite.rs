@@ -4,7 +4,7 @@
 
 use crate::leftovers::{SETTLE, Snapshot};
 use crate::libtest::{Count, Reader};
-use crate::{check, command, needs};
+use crate::{check, command, conformance, needs};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,7 +14,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 /// # Errors
 /// cargo cannot be run.
 pub fn run() -> Result<bool, String> {
-    needs::provide();
+    needs::provide(&needs::TESTS);
+    conformance::provide();
     if !command::is_root() {
         println!("not root: what needs root is skipped");
     }
