@@ -4,7 +4,7 @@
 //! process is our child, as a created one's is; from then on nothing tells the two apart.
 
 use crate::bundle::Bundle;
-use crate::checkpoint::{DESCRIPTORS, Job, Saving, check_host, outside};
+use crate::checkpoint::{Cgroups, DESCRIPTORS, Job, Saving, check_host, outside};
 use crate::create::{Create, check_terminal, plan, record};
 use crate::delete::poststop;
 use crate::record::{Model, Record, write_whole};
@@ -95,11 +95,17 @@ fn make(
     root.make(&targets)?;
     let namespaces = options(job, record, bundle, asked, &root)?;
     let files: Vec<_> = namespaces.iter().map(AsFd::as_fd).collect();
-    let criu = Criu::start(true, &files, criu::Root::NAMESPACES, || root.mount())?;
-    job.enter(criu.pid())?;
-    // CRIU's own, too: its children are born there.
     let joins: Vec<_> = plan.init.iter().filter_map(join).collect();
-    runtime::apply::cgroup::enter(criu.pid(), plan.spawn.cgroup.as_deref(), &joins)?;
+    // Where CRIU makes nothing of cgroups, it makes no namespace of them either: the container's is then CRIU's own.
+    let own = plan.init.iter().any(|step| matches!(step, InitStep::UnshareCgroup));
+    let namespace = own && job.options.cgroups == Cgroups::Ignore;
+    let prepare = || {
+        // CRIU's own, too: its children are born there.
+        runtime::apply::cgroup::enter(plan.spawn.cgroup.as_deref(), &joins, namespace)?;
+        root.mount()
+    };
+    let criu = Criu::start(true, &files, criu::Root::NAMESPACES, prepare)?;
+    job.enter(criu.pid())?;
     job.options.cgroup_roots = runtime::observe::cgroup::places(criu.pid())?;
     let mut terminal = None;
     let mut at = |event: Event| hear(event, home, record, bundle, asked, &mut terminal);

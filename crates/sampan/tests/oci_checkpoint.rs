@@ -74,6 +74,12 @@ fn a_process_goes_on_where_it_was() {
     bundle.oci(&["list"]).ok();
     start(&bundle, &id);
     goes_on(&bundle, "log");
+    // CRIU takes settings of the v2 tree from it, which are the whole host's.
+    let settings = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.lines().filter(|line| line.contains(" - cgroup2 ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = settings();
     for _ in 0..2 {
         checkpoint(&bundle, &id, &[]).ok();
         bundle.nothing_left(&id);
@@ -87,6 +93,7 @@ fn a_process_goes_on_where_it_was() {
         assert_eq!(state["pid"].to_string(), fs::read_to_string(bundle.at("pid")).unwrap());
         restore(&bundle, &id, &[]).fails(1, "already exists");
     }
+    assert_eq!(settings(), before);
     // Not once begun anew, and nothing lost.
     assert!(without_pauses(&text(&bundle, "log")), "{}", text(&bundle, "log"));
     // As any other.
@@ -123,6 +130,11 @@ fn it_can_be_left_running_and_restored_as_another() {
     let pid = bundle.state(&other)["pid"].to_string();
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     assert!(cgroup.lines().all(|line| line.ends_with(&other)), "{cgroup}");
+    // Nor does it see more than that.
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    let roots: Vec<&str> =
+        mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(3)).collect();
+    assert!(!roots.is_empty() && roots.iter().all(|root| root.ends_with(&other)), "{mounts}");
     bundle.oci(&["delete", "--force", &other]).ok();
     bundle.nothing_left(&id);
     bundle.nothing_left(&other);

@@ -39,6 +39,18 @@ pub fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)]) -> Resul
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(Error::of(|| call("fsmount")))
 }
 
+/// Give the filesystem that is mounted there these settings, all of them flags, and no other.
+///
+/// # Errors
+/// The kernel's.
+pub fn reconfigure(at: &str, flags: &[&str]) -> Result<()> {
+    use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick};
+    let context = fspick(CWD, at, FsPickFlags::FSPICK_CLOEXEC).map_err(Error::of(|| format!("fspick({at:?})")))?;
+    let call = || format!("fsconfig({at:?}, {flags:?})");
+    flags.iter().try_for_each(|flag| fsconfig_set_flag(&context, *flag)).map_err(Error::of(call))?;
+    fsconfig_reconfigure(&context).map_err(Error::of(call))
+}
+
 /// Shift the ids of a [`tree`] by the maps of this user namespace: what id 0 owns on the disk is owned by the
 /// namespace's root (mount_setattr(2), `MOUNT_ATTR_IDMAP`). `recursive`: with the mounts below.
 ///

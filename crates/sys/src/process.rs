@@ -356,6 +356,18 @@ pub fn owns_namespace(fd: BorrowedFd<'_>) -> bool {
     (owner >= 0).then(|| unsafe { OwnedFd::from_raw_fd(owner) }).is_some()
 }
 
+/// A cgroup namespace for this process, whose root is where it is now.
+///
+/// # Errors
+/// The kernel's.
+pub fn unshare_cgroup() -> Result<()> {
+    // SAFETY: takes a number, and of this process's memory nothing changes.
+    if unsafe { libc::unshare(libc::CLONE_NEWCGROUP) } == 0 {
+        return Ok(());
+    }
+    Err(Error::of_io(|| "unshare(CLONE_NEWCGROUP)".into())(std::io::Error::last_os_error()))
+}
+
 /// setns(2) of this process.
 ///
 /// # Errors

@@ -130,18 +130,18 @@ pub fn prepare(step: &InitStep, dirs: &mut Dirs) -> Result<OwnedFd> {
     Ok(dirs.get(dir)?.writer(name)?)
 }
 
-/// A process of one thread, by the steps with which a container's own enters, and on v2 by the directory that it is
-/// cloned into.
+/// This process, which has one thread, by the steps with which a container's own enters, and on v2 by the directory that
+/// it is cloned into. `namespace`: and this is the root of what it sees from then on.
 ///
 /// # Errors
 /// A call that failed.
-pub fn enter(pid: i32, v2: Option<&str>, steps: &[InitStep]) -> Result<()> {
+pub fn enter(v2: Option<&str>, steps: &[InitStep], namespace: bool) -> Result<()> {
     let files = steps.iter().map(|InitStep::Join { file }| file.clone());
     for file in v2.map(|dir| format!("{dir}/cgroup.procs")).into_iter().chain(files) {
         let (dir, name) = file.rsplit_once('/').unwrap_or(("/", &file));
-        Dir::open(dir)?.write(name, &pid.to_string())?;
+        Dir::open(dir)?.write(name, "0")?;
     }
-    Ok(())
+    if namespace { Ok(sys::process::unshare_cgroup()?) } else { Ok(()) }
 }
 
 /// By which the processes of a container with these cgroups are held still.

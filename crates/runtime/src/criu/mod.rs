@@ -85,9 +85,14 @@ impl Criu {
 
     /// The pid of what was restored, as the last answer has it.
     ///
+    /// Where CRIU saves or restores cgroups it mounts the v2 tree, without a word about its settings, and the kernel takes
+    /// that for all of its mounts: the host would lose `nsdelegate` and what else it has (CRIU's issue 3029). They are put
+    /// back.
+    ///
     /// # Errors
     /// What CRIU says, or `at` did: then it gives up.
     pub fn ask(self, kind: Kind, options: &Options, at: &mut dyn FnMut(Event) -> Result<()>) -> Result<Option<i32>> {
+        let before = observe::cgroup::unified_settings()?;
         let mut failed = None;
         let asked = self.talk(message::ask(kind, options).as_bytes(), &mut |event| match at(event) {
             Ok(()) => true,
@@ -97,6 +102,12 @@ impl Criu {
             }
         });
         let ended = self.end();
+        let put_back = match before {
+            Some((at, flags)) if observe::cgroup::unified_settings()? != Some((at.clone(), flags.clone())) => {
+                sys::mount::reconfigure(&at, &flags.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            _ => Ok(()),
+        };
         if let Some(error) = failed {
             return Err(error);
         }
@@ -105,6 +116,7 @@ impl Criu {
         if kind != Kind::PreDump {
             ended?;
         }
+        put_back?;
         Ok(answer.pid)
     }
 

@@ -129,6 +129,20 @@ fn memberships(text: &str) -> Vec<Membership> {
     text.lines().filter_map(line).collect()
 }
 
+/// The settings of the v2 filesystem, and where it is mounted, if it is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn unified_settings() -> Result<Option<(String, Vec<String>)>> {
+    let line = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.strip_prefix("cgroup2 ")?.split(' ').skip(1);
+        let words = right.next()?.split(',').filter(|word| !matches!(*word, "rw" | "ro"));
+        Some((unescape(left.split(' ').nth(4)?), words.map(str::to_owned).collect()))
+    };
+    Ok(read("/proc/self/mountinfo")?.lines().find_map(line))
+}
+
 /// Where a process is: each controller, or nothing for the v2 tree, and the path.
 ///
 /// # Errors

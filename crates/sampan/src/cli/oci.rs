@@ -553,7 +553,7 @@ static ENTRIES: [Entry; 17] = [
     Entry {
         name: "restore",
         about: "Go on with a saved container",
-        parse: |words| leaf("restore", words, |restore| Oci::Restore(Box::new(restore))),
+        parse: |words| leaf("restore", words.into_iter().map(dashed).collect(), |it| Oci::Restore(Box::new(it))),
     },
     Entry { name: "list", about: "List containers", parse: |words| leaf("list", words, Oci::List) },
     Entry { name: "ps", about: "List a container's processes", parse: |words| leaf("ps", words, Oci::Ps) },
@@ -564,6 +564,11 @@ static ENTRIES: [Entry; 17] = [
         parse: |words| leaf("features", words, |Features {}| Oci::Features),
     },
 ];
+
+/// containerd's own slip, which Go's flags forgive.
+fn dashed(word: OsString) -> OsString {
+    if word == "-no-subreaper" { "--no-subreaper".into() } else { word }
+}
 
 fn leaf<A: Args + FromArgMatches>(
     name: &'static str,
