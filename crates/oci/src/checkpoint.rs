@@ -200,7 +200,7 @@ fn dump(job: &mut Job, home: &Home, record: &Record, asked: &Checkpoint) -> Resu
         _ => Ok(()),
     };
     let kind = if asked.pre_dump { Kind::PreDump } else { Kind::Dump };
-    let criu = Criu::start(false, &[], 0, || Ok(()))?;
+    let criu = Criu::bare()?;
     criu.ask(kind, &job.options, &mut at).map(drop)
 }
 

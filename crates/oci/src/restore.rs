@@ -31,6 +31,8 @@ pub struct Restore {
     /// Where a terminal's master goes.
     pub console_socket: Option<PathBuf>,
     pub passed: Passed,
+    /// systemd makes the cgroup.
+    pub systemd: bool,
     /// `TYPE:NAME`
     pub lsm_profile: String,
     pub lsm_mount_context: String,
@@ -49,7 +51,8 @@ pub fn restore(root: &Root, id: &Id, asked: &Restore) -> Result<Ended> {
     let bundle = Bundle::open(&asked.bundle)?;
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     check_terminal(terminal, asked.foreground, asked.console_socket.as_deref())?;
-    let create = Create { passed: asked.passed, foreground: asked.foreground, ..Create::default() };
+    let create =
+        Create { passed: asked.passed, systemd: asked.systemd, foreground: asked.foreground, ..Create::default() };
     let (plan, placed) = plan(root, id, &bundle, &create)?;
     let mut job = Job::open(&asked.saving, "restore.log", &bundle.config.annotations)?;
     // Blocked before CRIU is there: from here on a signal is read, not suffered.
@@ -104,7 +107,8 @@ fn make(
         runtime::apply::cgroup::enter(plan.spawn.cgroup.as_deref(), &joins, namespace)?;
         root.mount()
     };
-    let criu = Criu::start(true, &files, criu::Root::NAMESPACES, prepare)?;
+    let mut attach = |pid| runtime::container::attach_cgroup(plan, journal, pid);
+    let criu = Criu::start(true, &files, criu::Root::NAMESPACES, &mut attach, prepare)?;
     job.enter(criu.pid())?;
     job.options.cgroup_roots = runtime::observe::cgroup::places(criu.pid())?;
     let mut terminal = None;

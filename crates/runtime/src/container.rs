@@ -6,7 +6,7 @@ use crate::journal::Journal;
 use crate::progress::{Doing, Progress, Timings};
 use crate::{apply, progress, sync};
 use plan::step::Plan;
-use plan::step::{HostStep, InitStep};
+use plan::step::{AttachStep, HostStep, InitStep};
 use plan::undo::Verb;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
@@ -95,6 +95,22 @@ pub fn prepare(steps: &[HostStep], journal: &mut Journal) -> Result<()> {
     steps.iter().try_for_each(|step| {
         journal.write(&step.undo())?;
         apply::host(step, &mut context)
+    })
+}
+
+/// The steps after the clone that are about its cgroup, of a process that becomes another program.
+///
+/// # Errors
+/// The step that failed.
+pub fn attach_cgroup(plan: &Plan, journal: &mut Journal, pid: i32) -> Result<()> {
+    let mut context = apply::Context::default();
+    let cgroup = |step: &AttachStep| match step {
+        AttachStep::Cgroup(step) => Some(step.clone()),
+        _ => None,
+    };
+    plan.attach.iter().filter_map(cgroup).try_for_each(|step| {
+        journal.write(&step.undo())?;
+        apply::attach_cgroup(&step, &mut context, pid)
     })
 }
 

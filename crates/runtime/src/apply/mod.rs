@@ -108,10 +108,16 @@ pub fn attach(step: &AttachStep, context: &mut Context, pid: i32, sync: &OwnedFd
     match step {
         AttachStep::IdMaps { uid, gid, helpers } => id_maps(pid, uid, gid, *helpers),
         AttachStep::OomScoreAdj(value) => oom_score_adj(pid, *value),
-        AttachStep::Cgroup(plan::cgroup::AttachStep::Scope(scope)) => crate::systemd::start(scope, pid),
-        AttachStep::Cgroup(plan::cgroup::AttachStep::Host(step)) => Ok(cgroup::apply(step, &mut context.dirs)?),
+        AttachStep::Cgroup(step) => attach_cgroup(step, context, pid),
         AttachStep::Network(step) => Ok(network::apply_attach(step, &context.network, pid.cast_unsigned())?),
         AttachStep::Go | AttachStep::Attached => crate::sync::go(sync),
+    }
+}
+
+pub(crate) fn attach_cgroup(step: &plan::cgroup::AttachStep, context: &mut Context, pid: i32) -> Result<()> {
+    match step {
+        plan::cgroup::AttachStep::Scope(scope) => crate::systemd::start(scope, pid),
+        plan::cgroup::AttachStep::Host(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
     }
 }
 

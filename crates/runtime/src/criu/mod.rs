@@ -48,8 +48,8 @@ fn cannot(why: impl Into<String>) -> Rejected {
 }
 
 impl Criu {
-    /// With our standard files, or none. Before it is executed `prepare` runs in its process, in new namespaces. The files
-    /// it inherits under the same numbers.
+    /// With our standard files, or none. Before it is executed `attach` runs with its pid, then `prepare` in its process, in
+    /// new namespaces. The files it inherits under the same numbers.
     ///
     /// # Errors
     /// It is not installed; what `prepare` met.
@@ -57,6 +57,7 @@ impl Criu {
         stdio: bool,
         files: &[BorrowedFd<'_>],
         namespaces: u64,
+        attach: &mut dyn FnMut(i32) -> Result<()>,
         prepare: impl FnOnce() -> Result<()>,
     ) -> Result<Self> {
         let program = find()?;
@@ -75,7 +76,15 @@ impl Criu {
             let error = command.exec();
             Err(sys::Error::of_io(|| format!("execve({program:?})"))(error).into())
         };
-        Ok(Self { child: root::fork(namespaces, exec)?, socket: ours })
+        Ok(Self { child: root::fork(namespaces, attach, exec)?, socket: ours })
+    }
+
+    /// Without files, and as we are.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn bare() -> Result<Self> {
+        Self::start(false, &[], 0, &mut |_| Ok(()), || Ok(()))
     }
 
     #[must_use]
@@ -196,7 +205,7 @@ fn find() -> Result<PathBuf> {
 /// # Errors
 /// It is not installed, or too old.
 pub fn check() -> Result<()> {
-    let criu = Criu::start(false, &[], 0, || Ok(()))?;
+    let criu = Criu::bare()?;
     let answer = criu.talk(message::version().as_bytes(), &mut |_| true);
     // Whatever it ends with: it has answered or not.
     let _ = criu.end();
@@ -213,7 +222,7 @@ pub fn check() -> Result<()> {
 /// # Errors
 /// It is not installed, or does not work here.
 pub fn features() -> Result<Features> {
-    let criu = Criu::start(false, &[], 0, || Ok(()))?;
+    let criu = Criu::bare()?;
     let answer = criu.talk(message::features().as_bytes(), &mut |_| true);
     let _ = criu.end();
     Ok(answer?.features)

@@ -28,22 +28,42 @@ pub struct Target {
     pub source: Option<String>,
 }
 
-/// A child, with namespaces of its own, for what ends in an exec, or in nothing. It has got there when this returns.
-pub(super) fn fork(namespaces: u64, work: impl FnOnce() -> Result<()>) -> Result<Child> {
+/// A child, with namespaces of its own, for what ends in an exec, or in nothing. `attach` is ours to do before it works;
+/// it has got there when this returns.
+pub(super) fn fork(
+    namespaces: u64,
+    attach: &mut dyn FnMut(i32) -> Result<()>,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<Child> {
     let one = SingleThread::check()?;
-    let (mut reader, mut writer) = std::io::pipe().map_err(sys::Error::of_io(|| "pipe2(O_CLOEXEC)".into()))?;
+    let pipe = || std::io::pipe().map_err(sys::Error::of_io(|| "pipe2(O_CLOEXEC)".into()));
+    let (mut reader, mut writer) = pipe()?;
+    let (mut gate, go) = pipe()?;
+    let mut go = Some(go);
     let child = sys::process::fork(one, namespaces, || {
+        drop(go.take());
+        // Nothing comes where its parent has given up.
+        if gate.read_exact(&mut [0]).is_err() {
+            return 1;
+        }
         let Err(error) = work() else { return 0 };
         let _ = writer.write_all(error.to_string().as_bytes());
         1
     })?;
     drop(writer);
+    let mut attached = attach(child.pid);
+    if attached.is_ok() {
+        let written = go.as_mut().map_or(Ok(()), |go| go.write_all(&[1]));
+        attached = written.map_err(|error| sys::Error::of_io(|| "write(pipe)".into())(error).into());
+    }
+    drop(go);
     let mut why = String::new();
-    reader.read_to_string(&mut why).map_err(sys::Error::of_io(|| "read(pipe)".into()))?;
-    if why.is_empty() {
-        return Ok(child);
+    let read = reader.read_to_string(&mut why).map_err(sys::Error::of_io(|| "read(pipe)".into()));
+    if attached.is_ok() && why.is_empty() {
+        return read.map(|_| child).map_err(Error::from);
     }
     sys::process::wait(&child)?;
+    attached?;
     Err(Rejected::new("cannot prepare for criu", why).into())
 }
 
@@ -61,7 +81,7 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn make(&self, targets: &[Target]) -> Result<()> {
-        let child = fork(CLONE_NEWNS as u64, || {
+        let child = fork(CLONE_NEWNS as u64, &mut |_| Ok(()), || {
             mount(self)?;
             let root = open_root(Path::new(&self.at))?;
             targets.iter().try_for_each(|target| make(&root, target))

@@ -132,16 +132,13 @@ fn saved(arguments: Checkpoint) -> oci::Checkpoint {
 fn restore(root: &Root, arguments: Restore, globals: &Globals) -> Result<u8, Failure> {
     let passed = oci::Passed::find(arguments.preserve_fds)?;
     refuse_no_pivot(arguments.no_pivot)?;
-    if globals.systemd_cgroup {
-        let failure = Failure::new("cannot restore into a scope of systemd's").cause("this version cannot do it");
-        return Err(failure.hint("set the engine's cgroup driver to cgroupfs"));
-    }
     let restore = oci::Restore {
         saving: saving(arguments.saving),
         bundle: arguments.bundle,
         pid_file: arguments.pid_file,
         console_socket: arguments.console_socket,
         passed,
+        systemd: globals.systemd_cgroup,
         lsm_profile: arguments.lsm_profile,
         lsm_mount_context: arguments.lsm_mount_context,
         foreground: !arguments.detach,
