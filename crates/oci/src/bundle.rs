@@ -34,6 +34,10 @@ impl Bundle {
         let text = read(&file)?;
         let mut config: Config = parse(&text).map_err(|error| Rejected::new(cannot(), error.to_string()))?;
         check_version(&config.oci_version)?;
+        if let Some(linux) = &mut config.linux {
+            // As runc: an empty path is none.
+            linux.namespaces.iter_mut().for_each(|ns| ns.path = ns.path.take().filter(|path| path != Path::new("")));
+        }
         plan::invalid::check(&config)?;
         let Some(root) = config.root.as_ref().filter(|root| !root.path.as_os_str().is_empty()) else {
             return refused("cannot create the container", "config.json names no root");
