@@ -66,6 +66,7 @@ pub fn compile<'a>(plan: &Plan, context: &mut apply::Context, inherited: Inherit
             compiler.push(Op::Stdio { fds: stdio });
         }
     }
+    compiler.close_others();
     let exec = exec(&plan.exec)?;
     let program = Program {
         ops: compiler.ops,
@@ -309,6 +310,19 @@ impl Compiler<'_> {
         };
         self.push(op);
         Ok(())
+    }
+
+    /// When the last of the container is made, and before a filter that may not let it through.
+    fn close_others(&mut self) {
+        let gate = self.ops.iter().find_map(|(_, op)| match op {
+            Op::AwaitStart { gate, outcome } => Some([*gate, *outcome]),
+            _ => None,
+        });
+        let [gate, outcome] = gate.unwrap_or([-1; 2]);
+        if let Some(at) = self.ops.iter().position(|(_, op)| matches!(op, Op::NotThis { .. })) {
+            let step = self.ops[at].0;
+            self.ops.insert(at + 1, (step, Op::Close { keep: [gate, outcome] }));
+        }
     }
 
     fn join(&mut self, kind: NamespaceKind, path: &str) -> Result<Op> {

@@ -268,6 +268,11 @@ pub enum Op {
         device: u64,
         inode: u64,
     },
+    /// What is open and not needed any more is closed, and not only on exec: a container that waits for its start is looked
+    /// at by others (CVE-2024-21626).
+    Close {
+        keep: [RawFd; 2],
+    },
     /// The command, and the interpreter that its `#!` names, must be no file of this device and inode.
     NotThis {
         device: u64,

@@ -115,6 +115,7 @@ struct State<'a> {
     reaper: Option<RawFd>,
     listener: RawFd,
     sync: RawFd,
+    passed: u32,
     step: u16,
     /// The working directory that only the user may enter, and its step.
     late: Option<(u16, &'a CStr)>,
@@ -135,6 +136,7 @@ pub fn run(program: &Program<'_>) -> ! {
         reaper: None,
         listener: NO_FD,
         sync: program.sync,
+        passed: program.passed,
         step: 0,
         late: None,
         own: None,
@@ -373,6 +375,7 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
             state.reaper = Some(tree.keep());
             Ok(())
         }
+        Op::Close { keep } => close_others(*keep, state),
         Op::NotThis { device, inode } => {
             state.own = Some((*device, *inode));
             not_own(state)
@@ -402,6 +405,20 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
             Ok(())
         }
     }
+}
+
+fn close_others([gate, outcome]: [RawFd; 2], state: &mut State<'_>) -> Outcome<()> {
+    let mut keep = [gate, outcome, state.sync, state.reaper.unwrap_or(NO_FD)];
+    keep.sort_unstable();
+    let mut from = 3 + state.passed as RawFd;
+    for fd in keep.into_iter().filter(|fd| *fd >= 0) {
+        if fd > from {
+            sys!(SYS_close_range, from, fd - 1, 0)?;
+        }
+        from = from.max(fd + 1);
+    }
+    (state.slots, state.mask) = ([NO_FD; 2], NO_FD);
+    sys!(SYS_close_range, from, u32::MAX, 0).map(drop)
 }
 
 fn not_own(state: &State<'_>) -> Outcome<()> {
