@@ -66,16 +66,21 @@ pub fn update(root: &Root, id: &Id, resources: &Resources, share: &IntelRdt) -> 
     self::share(&record, share)
 }
 
-/// What v1 does by itself: it refuses a limit that it cannot make the container keep.
+/// What v1 does by itself: it refuses a limit that it cannot make the container keep. In words that callers of an OCI
+/// runtime know.
 fn check_usage(resources: &Resources, usage: Option<u64>) -> Result<()> {
     let asked = resources.memory.as_ref().filter(|memory| memory.check_before_update == Some(true));
-    let limit = asked.and_then(|memory| memory.limit).and_then(|limit| u64::try_from(limit).ok());
-    match limit.zip(usage) {
-        Some((limit, usage)) if limit != 0 && limit < usage => refused(
-            format!("cannot limit memory to {limit}"),
-            // In words that callers of an OCI runtime know.
-            format!("rejecting memory limit {limit}, because it's below the current usage {usage} (checkBeforeUpdate)"),
+    let Some((memory, usage)) = asked.zip(usage) else { return Ok(()) };
+    let limits = [("memory+swap", memory.swap), ("memory", memory.limit)];
+    let below = |(what, limit): (_, Option<i64>)| {
+        let limit = limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit != 0)?;
+        (limit < usage).then_some((what, limit))
+    };
+    match limits.into_iter().find_map(below) {
+        Some((what, limit)) => refused(
+            format!("cannot limit {what} to {limit}"),
+            format!("rejecting {what} limit {limit}, because it's below the current usage {usage} (checkBeforeUpdate)"),
         ),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
