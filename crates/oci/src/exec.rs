@@ -2,11 +2,12 @@
 
 use crate::bundle::{grant, read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
-use crate::record::{Model, Record, write_whole};
+use crate::record::{Model, Record, Scope, write_whole};
 use crate::run::watch;
 use crate::{Id, Passed, Root, label, listener, refused};
 use plan::Rejected;
 use plan::capability::Capability;
+use plan::cgroup::Enter;
 use runtime::Result;
 use runtime::container::{Call, Stage};
 use runtime::supervise::Signals;
@@ -87,6 +88,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     label::check(&process.selinux_label)?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
+    let enter = enter(&record, cgroup.as_deref())?;
     let mut host = runtime::observe::host()?;
     if namespaces.contains(&NamespaceKind::User) {
         host.setgroups = runtime::observe::may_set_groups(&record.pid.to_string());
@@ -103,6 +105,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
         namespaces,
         cgroup,
         cgroups,
+        enter,
         foreground: exec.foreground,
     })?;
     // Blocked before the clone: from here on a signal is read, not suffered.
@@ -119,6 +122,14 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
         write_whole(path, started.child.pid.to_string().as_bytes())?;
     }
     signals.map_or(Ok(0), |signals| watch(&mut started, &signals))
+}
+
+/// By whom, where its caller may not put it there.
+fn enter(record: &Record, dir: Option<&str>) -> Result<Option<Enter>> {
+    let (Some(Scope { address, unit, .. }), Some(dir)) = (&record.scope, dir) else { return Ok(None) };
+    let below = record.cgroup.as_deref().and_then(|own| dir.strip_prefix(own)).unwrap_or_default();
+    let enter = Enter { address: address.clone(), unit: unit.clone(), below: format!("/{}", below.trim_matches('/')) };
+    Ok((!runtime::observe::cgroup::may_clone_into(dir)?).then_some(enter))
 }
 
 /// Where it is to be on v2, and on v1.

@@ -24,6 +24,8 @@ pub struct Input<'a> {
     /// The container's directory on cgroup v2, and those on v1.
     pub cgroup: Option<String>,
     pub cgroups: Vec<String>,
+    /// How it gets into the first, where the caller may not put it there.
+    pub enter: Option<cgroup::Enter>,
     /// The process ends with the one that started it.
     pub foreground: bool,
 }
@@ -46,8 +48,11 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let entered = |kind| through.iter().any(|(there, _)| *there == kind);
     let mut init = Vec::new();
     let mut attach = Vec::new();
-    if let Some(value) = process.oom_score_adj {
-        attach.extend([AttachStep::OomScoreAdj(value), AttachStep::Go]);
+    let moved = input.enter.is_some();
+    attach.extend(input.enter.map(cgroup::AttachStep::Enter).map(AttachStep::Cgroup));
+    attach.extend(process.oom_score_adj.map(AttachStep::OomScoreAdj));
+    if !attach.is_empty() {
+        attach.push(AttachStep::Go);
         init.push(InitStep::AwaitGo);
     }
     // Before it is where the container's processes see it (CVE-2016-9962).
@@ -92,7 +97,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     security(rights, &mut init)?;
     let spawn = Spawn {
         namespaces: Vec::new(),
-        cgroup: input.cgroup,
+        cgroup: input.cgroup.filter(|_| !moved),
         join_pid: enters(NamespaceKind::Pid).then(|| path(NamespaceKind::Pid, "pid").1).filter(|_| through.is_empty()),
         through,
         die_with_parent: input.foreground,

@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use bus::{Connection, Method};
 use plan::Rejected;
-use plan::cgroup::{Property, Scope, Systemd};
+use plan::cgroup::{Enter, Property, Scope, Systemd};
 use spec::bus::Value;
 use std::path::Path;
 use sys::cgroup::Dir;
@@ -113,6 +113,18 @@ pub(crate) fn start(scope: &Scope, pid: i32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One more process in a scope.
+///
+/// # Errors
+/// systemd refuses.
+pub(crate) fn enter(enter: &Enter, pid: i32) -> Result<()> {
+    let what = || format!("cannot have systemd put a process into {}", enter.unit);
+    let pids = Value::Array("u".into(), vec![Value::Uint32(pid.cast_unsigned())]);
+    let body = [Value::text(&enter.unit), Value::text(&enter.below), pids];
+    let mut connection = open(&enter.address).map_err(cannot(what()))?;
+    connection.call(method("AttachProcessesToUnit"), &body).map(drop).map_err(cannot(what()))
 }
 
 /// # Errors

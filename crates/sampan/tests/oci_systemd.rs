@@ -367,6 +367,10 @@ fn an_ordinary_users_container_is_in_a_scope_of_his_own_systemd() {
     );
     oci(&["update", "--memory=96m", &id]).ok();
     assert_eq!((read("memory.max"), told("MemoryMax")), ("100663296".to_owned(), "100663296".to_owned()));
+    // From a cgroup that is not his he may not clone into his own.
+    assert_eq!(oci(&["exec", &id, "cat", "/proc/self/cgroup"]).ok(), "0::/");
+    fs::create_dir(format!("/sys/fs/cgroup{group}/below")).unwrap();
+    assert_eq!(oci(&["exec", "--cgroup=/below", &id, "cat", "/proc/self/cgroup"]).ok(), "0::/below");
     oci(&["pause", &id]).ok();
     assert_eq!(read("cgroup.freeze"), "1");
     oci(&["delete", "--force", &id]).ok();

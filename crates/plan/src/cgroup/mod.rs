@@ -33,7 +33,8 @@ pub use property::{Property, properties};
 pub use resctrl::{Resctrl, group as resctrl_group, plan as resctrl, schemata};
 pub use scope::{Asked, Systemd, plan_scope};
 pub use step::{
-    AttachStep, CPUSET, Create, DELEGATE, DeviceFilter, DeviceList, HostStep, InitStep, Scope, Undo, Version, enable,
+    AttachStep, CPUSET, Create, DELEGATE, DeviceFilter, DeviceList, Enter, HostStep, InitStep, Scope, Undo, Version,
+    enable,
 };
 pub use unit::Unit;
 

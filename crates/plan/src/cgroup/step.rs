@@ -31,8 +31,19 @@ pub enum HostStep {
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttachStep {
     Scope(Scope),
+    Enter(Enter),
     /// In what systemd made.
     Host(HostStep),
+}
+
+/// A scope that is there takes the child, too: systemd moves it where an ordinary user may not, from a cgroup that is not
+/// his own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enter {
+    pub address: String,
+    pub unit: String,
+    /// Of the unit's own, from `/` on.
+    pub below: String,
 }
 
 /// A unit of systemd's that has the child in it; the cgroup is systemd's to make.
@@ -84,6 +95,7 @@ impl AttachStep {
             Self::Scope(scope) => {
                 format!("systemd makes the cgroup, as that of {}, and puts the process there", scope.unit)
             }
+            Self::Enter(Enter { unit, .. }) => format!("systemd puts the process into {unit}"),
             Self::Host(step) => step.why(),
         }
     }
@@ -92,6 +104,10 @@ impl AttachStep {
     pub fn shell(&self) -> String {
         match self {
             Self::Scope(scope) => scope.shell(),
+            Self::Enter(Enter { address, unit, below }) => {
+                let (unit, below) = (quote(unit), quote(below));
+                format!("{} AttachProcessesToUnit ssau {unit} {below} 1 $PID", busctl(address))
+            }
             Self::Host(step) => step.shell(),
         }
     }
@@ -108,6 +124,7 @@ impl AttachStep {
                 // The last is undone first: systemd would ask the processes to end, and wait.
                 std::iter::once(stop).chain(dirs.iter().map(remove)).map(Verb::Cgroup).collect()
             }
+            Self::Enter(_) => Vec::new(),
             Self::Host(step) => step.undo(),
         }
     }

@@ -117,6 +117,7 @@ pub fn attach(step: &AttachStep, context: &mut Context, pid: i32, sync: &OwnedFd
 pub(crate) fn attach_cgroup(step: &plan::cgroup::AttachStep, context: &mut Context, pid: i32) -> Result<()> {
     match step {
         plan::cgroup::AttachStep::Scope(scope) => crate::systemd::start(scope, pid),
+        plan::cgroup::AttachStep::Enter(enter) => crate::systemd::enter(enter, pid),
         plan::cgroup::AttachStep::Host(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
     }
 }

@@ -317,6 +317,19 @@ fn unified(place: &Place, path: &CgroupPath, moved: bool) -> Unified {
     Unified { offered, target, levels }
 }
 
+/// Whether a process can be cloned into this v2 directory.
+///
+/// # Errors
+/// As [`observe`].
+pub fn may_clone_into(dir: &str) -> Result<bool> {
+    let mounts = mounts(&read("/proc/self/mountinfo")?);
+    let memberships = memberships(&read("/proc/self/cgroup")?);
+    let own = memberships.iter().find(|membership| membership.controllers.is_empty());
+    let place = own.and_then(|own| mounts.iter().rev().find_map(|mount| Place::find(mount, own)));
+    let path = |place: &Place| CgroupPath::parse(dir.strip_prefix(&place.mount)?).ok();
+    Ok(place.is_none_or(|place| path(&place).is_none_or(|path| may_enter(&place, &[], &path))))
+}
+
 /// Whoever moves a process on v2 must be able to write to cgroup.procs of the lowest common ancestor (cgroups(7)), and
 /// so must who clones into a cgroup.
 fn may_enter(place: &Place, anchor: &[String], path: &CgroupPath) -> bool {
