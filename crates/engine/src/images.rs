@@ -5,11 +5,12 @@ use crate::paths::Paths;
 use crate::remote::{self, Access, Progress, Pull, Pulled, Task};
 use crate::{containers, ground, request};
 use image::Store;
-pub use image::archive::Input as Archive;
 use image::archive::{self, Form};
+pub use image::check::Checked;
+use serde::{Deserialize, Serialize};
 use spec::{Digest, Reference};
-use std::collections::HashSet;
-use std::io::Write;
+use std::collections::{BTreeSet, HashSet};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// One name of one image.
@@ -141,6 +142,22 @@ fn own_or_mapped(paths: &Paths, done: Result<(), image::Error>) -> Result<()> {
         }
         done => Ok(done?),
     }
+}
+
+/// In the child.
+pub(crate) fn check_in(store: &Store, paths: &Paths, repair: bool) -> Result<Checked, image::Error> {
+    image::check::check(store, repair, &|| in_use(paths))
+}
+
+/// In the child.
+pub(crate) fn load_in(store: &Store, task: &remote::Load, rest: &mut dyn Read) -> Result<Vec<Loaded>, image::Error> {
+    let tag = task.tag.as_ref().and_then(|tag| tag.parse().ok());
+    let input = match &task.directory {
+        Some(path) => archive::Input::Directory(path),
+        None => archive::Input::Stream(rest),
+    };
+    let loaded = archive::load(store, input, tag.as_ref())?;
+    Ok(loaded.into_iter().map(|loaded| Loaded { name: loaded.name.to_string(), moved: loaded.moved }).collect())
 }
 
 /// In the child.
@@ -345,18 +362,40 @@ pub fn save(paths: &Paths, words: &[String], directory: Option<&Path>, output: &
     Ok(archive::save(&Store::open(&paths.data), &names, form)?)
 }
 
-/// Read images from a tar or a directory. Their names.
+/// Where images are read from.
+pub enum Archive<'a> {
+    Directory(&'a Path),
+    Stream(&'a mut dyn Read),
+}
+
+/// Read images from a tar or a directory, in a child: of an ordinary user's images, too, each file has its owner. Their
+/// names.
 ///
 /// # Errors
 /// It holds none, or not what it says.
-pub fn load(paths: &Paths, from: archive::Input<'_>, tag: Option<&str>) -> Result<Vec<Reference>> {
+pub fn load(paths: &Paths, from: Archive<'_>, tag: Option<&str>) -> Result<Vec<Reference>> {
     paths.ensure()?;
-    let tag = tag.map(parse).transpose()?;
-    let loaded = archive::load(&Store::open(&paths.data), from, tag.as_ref())?;
+    let tag = tag.map(parse).transpose()?.map(|tag| tag.to_string());
+    let (directory, input) = match from {
+        Archive::Directory(path) => {
+            let path = std::path::absolute(path).map_err(|error| Error::io("cannot load images", &error))?;
+            (Some(path), None)
+        }
+        Archive::Stream(stream) => (None, Some(stream)),
+    };
+    let task = Task::Load(remote::Load { directory, tag });
+    let loaded: Vec<Loaded> = remote::call_with(paths, &Access::default(), task, input, &mut |_| {})?;
     if loaded.iter().any(|loaded| loaded.moved) {
         collect(paths)?;
     }
-    Ok(loaded.into_iter().map(|loaded| loaded.name).collect())
+    loaded.iter().map(|loaded| parse(&loaded.name)).collect()
+}
+
+/// As the child says it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Loaded {
+    name: String,
+    moved: bool,
 }
 
 /// What a prune took away.
@@ -386,6 +425,44 @@ pub fn prune(paths: &Paths, all: bool) -> Result<Pruned> {
     }
     own_or_mapped(paths, image::gc::collect_all(&store, &|| in_use(paths)).map(drop))?;
     Ok(Pruned { names, freed: before.saturating_sub(image::usage::of(store.root())) })
+}
+
+/// Prove that the store holds what it says; with `repair`, fetch again what it does not.
+///
+/// # Errors
+/// The store cannot be read at all.
+pub fn check(paths: &Paths, access: &Access, repair: bool, tell: &mut dyn FnMut(Progress)) -> Result<Checked> {
+    let look = |tell: &mut dyn FnMut(Progress)| -> Result<Checked> {
+        remote::call(paths, access, Task::Check { state: paths.state.clone(), repair }, tell)
+    };
+    let mut checked = look(tell)?;
+    let names: BTreeSet<String> =
+        checked.findings.iter().filter(|finding| finding.fetch).map(|finding| finding.image.clone()).collect();
+    if names.is_empty() {
+        return Ok(checked);
+    }
+    let mut failed = Vec::new();
+    for name in &names {
+        let pulled = remote::call::<Vec<Pulled>>(
+            paths,
+            access,
+            Task::Pull(Pull { names: vec![name.clone()], ..Pull::default() }),
+            tell,
+        );
+        failed.extend(pulled.err().map(|error| format!("{name}: {error}")));
+    }
+    // What came is looked at as well, and what lay above it.
+    let again = look(tell)?;
+    for finding in &mut checked.findings {
+        finding.mended |= finding.fetch && !again.findings.iter().any(|left| left.what == finding.what);
+    }
+    checked.findings.extend(again.findings.into_iter().filter(|left| !left.fetch));
+    for why in failed {
+        let (image, what) = why.split_once(": ").map_or((why.as_str(), ""), |(image, what)| (image, what));
+        let (image, what) = (image.to_owned(), format!("cannot fetch it again: {what}"));
+        checked.findings.push(image::check::Finding { image, what, mended: false, fetch: false });
+    }
+    Ok(checked)
 }
 
 /// One line of `system df`.

@@ -14,7 +14,7 @@ pub(crate) use registry::Policy;
 pub use registry::{Access, Credentials};
 use serde::{Deserialize, Serialize};
 use spec::image::Platform;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 pub use worker::serve_if_asked;
 
@@ -49,6 +49,13 @@ pub(crate) enum Task {
     Collect {
         state: PathBuf,
     },
+    /// The same, for who looks at all of them.
+    Check {
+        state: PathBuf,
+        repair: bool,
+    },
+    /// From a directory, or from what follows the order.
+    Load(Load),
 }
 
 /// An image of the store, to where its name says or to another name.
@@ -66,6 +73,12 @@ pub struct Pull {
     pub names: Vec<String>,
     pub all_tags: bool,
     pub platform: Option<Platform>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Load {
+    pub directory: Option<PathBuf>,
+    pub tag: Option<String>,
 }
 
 /// An image that is here now.
@@ -169,6 +182,20 @@ pub(crate) fn call<T: serde::de::DeserializeOwned>(
     task: Task,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<T> {
+    call_with(paths, access, task, None, tell)
+}
+
+/// As [`call`], with `input` behind the order.
+///
+/// # Errors
+/// As [`call`]; the input cannot be read.
+pub(crate) fn call_with<T: serde::de::DeserializeOwned>(
+    paths: &Paths,
+    access: &Access,
+    task: Task,
+    input: Option<&mut (dyn Read + '_)>,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<T> {
     let root = runtime::observe::is_machines_root();
     let order = Order { access: access.clone(), root, data: paths.data.clone(), task };
     let what = || "cannot ask a registry".to_owned();
@@ -177,6 +204,8 @@ pub(crate) fn call<T: serde::de::DeserializeOwned>(
     let mut worker = runtime::worker::start()?;
     // One that is gone already says why by how it ended.
     let _ = worker.input.write_all(&order);
+    let fed = input.map_or(Ok(0), |input| std::io::copy(input, &mut worker.input));
+    worker.close_input();
     let mut answer = None;
     for line in BufReader::new(&mut worker.output).lines() {
         let line = line.map_err(|error| Error::io(what(), &error))?;
@@ -188,6 +217,13 @@ pub(crate) fn call<T: serde::de::DeserializeOwned>(
         }
     }
     let exit = worker.wait()?;
+    match fed {
+        // It has said why it reads no more.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(Error::io("cannot read the input", &error));
+        }
+        _ => {}
+    }
     let answer = answer.ok_or_else(|| Error::rejected(what(), format!("its worker died: {exit:?}")))?;
     serde_json::from_value(answer?).map_err(|error| Error::rejected(what(), error.to_string()))
 }

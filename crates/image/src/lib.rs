@@ -6,6 +6,8 @@
 
 pub mod archive;
 pub mod bootstrap;
+pub mod check;
+mod compare;
 mod elf;
 mod error;
 mod fs;

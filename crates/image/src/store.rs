@@ -288,6 +288,10 @@ pub struct Writer {
 }
 
 impl Writer {
+    pub(crate) fn rights(&self) -> Rights {
+        self.rights
+    }
+
     /// A directory for work in progress, which goes with its value.
     pub(crate) fn temp(&self) -> Result<Temp> {
         Temp::new(self.tmp.as_fd()).map_err(Into::into)
@@ -312,7 +316,7 @@ impl Writer {
     }
 
     /// Gives an unpacked layer its name.
-    fn place(&self, temp: &Temp, chain: &ChainId) -> Result<()> {
+    pub(crate) fn place(&self, temp: &Temp, chain: &ChainId) -> Result<()> {
         match fs::rename(temp, layer::TREE, &self.layers, &chain.0.hex()) {
             // Someone was faster with the same content.
             Err(error) if matches!(error.errno, rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => {}

@@ -21,7 +21,7 @@ pub const NAME: &str = "sampan-worker";
 pub struct Worker {
     child: Child,
     /// Its standard input.
-    pub input: PipeWriter,
+    pub input: Input,
     /// Its standard output.
     pub output: PipeReader,
 }
@@ -58,7 +58,7 @@ pub fn start() -> Result<Worker> {
         sys::process::wait(&child)?;
         return Err(error);
     }
-    Ok(Worker { child, input, output })
+    Ok(Worker { child, input: Input(Some(input)), output })
 }
 
 /// In the child, once its ids are there. Comes back with an errno only.
@@ -72,7 +72,26 @@ fn execute(sync: &OwnedFd, input: PipeReader, output: PipeWriter) -> u8 {
     error.raw_os_error().unwrap_or(1) as u8
 }
 
+/// Until it is closed.
+#[derive(Debug)]
+pub struct Input(Option<PipeWriter>);
+
+impl std::io::Write for Input {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.as_mut().map_or_else(|| Err(std::io::ErrorKind::BrokenPipe.into()), |pipe| pipe.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Worker {
+    /// It then reads the end of its input.
+    pub fn close_input(&mut self) {
+        self.input.0 = None;
+    }
+
     /// How it ended.
     ///
     /// # Errors

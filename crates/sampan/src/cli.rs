@@ -13,7 +13,7 @@ mod run;
 mod tree;
 mod usage;
 
-pub use archive::{DiskUsage, Form, ImagePrune, Load, Save};
+pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
@@ -54,6 +54,7 @@ pub enum Verb {
     Load(Load),
     ImagePrune(ImagePrune),
     DiskUsage(DiskUsage),
+    Check(Check),
     Version(Version),
     Info(Info),
     Completion(Shell),

@@ -1,6 +1,7 @@
 //! One verb a file: call the engine, print. No policy here.
 
 mod archive;
+mod check;
 mod completion;
 mod df;
 mod image;
@@ -47,6 +48,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Save(arguments) => archive::save(&arguments, &globals),
         Verb::Load(arguments) => archive::load(&arguments, &globals),
         Verb::ImagePrune(arguments) => image::prune(&arguments, &globals, ui),
+        Verb::Check(arguments) => check::run(&arguments, &globals, ui),
         Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
         Verb::ManifestInspect(arguments) => registry::manifest(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),

@@ -423,3 +423,44 @@ fn skopeo_reads_the_store_and_umoci_writes_for_it() {
     let read = registry::tool("skopeo", &["inspect", "--raw", &format!("oci:{}:{name}", layout.display())]);
     assert!(read.contains("schemaVersion"), "{read}");
 }
+
+/// What is bad is found by its content, and fetched again alone.
+#[test]
+fn a_damaged_store_is_found_and_mended() {
+    let (Some(ground), Some(registry)) = (Ground::new(), Registry::start(Kind::Plain)) else { return };
+    let image = busybox(&ground, &registry, "a", 100_000);
+    let proxy = Proxy::start(registry.port);
+    let name = format!("{}/a:v1", proxy.host());
+    sampan(&ground, &["pull", &name]).ok();
+    let check = |words: &[&str]| sampan(&ground, &[&["system", "check"], words].concat());
+    assert_eq!(check(&[]).ok(), "1 images, 2 layers: 0 bad");
+    let blob = |digest: &Digest| ground.dir.join("data/images/blobs/sha256").join(digest.hex());
+    let layers = || fs::read_dir(ground.dir.join("data/layers")).unwrap().flatten().map(|entry| entry.path());
+    let upper = layers().find(|layer| layer.join("noise").exists()).unwrap();
+    let lower = layers().find(|layer| layer.join("bin").exists()).unwrap();
+
+    // In the layers: content, mode, one file more, one less.
+    for damage in ["echo x >>$1/noise", "chmod 4755 $1/noise", "touch $1/new", "rm $1/etc/passwd"] {
+        registry::tool("sh", &["-c", damage, "sh", upper.to_str().unwrap()]);
+        check(&[]).fails(1, "the store is not whole");
+        let mended = check(&["--repair"]).ok();
+        assert!(mended.contains("(mended)\n") && mended.ends_with(": 0 bad"), "{damage}: {mended}");
+        assert_eq!(check(&[]).ok(), "1 images, 2 layers: 0 bad");
+    }
+    assert_eq!(proxy.passed(&image.layers[1].to_string()), fs::metadata(blob(&image.layers[1])).unwrap().len());
+
+    // In the blobs: fetched again, that one only.
+    let before = proxy.passed(&image.layers[0].to_string());
+    fs::write(blob(&image.layers[1]), "spoilt").unwrap();
+    let found = check(&[]);
+    found.fails(1, "--repair");
+    assert!(found.out.contains(&format!("{} has other content", image.layers[1])), "{found:?}");
+    assert!(check(&["--repair"]).ok().ends_with(": 0 bad"));
+    fs::remove_file(blob(&image.digest)).unwrap();
+    assert!(check(&["--repair"]).ok().ends_with(": 0 bad"));
+    assert_eq!(proxy.passed(&image.layers[0].to_string()), before);
+    fs::remove_dir_all(&lower).unwrap();
+    assert!(check(&["--repair"]).ok().contains("it is missing (mended)"));
+    assert_eq!(run(&ground, &name, "wc -c </noise").ok(), "100000");
+    is_clean(&ground);
+}

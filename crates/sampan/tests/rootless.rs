@@ -515,6 +515,16 @@ fn an_image_of_several_owners_is_pulled() {
     let script = "busybox stat -c %u:%g:%a /home/app /home/app/deep/file";
     let words = ["run", "--rm", "--network=none", "--pull=never", &name, "sh", "-c", script];
     assert_eq!(ran(user.sampan(&words).output().unwrap()).ok(), "1000:1001:700\n1000:1001:644");
+    // Out and in again, and looked at.
+    let file = user.ground.dir.join("home/several.tar");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    chown(file.parent().unwrap(), Some(user.id), Some(user.id)).unwrap();
+    let file = file.to_str().unwrap();
+    ran(user.sampan(&["save", "-o", file, &name]).output().unwrap()).ok();
+    ran(user.sampan(&["rmi", &name]).output().unwrap()).ok();
+    ran(user.sampan(&["load", "-i", file]).output().unwrap()).ok();
+    assert_eq!(ran(user.sampan(&["system", "check"]).output().unwrap()).ok(), "1 images, 2 layers: 0 bad");
+    assert_eq!(ran(user.sampan(&words).output().unwrap()).ok(), "1000:1001:700\n1000:1001:644");
     ran(user.sampan(&["rmi", &name]).output().unwrap()).ok();
     let layers = user.ground.dir.join("data/layers");
     assert_eq!(fs::read_dir(&layers).unwrap().count(), 0);

@@ -45,7 +45,8 @@ fn serve() -> u8 {
 fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
     let bad = |why: String| Failure { what: "cannot read the order".to_owned(), why, hint: None };
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| bad(error.to_string()))?;
+    let mut stdin = std::io::stdin().lock();
+    stdin.read_line(&mut line).map_err(|error| bad(error.to_string()))?;
     let order: Order = serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?;
     let env = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let client = Client::new(order.access, order.root, &env)?;
@@ -56,6 +57,11 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
         Task::Login { host, credentials } => serde_json::to_value(client.check_login(&host, credentials)?),
         Task::Tags { name } => serde_json::to_value(client.first(&parse(&name)?, Use::Pull, Repository::tags)?.1),
         Task::Catalog { host } => serde_json::to_value(client.catalog(&host)?),
+        Task::Load(task) => serde_json::to_value(images::load_in(&store, &task, &mut stdin)?),
+        Task::Check { state, repair } => {
+            let paths = Paths { data: order.data, state };
+            serde_json::to_value(images::check_in(&store, &paths, repair)?)
+        }
         Task::Collect { state } => {
             let paths = Paths { data: order.data, state };
             serde_json::to_value(images::collect_in(&store, &paths).map(drop)?)

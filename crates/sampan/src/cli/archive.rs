@@ -2,6 +2,7 @@
 
 use super::Verb;
 use super::list::Format;
+use super::registry::Access;
 use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
@@ -84,3 +85,14 @@ pub struct DiskUsage {
 }
 
 named!(DiskUsage, ["system df"], "Show what images and containers take of the disk", "sampan system df [OPTIONS]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Check {
+    /// Fetch again what is bad
+    #[arg(long, short)]
+    pub repair: bool,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+named!(Check, ["system check"], "Prove that the store holds what it says", "sampan system check [OPTIONS]");

@@ -51,7 +51,7 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 24] = [
+static ENTRIES: [Entry; 25] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
@@ -72,6 +72,7 @@ static ENTRIES: [Entry; 24] = [
     entry::<archive::Load>(),
     entry::<archive::ImagePrune>(),
     entry::<archive::DiskUsage>(),
+    entry::<archive::Check>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),

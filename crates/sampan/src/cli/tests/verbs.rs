@@ -32,6 +32,7 @@ fn verbs_have_dockers_names() {
         ("load -i f", "Load(Load { input: Some(\"f\")"),
         ("image prune -af", "ImagePrune(ImagePrune { all: true, force: true }"),
         ("system df", "DiskUsage("),
+        ("system check --repair", "Check(Check { repair: true"),
         ("tags a", "Tags("),
         ("search h.example/a", "Search("),
         ("manifest inspect a", "ManifestInspect("),
