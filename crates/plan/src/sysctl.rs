@@ -20,10 +20,10 @@ const IPC: [&str; 8] = [
 /// # Errors
 /// A setting of the host's, or of a namespace that the container shares with it; one that config.json says elsewhere.
 pub(crate) fn check(config: &Config, linux: &Linux) -> Result<(), Rejected> {
-    linux.sysctl.keys().try_for_each(|key| {
+    linux.sysctl.iter().try_for_each(|(key, value)| {
         let what = format!("cannot set {key} for the container");
         // As the others have it: the one that is set last would win, and nobody told.
-        if let Some(field) = said_elsewhere(config, key) {
+        if let Some(field) = said_otherwise(config, key, value) {
             let why = format!("that is what the {field} of a container is");
             return Err(Rejected::new(what, why).hint(format!("set the {field} only")));
         }
@@ -40,11 +40,13 @@ pub(crate) fn check(config: &Config, linux: &Linux) -> Result<(), Rejected> {
     })
 }
 
-/// The property of config.json for the same.
-fn said_elsewhere(config: &Config, key: &str) -> Option<&'static str> {
+/// The property of config.json for the same, where it says something else.
+fn said_otherwise(config: &Config, key: &str, value: &str) -> Option<&'static str> {
     match key {
         "kernel.hostname" => Some("hostname"),
-        "kernel.domainname" if !config.domainname.is_empty() => Some("domainname"),
+        "kernel.domainname" if !matches!(&config.domainname, name if name.is_empty() || name == value) => {
+            Some("domainname")
+        }
         _ => None,
     }
 }
@@ -121,7 +123,8 @@ mod tests {
             check(&Config { domainname: domainname.to_owned(), ..Config::default() }, &linux).is_err()
         };
         assert!(refused("kernel.hostname", ""));
-        assert!(refused("kernel.domainname", "x"));
+        assert!(refused("kernel.domainname", "y"));
+        assert!(!refused("kernel.domainname", "x"));
         assert!(!refused("kernel.domainname", ""));
     }
 }
