@@ -46,6 +46,7 @@ pub fn process(data: &[u8]) -> bool {
             namespaces: vec![NamespaceKind::Mount, NamespaceKind::Network],
             cgroup: Some("/sys/fs/cgroup/a".to_owned()),
             cgroups: Vec::new(),
+            enter: None,
             foreground: true,
         });
         planned.is_ok_and(|plan| check(&plan))
