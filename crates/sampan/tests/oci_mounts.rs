@@ -239,8 +239,12 @@ fn without_pivot_root_nothing_of_the_host_is_left() {
     let id = id("moved");
     // A full procfs anywhere in the mount namespace lets a user namespace mount one, without the masks.
     bundle.sh("awk '$2 == \"/\" { n++ } END { print n }' /proc/mounts; ls / | grep -c -x rootfs; ls -d /../bin; \
-        mkdir -p /tmp/p; unshare -mrpf mount -t proc none /tmp/p 2>/dev/null; ls /tmp/p; chroot . true 2>/dev/null && echo left; true");
+        mkdir -p /tmp/p; unshare -mrpf sh -c 'mount -t proc none /tmp/p && ls /tmp/p' 2>/dev/null; chroot . true 2>/dev/null && echo left; true");
     bundle.config["root"]["readonly"] = false.into();
+    // Without it the kernel maps no root (user_namespaces(7)).
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set] = json!(["CAP_SETFCAP"]);
+    }
     bundle.save();
     assert_eq!(bundle.oci(&["run", "--no-pivot", &id]).ok(), "1\n0\n/../bin");
     bundle.in_user_namespace();

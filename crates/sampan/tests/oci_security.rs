@@ -5,7 +5,7 @@
 mod ground;
 
 use ground::bundle::{Bundle, id};
-use ground::{Ran, ran};
+use ground::{Ran, ran, until};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -176,13 +176,15 @@ fn bundle_gets_no_rights_it_does_not_name() {
     };
     caller(&["create", &id]);
     bundle.oci(&["start", &id]).ok();
+    until("it has told", || bundle.output().contains("NoNewPrivs"));
+    let first = bundle.output();
     let joined = caller(&["exec", &id, "sh", "-c", status]);
     bundle.oci(&["delete", "--force", &id]).ok();
-    let zero = "0000000000000000";
-    for line in joined.lines().filter(|line| line.starts_with("Cap")) {
-        assert!(line.ends_with(zero), "{joined}");
+    for seen in [first, joined] {
+        let sets: Vec<&str> = seen.lines().filter(|line| line.starts_with("Cap")).collect();
+        assert!(sets.len() == 5 && sets.iter().all(|line| line.ends_with(" 0000000000000000")), "{seen}");
+        assert!(seen.contains("Groups: \n"), "{seen}");
     }
-    assert!(joined.contains("Groups: \n") || joined.contains("Groups:\n"), "{joined}");
 }
 
 #[test]
