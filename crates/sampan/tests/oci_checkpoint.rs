@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// None, with a line that says why, where CRIU cannot work.
 fn bundle() -> Option<Bundle> {
@@ -71,7 +71,7 @@ fn a_process_goes_on_where_it_was() {
     bundle.config["linux"]["resources"]["pids"] = json!({ "limit": 77 });
     bundle.config["linux"]["resources"]["memory"] = json!({ "limit": 100 << 20 });
     bundle.sh(COUNT);
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     goes_on(&bundle, "log");
     // CRIU takes settings of the v2 tree from it, which are the whole host's.
@@ -118,7 +118,7 @@ fn it_can_be_left_running_and_restored_as_another() {
     let (id, other) = (id("left"), id("left-other"));
     bundle.config["root"]["readonly"] = false.into();
     bundle.sh(COUNT);
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     goes_on(&bundle, "log");
     checkpoint(&bundle, &id, &["--leave-running", "--manage-cgroups-mode=ignore"]).ok();
@@ -146,7 +146,7 @@ fn a_paused_one_can_be_saved() {
     let id = id("paused");
     bundle.config["root"]["readonly"] = false.into();
     bundle.sh(COUNT);
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     goes_on(&bundle, "log");
     bundle.oci(&["pause", &id]).ok();
@@ -163,7 +163,7 @@ fn other_pipes_take_the_place_of_its_own() {
     let Some(mut bundle) = bundle() else { return };
     let id = id("pipes");
     bundle.sh("while read line; do echo got $line; done; echo end");
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     let program = bundle.at("sampan-oci");
     let mut first = bundle.command(&program, &["run", "--detach", &id]);
     let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -215,7 +215,7 @@ fn mounts_are_there_again() {
     mounts.insert(7, json!({ "type": "tmpfs", "source": "tmpfs", "destination": "/tmp/memory" }));
     bundle.config["linux"]["maskedPaths"] = json!(["/proc/keys", "/sys/firmware", "/secret"]);
     bundle.sh("echo kept >/tmp/memory/kept; while :; do sleep 0.05; done");
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     // Sorted: in which order unrelated ones are made means nothing.
     let script = "cut -d' ' -f4-6 /proc/self/mountinfo | sort; cat /tmp/memory/kept /file; ls /first /conf; readlink /proc/1/root";
@@ -241,7 +241,7 @@ fn a_mount_below_a_bound_one_is_bound_again() {
     let bind = json!({ "type": "bind", "source": "source", "destination": "/first", "options": ["rbind"] });
     bundle.config["mounts"].as_array_mut().unwrap().push(bind);
     bundle.sh("while :; do sleep 0.05; done");
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     // In a mount namespace of the test's own: what is mounted there goes with it.
     let script = "mount -t tmpfs tmpfs source/deep && echo mine >source/deep/file || exit 1
         oci() { ./sampan-oci --root root \"$@\"; }
@@ -261,7 +261,7 @@ fn a_terminal_comes_again() {
     let id = id("terminal");
     bundle.config["process"]["terminal"] = true.into();
     bundle.sh("while read line; do echo got $line; done");
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     let socket = bundle.at("console");
     let listener = UnixListener::bind(&socket).unwrap();
     let console = ["--console-socket", socket.to_str().unwrap()];
@@ -301,7 +301,7 @@ fn memory_can_be_saved_in_advance() {
     let id = id("predump");
     bundle.config["root"]["readonly"] = false.into();
     bundle.sh(COUNT);
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     goes_on(&bundle, "log");
     let absolute = bundle.at("before");
@@ -322,7 +322,16 @@ fn memory_can_be_saved_in_advance() {
     assert!(without_pauses(&text(&bundle, "log")));
 }
 
-/// A network namespace that a file keeps, in a mount namespace that goes with the test.
+/// Of namespaces; it goes with the test, however that ends.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_shared_network_is_joined_again() {
     let Some(mut bundle) = bundle() else { return };
@@ -330,8 +339,9 @@ fn a_shared_network_is_joined_again() {
     let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
     namespaces.retain(|namespace| namespace["type"] != "network" && namespace["type"] != "uts");
     let path = |kind| format!("/proc/{{PID}}/ns/{kind}");
-    let mut holder = Command::new("unshare").args(["--net", "--uts", "sleep", "1000"]).spawn().unwrap();
-    let pid = holder.id().to_string();
+    let mut holder = Command::new("unshare");
+    let holder = Holder(holder.args(["--net", "--uts", "sleep", "1000"]).spawn().unwrap());
+    let pid = holder.0.id().to_string();
     let own = fs::read_link("/proc/self/ns/net").unwrap();
     let net = || fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
     until("it has a network", || net() != own);
@@ -340,15 +350,14 @@ fn a_shared_network_is_joined_again() {
     }
     bundle.config.as_object_mut().unwrap().remove("hostname");
     bundle.sh("while :; do sleep 0.05; done");
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     checkpoint(&bundle, &id, &[]).ok();
     let restored = restore(&bundle, &id, &[]);
     let found = bundle.oci(&["exec", &id, "sh", "-c", "readlink /proc/self/ns/net; readlink /proc/self/ns/uts"]);
     let uts = fs::read_link(format!("/proc/{pid}/ns/uts")).unwrap();
     let expected = format!("{}\n{}", net().display(), uts.display());
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(holder);
     restored.ok();
     assert_eq!(found.ok(), expected);
     bundle.oci(&["delete", "--force", &id]).ok();
@@ -363,7 +372,7 @@ fn a_connection_goes_on() {
     let script = "sleep 1000 | nc -l -p 7 >/heard & until netstat -ltn | grep -q :7; do sleep 0.05; done
         i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done | nc 127.0.0.1 7";
     bundle.sh(script);
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     goes_on(&bundle, "heard");
     let refused = checkpoint(&bundle, &id, &[]);
@@ -392,7 +401,7 @@ fn who_stays_learns_how_it_ended() {
     let hooks = json!({ "createRuntime": call("created"), "poststop": call("stopped") });
     bundle.config["hooks"] = hooks;
     bundle.sh("until [ -e /end ]; do sleep 0.02; done; exit 7");
-    bundle.oci(&["list"]).ok();
+    bundle.oci(&["--version"]).ok();
     start(&bundle, &id);
     fs::remove_file(bundle.at("created")).unwrap();
     checkpoint(&bundle, &id, &[]).ok();
