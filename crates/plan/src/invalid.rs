@@ -73,8 +73,12 @@ fn check_env(what: &str, env: &[String]) -> Result<(), Rejected> {
 fn check_hook(hook: &Hook) -> Result<(), Rejected> {
     absolute("hooks", &hook.path)?;
     // Here, because what is called when all is over has nobody left to tell.
-    [&hook.path].into_iter().chain(&hook.args).chain(&hook.env).try_for_each(|text| no_nul("hooks", text))?;
-    check_env("hooks", &hook.env)?;
+    [&hook.path]
+        .into_iter()
+        .chain(&hook.args)
+        .chain(hook.env.iter().flatten())
+        .try_for_each(|text| no_nul("hooks", text))?;
+    check_env("hooks", hook.env.as_deref().unwrap_or_default())?;
     if hook.timeout.is_some_and(|seconds| seconds < 1) {
         return refused("hooks", "a timeout is not above 0");
     }

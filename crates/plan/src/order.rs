@@ -830,9 +830,9 @@ fn start_hooks(input: &Input<'_>, process: &Process) -> Vec<InitStep> {
     for step in &mut steps {
         // As runc: with the command's environment, where it has none of its own.
         if let InitStep::Hook { hook, .. } = step
-            && hook.env.is_empty()
+            && hook.env.as_ref().is_none_or(Vec::is_empty)
         {
-            hook.env.clone_from(&process.env);
+            hook.env = Some(process.env.clone());
         }
     }
     steps

@@ -1,6 +1,7 @@
 //! Hooks that the runtime itself runs, in its own namespaces.
 //!
-//! Invariant: a hook that does not end in its time is killed; its environment is its own, not the caller's.
+//! Invariant: a hook that does not end in its time is killed; the caller's environment goes only to one that has none of
+//! its own, not even an empty one, as with runc and crun.
 
 use crate::error::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -51,7 +52,9 @@ fn call(hook: &Hook, state: &State, directory: &Path) -> Result<()> {
     if let Some((name, rest)) = arguments(hook).split_first() {
         command.arg0(name).args(rest);
     }
-    command.env_clear().envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
+    if let Some(env) = &hook.env {
+        command.env_clear().envs(env.iter().filter_map(|variable| variable.split_once('=')));
+    }
     let execve = || format!("execve({:?})", hook.path);
     let mut child = command.stdin(input).current_dir(directory).spawn().map_err(sys::Error::of_io(execve))?;
     let ended = wait(&child, hook.timeout)?;

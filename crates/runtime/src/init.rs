@@ -94,7 +94,7 @@ fn hook(hook: &Hook, state: &State) -> Result<child::Hook> {
     Ok(child::Hook {
         path: c(&hook.path)?,
         argv: Strings::new(strings(crate::hook::arguments(hook))?),
-        env: Strings::new(strings(&hook.env)?),
+        env: Strings::new(strings(hook.env.as_deref().unwrap_or_default())?),
         state: [format!("{before}{PID}").into_bytes(), after.as_bytes().to_vec()],
         seconds: hook.timeout.map(i64::cast_unsigned),
     })

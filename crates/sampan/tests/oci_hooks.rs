@@ -5,8 +5,11 @@
 mod ground;
 
 use ground::bundle::{Bundle, id};
-use serde_json::json;
+use ground::ran;
+use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn hooks_find_the_root_where_the_bundle_has_it() {
@@ -42,6 +45,46 @@ fn a_hook_of_the_start_has_the_commands_environment() {
     bundle.sh("env | grep -c TWICE");
     let ran = bundle.oci(&["run", &id]);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("1\n", "yes two /root\nno\n"));
+}
+
+/// As both of crun and runc do; of the container's own hooks, where they differ, as runc 1.3.
+#[test]
+fn a_hook_without_an_environment_has_its_callers() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("inherited");
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "FROM=process"]);
+    let outside = bundle.at("seen");
+    let mount = json!({ "destination": "/seen", "type": "bind", "source": outside, "options": ["bind"] });
+    bundle.config["mounts"].as_array_mut().unwrap().push(mount);
+    let stages = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let agreed = |seen: &str| seen.lines().filter(|line| !line.contains("Container")).collect::<Vec<_>>().join(" ");
+    let mut seen = |env: Value| {
+        let hook = |stage: &str| {
+            let to = if stage == "startContainer" { "/seen" } else { outside.to_str().unwrap() };
+            let script = format!("echo {stage} ${{FROM-nobody}} >>{to}");
+            json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": env }])
+        };
+        bundle.config["hooks"] = stages.iter().map(|stage| ((*stage).to_owned(), hook(stage))).collect();
+        bundle.sh("true");
+        let run = |runtime: &Path| {
+            fs::write(&outside, "").unwrap();
+            let mut command = bundle.command(runtime, &["run", &id]);
+            assert_eq!(ran(command.env("FROM", "caller").output().unwrap()).ok(), "");
+            fs::read_to_string(&outside).unwrap()
+        };
+        let ours = run(&bundle.at("sampan-oci"));
+        match Command::new("runc").arg("--version").output() {
+            Ok(_) => assert_eq!(agreed(&ours), agreed(&run("runc".as_ref()))),
+            Err(_) => println!("skipped: no runc to compare with"),
+        }
+        ours
+    };
+    let all =
+        |from: [&str; 6]| stages.iter().zip(from).map(|(stage, from)| format!("{stage} {from}\n")).collect::<String>();
+    let absent = ["caller", "caller", "nobody", "process", "caller", "caller"];
+    assert_eq!(seen(Value::Null), all(absent));
+    assert_eq!(seen(json!([])), all(absent.map(|from| if from == "caller" { "nobody" } else { from })));
+    assert_eq!(seen(json!(["FROM=hook"])), all(["hook"; 6]));
 }
 
 #[test]
