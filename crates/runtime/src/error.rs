@@ -66,10 +66,10 @@ impl fmt::Display for Error {
             Self::Gone(pid) => write!(f, "the process {pid} is gone"),
             Self::Late { why, source } => write!(f, "{why}: {source}"),
             Self::Died(Exit::Code(code)) => {
-                write!(f, "the container's first process ended with {code}, without a word")
+                write!(f, "the container's process ended with {code}, without a word")
             }
             Self::Died(Exit::Signal(signal)) => {
-                write!(f, "the container's first process was killed by {}", name(*signal))
+                write!(f, "the container's process was killed by {}", name(*signal))
             }
             Self::Nul(text) => write!(f, "{text:?} has a NUL byte"),
             Self::Unknown(what) => write!(f, "there is no {what}"),

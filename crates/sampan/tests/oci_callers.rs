@@ -58,6 +58,11 @@ fn a_command_that_is_not_there_is_told_in_the_words_of_engines() {
         shim(&bundle, &words).fails(255, why);
         assert!(told(&bundle).starts_with(why), "{}", told(&bundle));
     }
+    for words in
+        [&["exec", "--cwd", "/nodir", &id, "true"][..], &["exec", "--user", "1000", "--cwd", "/root", &id, "true"]]
+    {
+        shim(&bundle, words).fails(255, &format!("cannot execute in the container {id}: step "));
+    }
     shim(&bundle, &["kill", "--all", &id, "9"]).ok();
     bundle.until_status(&id, "stopped");
     shim(&bundle, &["delete", &id]).ok();

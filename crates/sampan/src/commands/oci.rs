@@ -175,7 +175,8 @@ fn exec(root: &Root, arguments: Exec, globals: &Globals) -> Result<u8, Failure> 
         ignore_paused: arguments.ignore_paused,
         foreground: !arguments.detach,
     };
-    Ok(oci::exec(root, &id, &exec, &mut |warning| log(globals, "warning", warning))?)
+    let failed = |error| Failure::of_plan(&format!("cannot execute in the container {id}"), error);
+    oci::exec(root, &id, &exec, &mut |warning| log(globals, "warning", warning)).map_err(failed)
 }
 
 fn update(root: &Root, arguments: Update) -> Result<(), Failure> {

@@ -96,6 +96,13 @@ impl From<engine::Error> for Failure {
 
 impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
+        Self::of_plan("cannot start the container", error)
+    }
+}
+
+impl Failure {
+    /// What its steps were to do.
+    pub fn of_plan(aim: &str, error: RuntimeError) -> Self {
         let (hint, code) = (error.hint().map(str::to_owned), error.exit_code());
         match error {
             RuntimeError::Rejected(rejected) => rejected.into(),
@@ -104,11 +111,11 @@ impl From<RuntimeError> for Failure {
                     RuntimeError::Rejected(rejected) => vec![rejected.what, rejected.why],
                     other => vec![other.to_string()],
                 };
-                let what = format!("cannot start the container: step {number}/{total} failed: {why}");
+                let what = format!("{aim}: step {number}/{total} failed: {why}");
                 Self { what, causes, step: Some(shell), hint, code }
             }
             RuntimeError::Late { why, source } => {
-                let what = format!("cannot start the container: {why}");
+                let what = format!("{aim}: {why}");
                 Self { what, causes: vec![source.to_string()], hint, code, ..Self::default() }
             }
             RuntimeError::Exec { command, source } => {
