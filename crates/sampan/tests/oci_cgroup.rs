@@ -70,6 +70,12 @@ fn limits_of_a_running_container_change() {
     let mut from_stdin = bundle.command(&bundle.at("sampan-oci"), &["update", "--resources", "-", &id]);
     from_stdin.stdin(fs::File::open(bundle.at("resources")).unwrap());
     ran(from_stdin.output().unwrap()).ok();
+    // As Go writes and takes them.
+    fs::write(bundle.at("resources"), r#"{ "Pids": { "Limit": 40 } }"#).unwrap();
+    bundle.oci(&["update", "--resources=resources", &id]).ok();
+    assert_eq!(pids(), "40\n");
+    fs::write(bundle.at("process"), r#"{ "Args": ["pwd"], "CWD": "/bin", "user": {}, "env": ["PATH=/bin"] }"#).unwrap();
+    assert_eq!(bundle.oci(&["exec", "--process", "process", &id]).ok(), "/bin");
     update(&bundle, &id, &["--memory=-1"]).ok();
     assert!(memory() == "max" || memory().parse::<u64>().unwrap() > 1 << 60);
     bundle.oci(&["update", "--cpu-quota", "10", &id]).fails(1, "CPU quota");
