@@ -56,7 +56,7 @@ const KNOWN: [Known; 23] = [
     known("mounts", "", Fails::Always, "bind mounts with options of a file system are refused, as by runc"),
     known("pidfile", "", Fails::Sometimes, "it kills a program that ends by itself"),
     known("process_capabilities", "", Fails::Here(bounded), "this machine's root lacks a capability"),
-    known("process_capabilities_fail", "", Fails::Always, "an unknown capability is a warning since 1.0.3 of the spec"),
+    known("process_capabilities_fail", "", Fails::Always, "an unknown capability is a warning since 1.1 of the spec"),
     known("process_rlimits", "soft RLIMIT_NOFILE", Fails::Always, "Go raises it for its own programs since 1.19"),
     known("start", "7 - ", Fails::Always, "it wants a container without a process to be created and started"),
     known("kill", "", Fails::Sometimes, "it gives a container 10 s to become what it waits for"),
