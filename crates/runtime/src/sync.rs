@@ -5,6 +5,7 @@
 //! | parent | one byte | *go*: ids and cgroup are set (only when the plan has such steps) |
 //! | parent | one byte | *attached*: the links are there (only when it has links) |
 //! | child | `CONSOLE` and an fd | the master of the container's terminal |
+//! | child | `SHIFT` and an fd | a mount whose ids the parent shall shift; it answers with one byte (only when only the child can reach it) |
 //! | child | `HOOKS` | the parent may run its hooks; it answers with one byte (only when there are some) |
 //! | child | `LISTENER` | the number of the filter's listener, or that itself (only when it has one) |
 //! | child | `READY` | every step is done |
