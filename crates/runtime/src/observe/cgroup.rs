@@ -87,7 +87,11 @@ struct Mount {
 }
 
 fn mounts(mountinfo: &str) -> Vec<Mount> {
-    mountinfo.lines().filter_map(mount).collect()
+    let mut mounts: Vec<Mount> = mountinfo.lines().filter_map(mount).collect();
+    // The usual place counts most. A container without a mount namespace of its own has mounts of the same hierarchies in
+    // ours, read-only and later.
+    mounts.sort_by_key(|mount| Path::new(&mount.point).starts_with("/sys/fs/cgroup"));
+    mounts
 }
 
 fn mount(line: &str) -> Option<Mount> {
@@ -437,6 +441,13 @@ fn number(dir: &str) -> Option<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_place_counts_most() {
+        let lines = "35 31 0:31 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n36 31 0:31 / /srv/c/sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu";
+        let points: Vec<_> = mounts(lines).into_iter().map(|mount| mount.point).collect();
+        assert_eq!(points, ["/srv/c/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu"]);
+    }
 
     #[test]
     fn mountinfo_lines() {
