@@ -56,11 +56,11 @@ fn volume(target: &str, bind: &Bind) -> Result<Volume> {
             return Err(Error::rejected(what(), "there is no such file or directory on this host")
                 .hint("make it first; -v SOURCE:TARGET makes a directory where none is"));
         }
-        Err(error) => return Err(Error::rejected(what(), error.to_string())),
+        Err(error) => return Err(runtime::refused(what(), &error).into()),
     };
     // What is given away is what the path leads to now, whatever becomes of a link in it.
     let source = if bind.chown { real(&bind.source) } else { Ok(bind.source.clone()) };
-    let source = source.map_err(|error| Error::rejected(what(), error.to_string()))?;
+    let source = source.map_err(|error| runtime::refused(what(), &error))?;
     let source = source.to_string_lossy().into_owned();
     Ok(Volume { source, target: target.to_owned(), create, give: bind.chown })
 }
