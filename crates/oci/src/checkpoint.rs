@@ -246,6 +246,10 @@ pub(crate) fn outside(
     cgroup: &Cgroup,
     rootfs: &Path,
 ) -> Result<Vec<(String, String)>> {
+    if plan::shared_mounts::has(linux) {
+        let why = "it has no mount namespace of its own, which CRIU needs";
+        return refused("cannot save or restore the container", why);
+    }
     let below = runtime::observe::mount::points()?;
     let mut found = Vec::new();
     for Outside { destination, source, recursive } in plan::checkpoint::outside(mounts, linux, cgroup)? {

@@ -306,6 +306,7 @@ pub(crate) fn record(id: &Id, bundle: &Bundle, plan: &Plan, placed: Placed, pass
         scope,
         resctrl,
         shares_pids: !bundle.config.linux.iter().flat_map(|linux| &linux.namespaces).any(own_pids),
+        chrooted: bundle.config.linux.as_ref().is_some_and(plan::shared_mounts::has),
         command: plan.exec.args.first().cloned().unwrap_or_default(),
         files: (0..passed.files.saturating_add(3)).map(link).collect(),
         late: plan.init.iter().enumerate().skip(gate).map(|(number, step)| (number, step.failed())).collect(),

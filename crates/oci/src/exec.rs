@@ -103,6 +103,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
         host: &host,
         first: (record.pid, record.start),
         namespaces,
+        chrooted: record.chrooted,
         cgroup,
         cgroups,
         enter,

@@ -35,6 +35,8 @@ pub(crate) struct Record {
     pub(crate) resctrl: Vec<String>,
     /// Its pid namespace is another's, too, and does not end with its first process.
     pub(crate) shares_pids: bool,
+    /// Its mount namespace is another's, too, and its root not that namespace's.
+    pub(crate) chrooted: bool,
     /// `args[0]`.
     pub(crate) command: String,
     /// What its process does after the gate, by the step's number, and why.

@@ -21,6 +21,8 @@ pub struct Input<'a> {
     pub first: (i32, u64),
     /// Those of its namespaces that are not the caller's.
     pub namespaces: Vec<NamespaceKind>,
+    /// Its root is not that of its mount namespace.
+    pub chrooted: bool,
     /// The container's directory on cgroup v2, and those on v1.
     pub cgroup: Option<String>,
     pub cgroups: Vec<String>,
@@ -74,6 +76,9 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let kinds =
         input.namespaces.iter().copied().filter(|kind| *kind != NamespaceKind::Pid && !entered(*kind)).collect();
     init.push(InitStep::Enter { pid, start, kinds });
+    if input.chrooted {
+        init.push(InitStep::ChrootOf { pid, start });
+    }
     if enters(NamespaceKind::User) {
         init.push(InitStep::BecomeRoot { clear_groups: ids::groups_allowed(host, &[]) });
     }

@@ -5,8 +5,8 @@ use crate::mounts::{self, Ids, Opened, PRIVATE, RECURSIVE, SLAVE, Source};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{
-    Rejected, affinity, capability, cgroup, ids, label, memory, network, overlay, scheduling, seccomp, sysctl, time,
-    unsupported,
+    Rejected, affinity, capability, cgroup, ids, label, memory, network, overlay, scheduling, seccomp, shared_mounts,
+    sysctl, time, unsupported,
 };
 use spec::runtime::{
     Config, Device, Hook, IdMapping, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality, Process,
@@ -116,6 +116,7 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let process = input.config.process.as_ref().ok_or_else(|| refuse("there is no process"))?;
     let new = new_namespaces(linux)?;
     unsupported::check(input.config)?;
+    shared_mounts::check(linux, input.host)?;
     check_process(process, input.host)?;
     sysctl::check(input.config, linux)?;
     time::check(linux, input.host)?;
@@ -201,9 +202,6 @@ fn new_namespaces(linux: &Linux) -> Result<Vec<NamespaceKind>, Rejected> {
         }
         seen.push(*kind);
     }
-    if !linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::Mount && ns.path.is_none()) {
-        return Err(refuse("a container needs a mount namespace of its own"));
-    }
     Ok(linux.namespaces.iter().filter(|ns| ns.path.is_none()).map(|ns| ns.kind).collect())
 }
 
@@ -249,7 +247,9 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
     if matches!(input.rootfs, Rootfs::Host(_)) {
         steps.push(directory(format!("{}/scratch", input.data), 0o755));
     }
-    if root_at(&input) == merged(input.data) {
+    if shared_mounts::has(linux) {
+        shared_mounts::prepare(linux, input.data, &mut steps);
+    } else if root_at(&input, linux) == merged(input.data) {
         steps.push(directory(merged(input.data), 0o755));
     }
     if input.bundle.is_some() {
@@ -298,16 +298,17 @@ fn merged(data: &str) -> String {
 
 /// Where the root is mounted, in the child's mount namespace only, until pivot_root makes it `/`. A bundle's on itself:
 /// hooks look for it there, and sources of binds may be in it.
-fn root_at(input: &Input<'_>) -> String {
+fn root_at(input: &Input<'_>, linux: &Linux) -> String {
     match &input.rootfs {
+        _ if shared_mounts::has(linux) => shared_mounts::root(input.data),
         Rootfs::Directory(path) if input.bundle.is_some() && path != "/" => path.clone(),
         _ => merged(input.data),
     }
 }
 
 /// What a path of the host is in the container's root, where the root is mounted on itself.
-fn below_root<'a>(input: &Input<'_>, path: &'a str) -> Option<&'a str> {
-    let at = root_at(input);
+fn below_root<'a>(input: &Input<'_>, linux: &Linux, path: &'a str) -> Option<&'a str> {
+    let at = root_at(input, linux);
     let below = path.strip_prefix(&at)?;
     (at != merged(input.data) && (below.is_empty() || below.starts_with('/'))).then_some(below)
 }
@@ -336,7 +337,8 @@ fn attach(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceK
         });
     }
     steps.extend(process.oom_score_adj.map(AttachStep::OomScoreAdj));
-    if !steps.is_empty() {
+    // What it mounts where others are may only be there when the journal knows of the process.
+    if !steps.is_empty() || shared_mounts::has(linux) {
         steps.push(AttachStep::Go);
     }
     if !input.network.attach.is_empty() {
@@ -372,12 +374,19 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     // What is made in here must not reach the host. Only a slave hears of the host later; a shared root has peers of its
     // own (config-linux.md, "Rootfs Mount Propagation").
     let cut = if propagation & !RECURSIVE & !SLAVE == 0 { SLAVE } else { PRIVATE };
-    steps.push(InitStep::Propagation { flags: cut | RECURSIVE });
-    let at = root_at(input);
+    let shares = shared_mounts::has(linux);
+    steps.push(if shares {
+        InitStep::Private { at: shared_mounts::point(input.data) }
+    } else {
+        InitStep::Propagation { flags: cut | RECURSIVE }
+    });
+    let at = root_at(input, linux);
     let userxattr = new.contains(&NamespaceKind::User) || !input.host.initial;
     let layer = |number, path: &String| if input.idmapped { layer_at(input.data, number) } else { path.clone() };
     match &input.rootfs {
-        Rootfs::Directory(path) => steps.push(InitStep::Root { path: layer(0, path), at: at.clone() }),
+        Rootfs::Directory(path) => {
+            steps.push(InitStep::Root { path: layer(0, path), at: at.clone(), private: shares });
+        }
         Rootfs::Overlay { lower, upper } => {
             let lower = lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect();
             steps.push(overlay(input.host, lower, Some(upper.clone()), At::Root(at.clone()), None, userxattr)?);
@@ -397,7 +406,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             check_filled(input, &mount.destination)?;
         }
         if let Source::Bind { path, opened, .. } = &mut mount.source
-            && let Some(below) = below_root(input, path)
+            && let Some(below) = below_root(input, linux, path)
         {
             (*path, *opened) = (format!("/{}", below.trim_start_matches('/')), Opened::Inside);
         }
@@ -447,11 +456,16 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         }
         steps.extend(called("createContainer", &hooks.create_container, bundle, Status::Creating));
     }
-    // Never chroot alone: a chroot can be left, and the host's mounts would still be there to be found.
+    // Never chroot alone where it need not be: a chroot can be left, and the host's mounts would still be there to be
+    // found. But another root of the namespace would be that of all who are in it.
     steps.push(match input.bundle.as_ref().and_then(|bundle| bundle.no_pivot.clone()) {
+        _ if shares => InitStep::Chroot { at },
         Some(hidden) => InitStep::Move { at, hidden },
         None => InitStep::Pivot { at },
     });
+    if shares {
+        shared_mounts::cut(&mut steps)?;
+    }
     if propagation != 0 {
         steps.push(InitStep::Propagation { flags: propagation });
     }
@@ -652,7 +666,8 @@ fn identity(input: &Input<'_>, linux: &Linux, process: &Process, new: &[Namespac
         steps.push(InitStep::TimeNamespace { offsets: time::lines(linux) });
     }
     let own_user = new.contains(&NamespaceKind::User);
-    if own_user || process.oom_score_adj.is_some() || !input.cgroup.attach.is_empty() {
+    let waits = process.oom_score_adj.is_some() || !input.cgroup.attach.is_empty() || shared_mounts::has(linux);
+    if own_user || waits {
         steps.push(InitStep::AwaitGo);
     }
     // With the parent's fds, so a user namespace does not stand in the way.

@@ -28,6 +28,12 @@ pub enum HostStep {
         mode: u32,
         owner: Option<(u32, u32)>,
     },
+    /// A directory in it on which the container mounts, in a mount namespace that is not its own: the caller's, or the
+    /// one at this path.
+    MountPoint {
+        path: String,
+        within: Option<String>,
+    },
     /// A file in it.
     File {
         path: String,
@@ -132,10 +138,15 @@ pub enum InitStep {
         userxattr: bool,
         told: Told,
     },
-    /// The container's root: a directory as it is.
+    /// That directory on itself, which makes it a mount without peers.
+    Private {
+        at: String,
+    },
+    /// The container's root: a directory as it is. `private`: without peers.
     Root {
         path: String,
         at: String,
+        private: bool,
     },
     /// The container's root: an empty tmpfs.
     EmptyRoot {
@@ -188,6 +199,15 @@ pub enum InitStep {
     },
     Pivot {
         at: String,
+    },
+    /// In place of it, where the mount namespace has others in it.
+    Chroot {
+        at: String,
+    },
+    /// As the first process has done, where that has its root so.
+    ChrootOf {
+        pid: i32,
+        start: u64,
     },
     /// In place of it, where the old root cannot go.
     Move {
@@ -356,6 +376,7 @@ impl HostStep {
         match self {
             Self::Home { .. } => "a directory of this container's own".into(),
             Self::Directory { .. } => "a directory in it".into(),
+            Self::MountPoint { .. } => "where all mounts of the container are, which others see, too".into(),
             Self::File { .. } => "a file that the container will see".into(),
             Self::Fifo { .. } => "by which the container is started, and tells what came of it".into(),
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
@@ -375,6 +396,7 @@ impl HostStep {
                 format!("(umask 066; mkdir -p {})\n{}", quote(above), make_directory(path, *mode, *owner))
             }
             Self::Directory { path, mode, owner } => make_directory(path, *mode, *owner),
+            Self::MountPoint { path, .. } => make_directory(path, 0o755, None),
             Self::File { path, mode, owner, content } => {
                 let written = format!("printf %s {} >{} && chmod {mode:o} {1}", quote(content), quote(path));
                 written + &chown(path, *owner)
@@ -402,7 +424,12 @@ impl HostStep {
             Self::Directory { .. } | Self::File { .. } | Self::Fifo { .. } | Self::Source { .. } | Self::Own { .. } => {
                 Vec::new()
             }
-            Self::Idmapped { to, .. } => vec![Verb::Unmount { path: to.clone() }],
+            Self::Idmapped { to: path, .. } | Self::MountPoint { path, within: None } => {
+                vec![Verb::Unmount { path: path.clone() }]
+            }
+            Self::MountPoint { path, within: Some(namespace) } => {
+                vec![Verb::UnmountIn { namespace: namespace.clone(), path: path.clone() }]
+            }
             // It goes with this process.
             Self::Affinity(_) => Vec::new(),
             Self::Cgroup(step) => step.undo(),
@@ -530,6 +557,7 @@ impl InitStep {
             Self::Overlay { reader: Some(_), .. } => "the host's files, read with nobody's rights".into(),
             Self::Overlay { upper: None, .. } => "the layers as one tree".into(),
             Self::Overlay { .. } => "the layers, with a writable one on top".into(),
+            Self::Private { .. } => "no mount made below it reaches another mount namespace".into(),
             Self::Root { .. } => "the given directory is the root".into(),
             Self::EmptyRoot { .. } => "an empty root, for trees that are mounted one by one".into(),
             Self::Mount(mount) => mount_why(mount),
@@ -544,6 +572,8 @@ impl InitStep {
             Self::Readonly { .. } => "the kernel takes settings for the whole host here".into(),
             Self::ReadonlyMount { .. } => "nothing in it may be changed".into(),
             Self::Pivot { .. } => "change the root for good: the host's tree is gone from view".into(),
+            Self::Chroot { .. } => "change the root of this process only: others are in the mount namespace".into(),
+            Self::ChrootOf { .. } => "the root of the container's first process".into(),
             Self::Move { .. } => "move the root onto the host's, whose other mounts go (--no-pivot)".into(),
             Self::Hostname(_) => "its name".into(),
             Self::Domainname(_) => "its NIS domain".into(),
@@ -607,7 +637,11 @@ impl InitStep {
                 overlay::shell(lower, upper.as_ref(), at, *reader, *userxattr, told)
             }
             Self::EmptyRoot { at } => format!("mount -t tmpfs -o mode=755 tmpfs {}", quote(at)),
-            Self::Root { path, at } => format!("mount --rbind {} {}", quote(path), quote(at)),
+            Self::Private { at } => format!("mount --bind --make-private {0} {0}", quote(at)),
+            Self::Root { path, at, private } => {
+                let private = if *private { " --make-rprivate" } else { "" };
+                format!("mount --rbind{private} {} {}", quote(path), quote(at))
+            }
             Self::Mount(mount) => mount_shell(mount),
             Self::Device { device, from_host: true } => {
                 let path = quote(&device.path);
@@ -636,6 +670,8 @@ impl InitStep {
             }
             Self::ReadonlyMount { path } => format!("mount -o remount,bind,ro {}", inside(path)),
             Self::Pivot { .. } => "pivot_root \"$ROOT\" \"$ROOT\"\ntool umount -l /".into(),
+            Self::Chroot { .. } => "chroot \"$ROOT\"".into(),
+            Self::ChrootOf { pid, .. } => format!("chroot /proc/{pid}/root"),
             Self::Move { hidden, .. } => {
                 let hidden: Vec<String> = hidden.iter().map(|mount| quote(&mount.path)).collect();
                 format!("umount -l {}\nmount --move . /\nchroot .", hidden.join(" "))

@@ -22,6 +22,11 @@ pub enum Verb {
     Unmount {
         path: String,
     },
+    /// The same in this mount namespace; with that it is gone, too.
+    UnmountIn {
+        namespace: String,
+        path: String,
+    },
     /// Remove a file.
     RemoveFile {
         path: String,
@@ -42,6 +47,7 @@ impl Verb {
         match self {
             Self::Kill { pid, start } => vec!["kill".into(), pid.to_string(), start.to_string()],
             Self::Unmount { path } => vec!["unmount".into(), path.clone()],
+            Self::UnmountIn { namespace, path } => vec!["unmount-in".into(), namespace.clone(), path.clone()],
             Self::RemoveFile { path } => vec!["remove-file".into(), path.clone()],
             Self::RemoveTree { path, mapped } => {
                 vec!["remove-tree".into(), if *mapped { "mapped" } else { "plain" }.into(), path.clone()]
@@ -57,6 +63,9 @@ impl Verb {
         match self {
             Self::Kill { pid, .. } => format!("kill -KILL {pid}"),
             Self::Unmount { path } => format!("umount -l {}", quote(path)),
+            Self::UnmountIn { namespace, path } => {
+                format!("nsenter --mount={} umount -l {}", quote(namespace), quote(path))
+            }
             Self::RemoveFile { path } => format!("rm -f {}", quote(path)),
             Self::RemoveTree { path, mapped: false } => format!("rm -rf --one-file-system {}", quote(path)),
             Self::RemoveTree { path, mapped: true } => {
@@ -72,6 +81,7 @@ impl Verb {
         Some(match texts.as_slice() {
             ["kill", pid, start] => Self::Kill { pid: pid.parse().ok()?, start: start.parse().ok()? },
             ["unmount", path] => Self::Unmount { path: (*path).into() },
+            ["unmount-in", namespace, path] => Self::UnmountIn { namespace: (*namespace).into(), path: (*path).into() },
             ["remove-file", path] => Self::RemoveFile { path: (*path).into() },
             ["remove-tree", mapped @ ("mapped" | "plain"), path] => {
                 Self::RemoveTree { path: (*path).into(), mapped: *mapped == "mapped" }
@@ -133,6 +143,7 @@ mod tests {
         for verb in [
             Verb::Kill { pid: 7, start: 99 },
             Verb::Unmount { path: "/a b/%/\n".into() },
+            Verb::UnmountIn { namespace: "/proc/1/ns/mnt".into(), path: "/a b".into() },
             Verb::RemoveTree { path: "/ä".into(), mapped: true },
         ] {
             let line = verb.line();

@@ -175,12 +175,11 @@ impl Compiler<'_> {
             InitStep::Overlay { lower, upper, at, reader, userxattr, told } => {
                 return self.overlay(layers(lower, told)?, upper.as_ref(), at, *reader, *userxattr);
             }
-            InitStep::Root { path, at } => Op::Mount(child::Mount {
-                source: child::Source::Tree { path: c(path)?, recursive: true, follow: true },
-                shifted: false,
-                destination: Destination::Host { path: c(at)?, slot: Slot::Root },
-                attributes: Attributes::default(),
-            }),
+            InitStep::Private { at } => bind(at, at, false, Slot::Scratch, plan::mounts::PRIVATE)?,
+            InitStep::Root { path, at, private } => {
+                let propagation = if *private { plan::mounts::PRIVATE | plan::mounts::RECURSIVE } else { 0 };
+                bind(path, at, true, Slot::Root, propagation)?
+            }
             InitStep::Mount(mount) => match copied_link(mount)? {
                 Some(to) => Op::Symlink { place: root(&mount.destination)?, to },
                 None => Op::Mount(self.mount(mount)?),
@@ -210,6 +209,14 @@ impl Compiler<'_> {
             InitStep::Readonly { path } => Op::Readonly { place: root(path)? },
             InitStep::ReadonlyMount { path } => Op::ReadonlyMount { place: root(path)? },
             InitStep::Pivot { .. } => Op::Pivot,
+            InitStep::Chroot { .. } => Op::Chroot { to: None },
+            InitStep::ChrootOf { pid, start } => {
+                let first = Process { pid: *pid, start: *start };
+                let root = sys::process::open_root(*pid)?;
+                // Looked at after the root was opened: it still is that of this process.
+                first.open()?.ok_or(Error::Gone(*pid))?;
+                Op::Chroot { to: Some(self.keep(root)) }
+            }
             InitStep::Move { hidden, .. } => {
                 let hidden = hidden.iter().map(|mount| Ok((c(&mount.path)?, mount.full)));
                 Op::Move { hidden: hidden.collect::<Result<Vec<_>>>()? }
@@ -474,6 +481,16 @@ fn copied_link(mount: &mounts::Mount) -> Result<Option<CString>> {
         Err(rustix::io::Errno::INVAL) => Ok(None),
         other => Ok(Some(other.map_err(sys::Error::of(|| format!("readlink({path:?})")))?)),
     }
+}
+
+/// A directory of the host's on another, which is kept in the slot.
+fn bind(from: &str, at: &str, recursive: bool, slot: Slot, propagation: u64) -> Result<Op> {
+    Ok(Op::Mount(child::Mount {
+        source: child::Source::Tree { path: c(from)?, recursive, follow: true },
+        shifted: false,
+        destination: Destination::Host { path: c(at)?, slot },
+        attributes: Attributes { propagation, ..Attributes::default() },
+    }))
 }
 
 fn tmpfs(at: &str, slot: Slot) -> Result<Op> {

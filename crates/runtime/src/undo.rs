@@ -7,6 +7,8 @@ use plan::undo::Verb;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
+use std::os::fd::AsFd as _;
+use sys::process::{Exit, SingleThread};
 
 /// Replay a journal and remove it, unless something could not be undone: then it stays for the next try. `keep`: the
 /// directory of a container that is to stay after its end.
@@ -35,10 +37,8 @@ fn undo(verb: &Verb) -> Vec<Error> {
 fn undo_one(verb: &Verb) -> Result<()> {
     match verb {
         Verb::Kill { pid, start } => kill_process(*pid, *start),
-        Verb::Unmount { path } => match rustix::mount::unmount(path.as_str(), UnmountFlags::DETACH) {
-            Ok(()) | Err(Errno::NOENT | Errno::INVAL) => Ok(()),
-            Err(errno) => Err(sys::Error::new(format!("umount2({path:?}, MNT_DETACH)"), errno).into()),
-        },
+        Verb::Unmount { path } => Ok(unmount(path)?),
+        Verb::UnmountIn { namespace, path } => unmount_in(namespace, path),
         Verb::RemoveFile { path } => match rustix::fs::unlink(path.as_str()) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(errno) => Err(sys::Error::new(format!("unlink({path:?})"), errno).into()),
@@ -47,6 +47,34 @@ fn undo_one(verb: &Verb) -> Result<()> {
         Verb::Cgroup(Undo::StopUnit { address, unit }) => crate::systemd::stop(address, unit),
         Verb::Cgroup(Undo::Remove { .. }) => Ok(()),
         Verb::Network(undo) => Ok(crate::apply::network::undo(undo).map(drop)?),
+    }
+}
+
+fn unmount(path: &str) -> sys::Result<()> {
+    match rustix::mount::unmount(path, UnmountFlags::DETACH) {
+        Ok(()) | Err(Errno::NOENT | Errno::INVAL) => Ok(()),
+        Err(errno) => Err(sys::Error::new(format!("umount2({path:?}, MNT_DETACH)"), errno)),
+    }
+}
+
+/// By a child: who has entered a mount namespace has that one's root, and does not come back to his own.
+fn unmount_in(namespace: &str, path: &str) -> Result<()> {
+    let Ok(there) = sys::process::open_namespace(namespace) else { return Ok(()) };
+    let work = || {
+        match sys::process::setns(there.as_fd(), sys::process::CLONE_NEWNS).and_then(|()| unmount(path)) {
+            // No namespace any more.
+            Ok(()) | Err(sys::Error { errno: Errno::INVAL, .. }) => 0,
+            Err(error) => error.errno.raw_os_error() as u8,
+        }
+    };
+    let child = sys::process::fork(SingleThread::check()?, 0, work)?;
+    match sys::process::wait(&child)? {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(errno) => {
+            let errno = Errno::from_raw_os_error(errno.into());
+            Err(sys::Error::new(format!("umount2({path:?}, MNT_DETACH) in {namespace}"), errno).into())
+        }
+        signal => Err(Error::Died(signal)),
     }
 }
 

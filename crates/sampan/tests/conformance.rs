@@ -36,7 +36,7 @@ const fn known(program: &'static str, check: &'static str, fails: Fails, why: &'
     Known { program, check, fails, why }
 }
 
-const KNOWN: [Known; 23] = [
+const KNOWN: [Known; 21] = [
     known("delete", "2 - ", Fails::Always, "a created container can be deleted, as with runc and crun"),
     known("delete", "3 - ", Fails::Always, "a created container can be deleted, as with runc and crun"),
     known("hooks_stdin", "prestart", Fails::Always, "the status is creating, as the spec has it since 1.0.2"),
@@ -49,8 +49,6 @@ const KNOWN: [Known; 23] = [
     known("linux_cgroups_network", "", Fails::Here(no_classes), "there is no net_cls or net_prio hierarchy"),
     known("linux_cgroups_relative_network", "", Fails::Here(no_classes), "there is no net_cls or net_prio hierarchy"),
     known("linux_mount_label", "", Fails::Here(no_selinux), "the kernel has no SELinux"),
-    known("linux_ns_itype", "", Fails::Always, "sampan makes a mount namespace of its own for each container"),
-    known("linux_ns_path", "set mnt", Fails::Always, "sampan makes a mount namespace of its own for each container"),
     known("linux_process_apparmor_profile", "", Fails::Always, "nobody has loaded the profile acme_secure_profile"),
     known("misc_props", "1 - ", Fails::Always, "the bundle has not the program that it starts"),
     known("mounts", "", Fails::Always, "bind mounts with options of a file system are refused, as by runc"),

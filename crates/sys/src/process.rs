@@ -323,6 +323,17 @@ pub fn open_namespace(path: &str) -> Result<OwnedFd> {
         .map_err(Error::of(|| format!("open({path:?}, O_RDONLY)")))
 }
 
+/// The root directory of a process.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn open_root(pid: i32) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let path = format!("/proc/{pid}/root");
+    rustix::fs::open(path.as_str(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Error::of(|| format!("open({path:?}, O_PATH)")))
+}
+
 /// The `CLONE_NEW*` flag of what the fd stands for (ioctl_nsfs(2)).
 ///
 /// # Errors

@@ -44,6 +44,7 @@ pub fn process(data: &[u8]) -> bool {
             host: &host,
             first: (7, 99),
             namespaces: vec![NamespaceKind::Mount, NamespaceKind::Network],
+            chrooted: false,
             cgroup: Some("/sys/fs/cgroup/a".to_owned()),
             cgroups: Vec::new(),
             enter: None,

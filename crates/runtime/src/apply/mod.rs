@@ -68,6 +68,7 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
         HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => {
             directory(path, *mode, *owner)
         }
+        HostStep::MountPoint { path, .. } => directory(path, 0o755, None),
         HostStep::File { path, mode, owner, content } => {
             let call = || format!("write({path:?})");
             let mut file = std::fs::OpenOptions::new();

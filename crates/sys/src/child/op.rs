@@ -204,6 +204,10 @@ pub enum Op {
         gid: u32,
     },
     Pivot,
+    /// Into the root, or into that directory, which is the root from now on.
+    Chroot {
+        to: Option<RawFd>,
+    },
     /// Move the root onto the old one, unmount these paths, and change to it. A `true` is covered where it cannot go.
     Move {
         hidden: Vec<(CString, bool)>,

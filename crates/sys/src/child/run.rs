@@ -299,6 +299,15 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
         Op::Null => null(),
         Op::StandardFiles { uid, gid } => standard_files(*uid, *gid),
         Op::Pivot => pivot(state),
+        Op::Chroot { to } => {
+            sys!(SYS_fchdir, to.unwrap_or(state.slots[Slot::Root as usize]))?;
+            sys!(SYS_chroot, c".".as_ptr())?;
+            sys!(SYS_chdir, c"/".as_ptr())?;
+            if to.is_some() {
+                state.slots[Slot::Root as usize] = open_plainly(c"/", libc::O_PATH | libc::O_DIRECTORY)?.keep();
+            }
+            Ok(())
+        }
         Op::Move { hidden } => move_root(hidden, state),
         Op::EnterRoot => sys!(SYS_fchdir, state.slots[Slot::Root as usize]).map(drop),
         Op::Hostname(name) => sys!(SYS_sethostname, name.as_ptr(), name.len()).map(drop),
@@ -796,6 +805,7 @@ fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
     match &mount.destination {
         Destination::Host { path, slot } => {
             sys!(SYS_move_mount, tree.0, text(EMPTY), libc::AT_FDCWD, text(path), MOVE_MOUNT_F_EMPTY_PATH)?;
+            propagate(tree.0, mount.attributes.propagation)?;
             state.slots[*slot as usize] = tree.keep();
             return Ok(());
         }
