@@ -245,6 +245,45 @@ pub(crate) fn propagation(option: &str) -> Option<u64> {
     Some(kind | recursive)
 }
 
+/// Whether it is /proc or below it, and none of the files that lxcfs shows (CVE-2019-16884, CVE-2019-19921). Where links
+/// of the image lead is for the child to see.
+#[must_use]
+pub fn covers_proc(destination: &str) -> bool {
+    const SHOWN: [&str; 10] = [
+        "cpuinfo",
+        "diskstats",
+        "loadavg",
+        "meminfo",
+        "slabinfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    ];
+    let mut names: Vec<&str> = Vec::new();
+    for name in destination.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.first() == Some(&"proc") && !SHOWN.contains(&names[1..].join("/").as_str())
+}
+
+/// # Errors
+/// It would cover the kernel's files, or the masks on them: on /proc goes a procfs only.
+pub(crate) fn check_proc(spec: &Spec) -> Result<(), Rejected> {
+    let path = |text: &str| text.split('/').filter(|name| !matches!(*name, "" | ".")).collect::<Vec<_>>().join("/");
+    let is_procfs = spec.kind == "proc" || path(&spec.source) == "proc";
+    if !covers_proc(&spec.destination) || is_procfs && path(&spec.destination) == "proc" {
+        return Ok(());
+    }
+    let why = "it would cover the kernel's own files there, and the masks on them";
+    Err(Rejected::new(format!("cannot mount on {}", spec.destination), why).hint("mount it elsewhere"))
+}
+
 /// One entry of config.json's `mounts`.
 ///
 /// # Errors
@@ -376,6 +415,20 @@ mod tests {
         let mount = parse(&spec("tmpfs", &["nosuid", "size=64m", "", "inode64"])).unwrap();
         let data = vec![("size".to_owned(), Some("64m".to_owned())), ("inode64".to_owned(), None)];
         assert_eq!(mount.source, Source::Filesystem { fstype: "tmpfs".into(), source: "s".into(), data });
+    }
+
+    #[test]
+    fn what_covers_proc() {
+        for path in ["/proc", "//proc/", "/proc/self", "/proc/sys/kernel", "/x/../proc/./1", "/proc/uptime/.."] {
+            assert!(covers_proc(path), "{path}");
+        }
+        for path in ["/process", "/x/proc", "/proc/../x", "/proc/uptime", "/proc/sys/kernel/ns_last_pid", "/"] {
+            assert!(!covers_proc(path), "{path}");
+        }
+        let at = |kind: &str, source: &str| {
+            check_proc(&Spec { destination: "/proc".into(), source: source.into(), ..spec(kind, &[]) }).is_ok()
+        };
+        assert!(at("proc", "proc") && at("bind", "/proc/") && !at("bind", "/proc/1") && !at("tmpfs", "tmpfs"));
     }
 
     #[test]

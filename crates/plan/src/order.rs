@@ -401,6 +401,9 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             cgroup_mounts(input, spec, &linux.mount_label, new, &mut steps)?;
             continue;
         }
+        if input.bundle.is_some() {
+            mounts::check_proc(spec)?;
+        }
         let mut mount = volumes::mount(spec, linux, input.host)?;
         if mount.filled {
             check_filled(input, &mount.destination)?;

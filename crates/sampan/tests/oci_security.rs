@@ -123,8 +123,44 @@ fn bundle_proc_must_be_one() {
     bundle.config["linux"]["readonlyPaths"] = json!([]);
     let mounts = bundle.config["mounts"].as_array_mut().unwrap();
     mounts.push(json!({ "destination": "/proc", "type": "bind", "source": fake, "options": ["bind"] }));
-    bundle.save().oci(&["run", &id]).fails(1, "EXDEV");
+    bundle.save().oci(&["run", &id]).fails(1, "cannot mount on /proc");
     assert_eq!(fs::read_to_string(fake.join("sys/net/ipv4/ip_default_ttl")).unwrap(), "old");
+}
+
+#[test]
+fn bundle_proc_is_not_covered() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("cover");
+    ["proc", "dir"].iter().for_each(|name| fs::create_dir_all(bundle.at("rootfs").join(name)).unwrap());
+    symlink("/proc", bundle.at("rootfs/link")).unwrap();
+    fs::write(bundle.at("file"), "text\n").unwrap();
+    let good = bundle.config.clone();
+    let mount = |at: &str, kind: &str, source: &str| json!({ "destination": at, "type": kind, "source": source, "options": if kind == "bind" { &["rbind"][..] } else { &[] } });
+    let file = bundle.at("file").to_string_lossy().into_owned();
+    for (at, kind, word) in [
+        ("/proc/self", "tmpfs", "cannot mount on"),
+        ("/proc", "tmpfs", "cannot mount on"),
+        ("/proc", "bind", "cannot mount on"),
+        ("//dir/../proc/./sys/kernel", "tmpfs", "cannot mount on"),
+        ("/proc/version", "bind", "cannot mount on"),
+        ("/link/sys", "tmpfs", "EXDEV"),
+        ("/link/uptime", "bind", "EXDEV"),
+        ("/link/self/attr", "tmpfs", "EXDEV"),
+    ] {
+        bundle.config = good.clone();
+        bundle.config["mounts"].as_array_mut().unwrap().push(mount(at, kind, &file));
+        let ran = bundle.sh("true").oci(&["run", &id]);
+        assert!(ran.code == 1 && ran.err.contains(word), "{at}: {ran:?}");
+    }
+    // What lxcfs shows, and a procfs on a procfs.
+    for (at, kind, source) in
+        [("/proc/uptime", "bind", file.as_str()), ("/proc", "bind", "/proc"), ("/proc", "proc", "proc")]
+    {
+        bundle.config = good.clone();
+        bundle.config["mounts"].as_array_mut().unwrap().push(mount(at, kind, source));
+        bundle.sh("cat /proc/uptime").oci(&["run", &id]).ok();
+    }
+    bundle.nothing_left(&id);
 }
 
 #[test]

@@ -30,7 +30,9 @@ impl Run {
     }
 
     fn check_mounts(&self) -> Result<(), Rejected> {
-        let kernels = |mount: &&Mount| !self.security.privileged && covers_kernel_files(&mount.target);
+        let kernels = |mount: &&Mount| {
+            !self.security.privileged && (mount.target == "/sys" || plan::mounts::covers_proc(&mount.target))
+        };
         if let Some(mount) = self.files.mounts.iter().find(kernels) {
             let why = "it would cover the kernel's own files there, and the masks on them";
             return Err(Rejected::new(format!("cannot mount on {}", mount.target), why).hint("mount it elsewhere"));
@@ -161,16 +163,6 @@ impl Limits {
             (Some(_), _, Some(_)) => Err(conflict("--cpus", "--cpu-period", why)),
             _ => Ok(()),
         }
-    }
-}
-
-/// /proc and what is below it, but for the files that lxcfs shows (CVE-2019-16884, CVE-2019-19921), and /sys itself.
-fn covers_kernel_files(target: &str) -> bool {
-    const LXCFS: [&str; 8] = ["cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime"];
-    match target.strip_prefix("/proc") {
-        Some("") => true,
-        Some(below) => below.strip_prefix('/').is_some_and(|name| !LXCFS.contains(&name)),
-        None => target == "/sys",
     }
 }
 

@@ -820,10 +820,21 @@ fn mount(mount: &Mount, state: &mut State<'_>) -> Outcome<()> {
             if is_directory(to.0)? != directory {
                 return Err((libc::SYS_move_mount, if directory { libc::ENOTDIR } else { libc::EISDIR }));
             }
+            not_on_proc(place, to.0, state)?;
             attach(tree.0, to.0)?;
         }
     }
     propagate(tree.0, mount.attributes.propagation)
+}
+
+/// By its name a place may be in /proc when the plan lets it; by a link of the image's never (CVE-2019-16884).
+fn not_on_proc(place: &Place, to: RawFd, state: &State<'_>) -> Outcome<()> {
+    let by_name = place.names.first().is_some_and(|name| name.as_c_str() == c"proc");
+    if by_name || statfs(to)?.f_type != libc::PROC_SUPER_MAGIC {
+        return Ok(());
+    }
+    let own = resolve(state.slots[Slot::Root as usize], c"proc", libc::O_PATH, true)?;
+    if stat(own.0)?.st_dev == stat(to)?.st_dev { Err((libc::SYS_move_mount, libc::EXDEV)) } else { Ok(()) }
 }
 
 /// The mode of what a filesystem will cover, in octal; none where that is not wanted, or there is nothing yet.
