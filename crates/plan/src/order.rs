@@ -401,6 +401,8 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             cgroup_mounts(input, spec, &linux.mount_label, new, &mut steps)?;
             continue;
         }
+        let host = input.bundle.as_ref().and_then(|_| volumes::host_sysfs(spec, linux));
+        let spec = host.as_ref().unwrap_or(spec);
         if input.bundle.is_some() {
             mounts::check_proc(spec)?;
         }

@@ -56,6 +56,25 @@ pub fn mount(spec: &Spec, linux: &Linux, host: &Host) -> Result<Mount, Rejected>
     Ok(mount)
 }
 
+/// A sysfs shows a network namespace, and takes a mounter with rights in what that belongs to: root of another user
+/// namespace gets the host's own, as with crun, if it is to be read only; with all below it, which cannot be left out there.
+#[must_use]
+pub fn host_sysfs(spec: &Spec, linux: &Linux) -> Option<Spec> {
+    let find = |kind| linux.namespaces.iter().find(|namespace| namespace.kind == kind);
+    let (user, network) = (find(NamespaceKind::User)?, find(NamespaceKind::Network));
+    let may = match network {
+        None => false,
+        // It may belong to the one that is joined.
+        Some(network) => network.path.is_none() || user.path.is_some(),
+    };
+    if may || spec.kind != "sysfs" || !spec.options.iter().any(|option| option == "ro") {
+        return None;
+    }
+    let more = ["rbind", "rro", "rprivate"].map(str::to_owned);
+    let options = spec.options.iter().cloned().chain(more).collect();
+    Some(Spec { kind: "bind".to_owned(), source: "/sys".to_owned(), options, ..spec.clone() })
+}
+
 /// What is done to the sources before they are mounted.
 ///
 /// # Errors

@@ -96,3 +96,35 @@ fn a_namespace_of_somebody_else_goes_with_a_user_namespace() {
     bundle.oci(&["delete", "--force", &first]).ok();
     bundle.nothing_left(&second);
 }
+
+#[test]
+fn a_user_namespace_in_the_hosts_network_sees_its_sysfs() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    open_up(&bundle);
+    let id = id("sysfs");
+    path(&mut bundle, "user", "");
+    // All of the host's ids: only the mounts stand in the way of its root.
+    let maps = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+    (bundle.config["linux"]["uidMappings"], bundle.config["linux"]["gidMappings"]) = (maps.clone(), maps);
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "network");
+    bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "cgroup");
+    let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let script = "ls /sys/class/net; grep ' /sys' /proc/self/mountinfo | grep -v '^[^ ]* [^ ]* [^ ]* [^ ]* [^ ]* ro'";
+    let out = bundle.sh(&format!("{script}; true")).oci(&["run", &id]).ok();
+    let mut links: Vec<_> = fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    links.sort();
+    assert_eq!(out.lines().collect::<Vec<_>>(), links);
+    let of_sys =
+        |table: &str| table.lines().filter(|line| line.contains(" /sys")).map(str::to_owned).collect::<Vec<_>>();
+    let after = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert_eq!(of_sys(&after), of_sys(&before));
+    // One that is to be written to cannot be had.
+    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+        if mount["type"] == "sysfs" {
+            mount["options"] = json!(["nosuid"]);
+        }
+    }
+    bundle.sh("true").oci(&["run", &id]).fails(1, "EPERM");
+    bundle.nothing_left(&id);
+}
