@@ -167,7 +167,7 @@ fn namespaces_that_contradict_each_other() {
             ("/linux/namespaces/-", json!({ "type": "time", "path": "/nowhere" }), "ENOENT"),
             ("/linux/namespaces/-", json!({ "type": "time", "path": "relative" }), "not an absolute path"),
             ("/linux/namespaces/-", json!({ "type": "time", "path": "/dev/zero" }), "no namespace"),
-            ("/linux/namespaces", json!([]), "mount namespace"),
+            ("/linux/namespaces", json!([]), "uts namespace"),
             ("/linux/namespaces", json!([{ "type": "mount" }]), "uts namespace"),
             ("/linux/uidMappings", map.clone(), "no user namespace"),
             ("/linux/gidMappings", map.clone(), "no user namespace"),
