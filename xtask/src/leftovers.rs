@@ -192,8 +192,9 @@ fn files() -> Vec<String> {
             walk(&folder, &mut |path, _| found.push(path.to_string_lossy().into_owned()));
         }
     }
-    // Compiled filters are kept on purpose, a few, until the next boot.
-    found.retain(|path| !path.contains("/sampan/filters"));
+    // Compiled filters are kept on purpose, a few, until the next boot, and so is the folder around them; what else is
+    // in that is listed by itself.
+    found.retain(|path| !path.contains("/sampan/filters") && !Path::new(path).join("filters").is_dir());
     found
 }
 
@@ -212,6 +213,20 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, bool)) {
 mod tests {
     use super::Snapshot;
     use std::time::Duration;
+
+    #[test]
+    fn filters_are_kept_and_nothing_else_beside_them() -> std::io::Result<()> {
+        let before = Snapshot::take();
+        let folder = std::env::temp_dir().join(format!("sampan-filters-{}", std::process::id()));
+        let other = folder.join("other");
+        std::fs::create_dir_all(folder.join("filters"))?;
+        std::fs::write(&other, "")?;
+        let found = before.differences(Duration::ZERO);
+        std::fs::remove_dir_all(&folder)?;
+        let line = |path: &std::path::Path| format!("+ file: {}", path.display());
+        assert!(found.contains(&line(&other)) && !found.contains(&line(&folder)), "{found:?}");
+        Ok(())
+    }
 
     #[test]
     fn sees_what_is_left_behind() -> std::io::Result<()> {
