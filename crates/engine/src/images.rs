@@ -65,7 +65,7 @@ fn listed(image: image::Listed) -> Listed {
 
 /// RFC 3339 to seconds since the epoch (image-spec, config.md). What is no time, or Go's zero time of the year 1, says
 /// nothing.
-fn seconds(time: &str) -> Option<u64> {
+pub(crate) fn seconds(time: &str) -> Option<u64> {
     u64::try_from(time.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
 }
 
@@ -299,7 +299,7 @@ pub fn untag(paths: &Paths, source: &str, names: &[String]) -> Result<()> {
 }
 
 /// The image of the store that a word stands for: one of its names, and its id.
-fn here(paths: &Paths, word: &str) -> Result<(Reference, Digest)> {
+pub(crate) fn here(paths: &Paths, word: &str) -> Result<(Reference, Digest)> {
     let all = Store::open(&paths.data).list()?;
     let mut found = find(&all, word)?;
     if found.is_none() && word.parse::<Reference>().is_ok() {
@@ -312,7 +312,7 @@ fn here(paths: &Paths, word: &str) -> Result<(Reference, Digest)> {
     name.map(|name| (name, id)).ok_or_else(|| Error::rejected(format!("cannot use image {word}"), "it has no name"))
 }
 
-fn absent(word: &str) -> Error {
+pub(crate) fn absent(word: &str) -> Error {
     Error::rejected(format!("cannot find image {word}"), "it is not in the store")
         .hint("sampan images shows what there is")
 }

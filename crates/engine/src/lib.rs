@@ -3,6 +3,7 @@
 //! Invariant: whatever a command acknowledges is on disk, and whatever it leaves undone a journal names.
 
 pub mod containers;
+pub mod history;
 pub mod images;
 pub mod info;
 pub mod remote;

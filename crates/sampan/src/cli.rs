@@ -6,6 +6,7 @@
 
 mod archive;
 mod globals;
+mod image;
 mod list;
 pub mod oci;
 mod registry;
@@ -16,6 +17,7 @@ mod usage;
 pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
 pub use globals::Globals;
+pub use image::{History, ImageTree};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
 pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Search, Tag, Tags, Untag};
 pub use tree::tree;
@@ -50,6 +52,8 @@ pub enum Verb {
     Tags(Tags),
     Search(Search),
     ManifestInspect(ManifestInspect),
+    History(History),
+    ImageTree(ImageTree),
     Save(Save),
     Load(Load),
     ImagePrune(ImagePrune),

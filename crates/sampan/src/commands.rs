@@ -4,6 +4,7 @@ mod archive;
 mod check;
 mod completion;
 mod df;
+mod history;
 mod image;
 mod images;
 mod info;
@@ -51,6 +52,8 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Check(arguments) => check::run(&arguments, &globals, ui),
         Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
         Verb::ManifestInspect(arguments) => registry::manifest(&arguments, &globals),
+        Verb::History(arguments) => history::history(&arguments, &globals),
+        Verb::ImageTree(arguments) => history::tree(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),
     }

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, list, oci, registry, run, usage};
+use super::{Verb, archive, image, list, oci, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -51,7 +51,7 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 25] = [
+static ENTRIES: [Entry; 27] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
@@ -68,6 +68,8 @@ static ENTRIES: [Entry; 25] = [
     entry::<registry::Tags>(),
     entry::<registry::Search>(),
     entry::<registry::ManifestInspect>(),
+    entry::<image::History>(),
+    entry::<image::ImageTree>(),
     entry::<archive::Save>(),
     entry::<archive::Load>(),
     entry::<archive::ImagePrune>(),

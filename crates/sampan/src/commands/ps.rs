@@ -68,7 +68,7 @@ pub fn ago(seconds: u64) -> String {
 }
 
 /// At most `width` characters, the last an ellipsis if something is missing.
-fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width { text.into() } else { text.chars().take(width - 1).chain(['…']).collect() }
 }
 
