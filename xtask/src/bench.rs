@@ -3,6 +3,7 @@
 //! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
 //! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
 //! Invariant: the rows take turns, run by run, so that a machine that slows down slows all of them down.
+//! A contestant that fails is named in that table and out of it; the others go on.
 //! Must not: count a run that failed.
 
 mod bundle;
@@ -122,34 +123,34 @@ fn present<T>(all: Vec<Result<T, String>>, attempt: impl Fn(&T) -> Result<Durati
     tried.filter_map(|one| one.map_err(|why| println!("skipped: {why}")).ok()).collect()
 }
 
-/// Each of so many in its turn, `runs` times after the warm-up.
-fn take_turns(
-    count: usize,
-    runs: usize,
-    time: impl Fn(usize) -> Result<Duration, String>,
-    mut keep: impl FnMut(usize, Duration),
-) -> Result<(), String> {
+/// The times of a contestant, or why it has none.
+type Times = Result<Vec<Duration>, String>;
+
+/// Each of so many in its turn, `runs` times after the warm-up, as long as it does not fail.
+fn take_turns(count: usize, runs: usize, time: impl Fn(usize) -> Result<Duration, String>) -> Vec<Times> {
+    let mut all: Vec<Times> = vec![Ok(Vec::with_capacity(runs)); count];
     for round in 0..WARM_UP + runs {
         for turn in 0..count {
             // Nobody always runs behind the same one.
             let at = (turn + round) % count;
+            let Ok(times) = &mut all[at] else { continue };
             std::thread::sleep(PAUSE);
-            let taken = time(at)?;
-            if round >= WARM_UP {
-                keep(at, taken);
+            match time(at) {
+                Ok(taken) if round >= WARM_UP => times.push(taken),
+                Ok(_) => {}
+                Err(why) => all[at] = Err(why),
             }
         }
     }
-    Ok(())
+    all
 }
 
 fn engines(folder: &Path, runs: usize) -> Result<(), String> {
     let rows = present(row::all(folder), Row::time);
-    let mut times = vec![Vec::new(); rows.len()];
-    take_turns(rows.len(), runs, |at| rows[at].time(), |at, taken| times[at].push(taken))?;
+    let times = take_turns(rows.len(), runs, |at| rows[at].time());
     println!("\n{}; {runs} runs of each, taking turns\n", table::machine());
     let line = |(row, times): (&Row, _)| Line { name: row.name, makes: row.makes, times };
-    table::print(&rows.iter().zip(&times).map(line).collect::<Vec<Line>>());
+    table::print(&rows.iter().zip(&times).map(line).collect::<Vec<Line>>())?;
     timings();
     Ok(())
 }

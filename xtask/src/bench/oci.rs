@@ -3,6 +3,7 @@
 use super::table::{self, Line};
 use super::{bundle, present, row, take_turns};
 use crate::command;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,7 +29,7 @@ enum Kind {
 }
 
 /// # Errors
-/// A runtime that worked at first did not go on.
+/// Sampan, which worked at first, did not go on.
 pub fn run(folder: &Path, runs: usize) -> Result<(), String> {
     let bundle = bundle::write(folder, "true", &["true"])?;
     let sleeper = bundle::write(folder, "sleep", &["busybox", "sleep", "100000"])?;
@@ -38,7 +39,7 @@ pub fn run(folder: &Path, runs: usize) -> Result<(), String> {
     compare("create, start, delete: the three together", &runtimes, runs, |runtime| runtime.steps(folder))?;
     let crowd = |runtime: &Runtime| runtime.crowd(folder);
     compare(&format!("{CROWD} times run, all at once ({CROWDS} rounds)"), &runtimes, CROWDS, crowd)?;
-    peaks(folder, &bundle, &runtimes)?;
+    peaks(folder, &bundle, &runtimes);
     execs(&sleeper, &runtimes, runs)
 }
 
@@ -48,41 +49,48 @@ fn compare(
     runs: usize,
     time: impl Fn(&Runtime) -> Result<Duration, String>,
 ) -> Result<(), String> {
-    let mut times = vec![Vec::new(); runtimes.len()];
-    take_turns(runtimes.len(), runs, |at| time(&runtimes[at]), |at, taken| times[at].push(taken))?;
+    let times = take_turns(runtimes.len(), runs, |at| time(&runtimes[at]));
     let line = |(runtime, times)| Line { name: Runtime::name(runtime), makes: "", times };
     let lines: Vec<Line> = runtimes.iter().zip(&times).map(line).collect();
     println!("\n{title}");
-    table::print(&lines);
-    Ok(())
+    table::print(&lines)
 }
 
-/// The floor has no exec.
+/// The floor has no exec. Each has a name of its own: without a `cgroupsPath` the name is the cgroup's, and runc refuses
+/// one that another runtime's container is in.
 fn execs(sleeper: &Path, runtimes: &[Runtime], runs: usize) -> Result<(), String> {
     let able: Vec<Runtime> = runtimes.iter().filter_map(Runtime::again).collect();
-    let started = able.iter().try_for_each(|runtime| {
-        let mut command = runtime.command(&["run", "--detach", "--bundle", &row::text(sleeper), "sleeper"]);
-        time(&mut command).map(drop)
-    });
-    let compared = started
-        .and_then(|()| compare("exec true", &able, runs, |it| time(&mut it.command(&["exec", "sleeper", "true"]))));
-    let deleted: Vec<_> =
-        able.iter().map(|it| time(&mut it.command(&["delete", "--force", "sleeper"])).map(drop)).collect();
+    let start = |runtime: &Runtime| {
+        time(&mut runtime.command(&["run", "--detach", "--bundle", &row::text(sleeper), &runtime.sleeper()]))
+    };
+    let delete = |runtime: &Runtime| time(&mut runtime.command(&["delete", "--force", &runtime.sleeper()])).map(drop);
+    let started: BTreeMap<_, _> = able.iter().map(|it| (it.name, start(it))).collect();
+    let exec = |it: &Runtime| {
+        started[it.name].clone()?;
+        time(&mut it.command(&["exec", &it.sleeper(), "true"]))
+    };
+    let compared = compare("exec true", &able, runs, exec);
+    let deleted: Vec<_> = able.iter().map(delete).collect();
     compared.and(deleted.into_iter().collect())
 }
 
 /// The most that one of its processes had resident.
-fn peaks(folder: &Path, bundle: &Path, runtimes: &[Runtime]) -> Result<(), String> {
+fn peaks(folder: &Path, bundle: &Path, runtimes: &[Runtime]) {
     println!("\npeak memory of run, KiB");
     for runtime in runtimes {
-        let words = runtime.words(Verb::Run, "peak", folder, bundle);
-        let file = folder.join("run/peak");
-        let mut command = Command::new(folder.join("peak"));
-        time(command.arg(&file).args(words))?;
-        let text = fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        println!("{:<16} {text:>10}", runtime.name);
+        match peak(folder, bundle, runtime) {
+            Ok(text) => println!("{:<16} {text:>10}", runtime.name),
+            Err(why) => println!("{:<16} failed: {why}", runtime.name),
+        }
     }
-    Ok(())
+}
+
+fn peak(folder: &Path, bundle: &Path, runtime: &Runtime) -> Result<String, String> {
+    let words = runtime.words(Verb::Run, "peak", folder, bundle);
+    let file = folder.join("run/peak");
+    let mut command = Command::new(folder.join("peak"));
+    time(command.arg(&file).args(words))?;
+    fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
 #[derive(Clone, Copy)]
@@ -174,6 +182,10 @@ impl Runtime {
                 words.iter().cloned().chain(own.map(str::to_owned)).collect()
             }
         }
+    }
+
+    fn sleeper(&self) -> String {
+        format!("sleeper-{}", self.name.replace(' ', "-"))
     }
 
     fn pid_file(&self, id: &str) -> PathBuf {

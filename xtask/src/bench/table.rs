@@ -1,5 +1,6 @@
 //! The table of one session, and the machine that it was taken on.
 
+use super::Times;
 use std::fs;
 use std::time::Duration;
 
@@ -7,22 +8,36 @@ pub struct Line<'a> {
     pub name: &'static str,
     /// So that the numbers are not compared blindly.
     pub makes: &'static str,
-    pub times: &'a Vec<Duration>,
+    pub times: &'a Times,
 }
 
-pub fn print(lines: &[Line]) {
+/// # Errors
+/// Sampan itself is among those that failed.
+pub fn print(lines: &[Line]) -> Result<(), String> {
     println!("{:<16} {:>10} {:>10} {:>9} {:>9}   makes", "", "median ms", "min ms", "x floor", "x crun");
-    let median = |name: &str| lines.iter().find(|line| line.name.starts_with(name)).map(|line| median(line.times));
+    let median = |name: &str| {
+        let line = lines.iter().find(|line| line.name.starts_with(name))?;
+        line.times.as_deref().ok().map(median)
+    };
     let (floor, crun) = (median("floor"), median("crun"));
     for line in lines {
-        let own = self::median(line.times);
-        let least = line.times.iter().min().copied().unwrap_or_default();
+        let times = match line.times {
+            Ok(times) => times,
+            Err(why) => {
+                println!("{:<16} failed: {why}", line.name);
+                continue;
+            }
+        };
+        let own = self::median(times);
+        let least = times.iter().min().copied().unwrap_or_default();
         let ratio = |base: Option<Duration>| {
             base.map_or_else(|| "-".to_owned(), |base| format!("{:.2}", own.as_secs_f64() / base.as_secs_f64()))
         };
         let (own, least) = (milliseconds(own), milliseconds(least));
         println!("{:<16} {own:>10} {least:>10} {:>9} {:>9}   {}", line.name, ratio(floor), ratio(crun), line.makes);
     }
+    let mut own = lines.iter().filter(|line| line.name.starts_with("sampan"));
+    own.try_for_each(|line| line.times.as_ref().map(drop).map_err(Clone::clone))
 }
 
 fn median(times: &[Duration]) -> Duration {
