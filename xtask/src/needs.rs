@@ -25,7 +25,7 @@ const fn service(program: &'static str, debian: &'static str, fedora: &'static s
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-pub const TESTS: [Need; 20] = [
+pub const TESTS: [Need; 22] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -46,6 +46,9 @@ pub const TESTS: [Need; 20] = [
     need("openssl", "openssl", "openssl"),
     need("podman", "podman", "podman"),
     service("containerd", "containerd", "containerd"),
+    // For pods: the calls, and the networks; Fedora has those in another place, where dnf finds them installed.
+    need("curl", "curl", "curl"),
+    need("/usr/lib/cni/bridge", "containernetworking-plugins", "containernetworking-plugins"),
     service("dockerd", "docker.io", "moby-engine"),
 ];
 
