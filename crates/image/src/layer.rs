@@ -1,15 +1,19 @@
-//! A layer on its way in: stored, decompressed, hashed twice and unpacked in one pass over the stream.
+//! A layer on its way in: stored, decompressed, hashed twice and unpacked in one pass over the stream, each of it by a
+//! thread of its own, so that the slowest stage sets the pace and not their sum.
 
 use crate::error::{Error, Kind, Result};
 use crate::fs;
+use crate::pipe::{self, Inlet, Outlet};
 use crate::temp::Temp;
 use crate::unpack::{self, Rights};
+use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use spec::image::{Descriptor, media};
 use spec::{ChainId, DiffId, Digest};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, BufRead, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -61,42 +65,95 @@ pub(crate) fn receive<R: Read>(
 ) -> Result<Layer> {
     fs::mkdir(temp, TREE, 0o755)?;
     let tree = fs::open_dir(temp, TREE)?;
-    let tee = Tee { source, hash: Sha256::new(), size: 0, broken: false };
-    let mut packed = BufReader::with_capacity(1 << 17, tee);
-    let opened = decompress(&mut packed, &tree, rights);
-    *broken_off = Broken(packed.get_ref().broken);
-    let (media_type, skipped, diff_id) = opened?;
-    let Tee { source, hash, size, .. } = packed.into_inner();
+    let mut tee = Tee { source, hash: Sha256::new(), size: 0, broken: false };
+    let opened = side_by_side(&mut tee, tree.as_fd(), rights);
+    *broken_off = Broken(tee.broken);
+    let Opened { media_type, skipped, content } = opened?;
+    let Tee { source, hash, size, .. } = tee;
     source.file.sync_all().map_err(sys::Error::of_io(|| "fsync(blob)".to_owned()))?;
     // One call for the whole tree: an fsync for each of thousands of files would take minutes on a slow disk.
     rustix::fs::syncfs(&tree).map_err(sys::Error::of(|| "syncfs(layer)".to_owned()))?;
     let descriptor = Descriptor::new(media_type, Digest::finish(hash), size);
+    let diff_id = DiffId(content.unwrap_or(descriptor.digest));
     Ok(Layer { descriptor, diff_id, chain_id: ChainId::of(parent, diff_id), skipped })
 }
 
-type Opened = (&'static str, Vec<String>, DiffId);
+struct Opened {
+    media_type: &'static str,
+    skipped: Vec<String>,
+    /// The digest of what was compressed.
+    content: Option<Digest>,
+}
+
+/// This thread reads; others decompress, hash and unpack. What goes wrong above comes down to who unpacks and is told there.
+fn side_by_side<R: Read>(tee: &mut Tee<R>, tree: BorrowedFd<'_>, rights: Rights) -> Result<Opened> {
+    let (mut arrived, packed) = pipe::pipe();
+    let (mut content, tar) = pipe::pipe();
+    let hashed = content.aside();
+    thread::scope(|scope| {
+        let hash = stage(scope, "hash", move || {
+            let mut hash = Sha256::new();
+            hashed.iter().for_each(|chunk| hash.update(chunk.as_slice()));
+            Digest::finish(hash)
+        })?;
+        let decompress = stage(scope, "decompress", move || decompress(packed, content))?;
+        let unpack = stage(scope, "unpack", move || unpack(tar, tree, rights))?;
+        arrived.pump(tee);
+        drop(arrived);
+        let media_type = join(decompress);
+        let skipped = join(unpack)?;
+        // What is not compressed has one digest for both, and the reader takes it.
+        let content = Some(join(hash)).filter(|_| media_type != media::LAYER);
+        Ok(Opened { media_type, skipped, content })
+    })
+}
+
+fn stage<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+    Ok(spawned.map_err(sys::Error::of_io(|| "clone(CLONE_THREAD)".to_owned()))?)
+}
+
+fn join<T>(stage: ScopedJoinHandle<'_, T>) -> T {
+    stage.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
 
 /// By its first bytes: media types are not always true.
-fn decompress<R: Read>(packed: &mut BufReader<Tee<R>>, tree: &OwnedFd, rights: Rights) -> Result<Opened> {
-    let head = packed.fill_buf().map_err(broken)?;
-    let (media_type, (skipped, diff_id)) = if head.starts_with(&ZSTD) {
-        let decoder = zstd::Decoder::with_buffer(&mut *packed).map_err(broken)?;
-        (media::LAYER_ZSTD, open(decoder, tree, rights)?)
-    } else if head.starts_with(&GZIP) {
-        (media::LAYER_GZIP, open(flate2::bufread::MultiGzDecoder::new(&mut *packed), tree, rights)?)
-    } else {
-        (media::LAYER, open(&mut *packed, tree, rights)?)
+fn decompress(mut packed: Outlet, mut content: Inlet) -> &'static str {
+    let head = match packed.fill_buf() {
+        Ok(head) => head,
+        Err(error) => {
+            content.fail(error);
+            return media::LAYER;
+        }
     };
-    io::copy(packed, &mut io::sink()).map_err(broken)?;
-    Ok((media_type, skipped, diff_id))
+    let (media_type, more) = if head.starts_with(&ZSTD) {
+        let more = match zstd::Decoder::with_buffer(&mut packed) {
+            Ok(decoder) => content.pump(decoder),
+            Err(error) => content.fail(error),
+        };
+        (media::LAYER_ZSTD, more)
+    } else if head.starts_with(&GZIP) {
+        (media::LAYER_GZIP, content.pump(MultiGzDecoder::new(&mut packed)))
+    } else {
+        content.without_aside();
+        (media::LAYER, content.pump(&mut packed))
+    };
+    // The digest is of all that comes, whatever stands behind the compressed stream.
+    if more && let Err(error) = io::copy(&mut packed, &mut io::sink()) {
+        content.fail(error);
+    }
+    media_type
 }
 
 /// Unpacks, then reads on to the end: the DiffID is of the whole file, and tar may pad behind its end mark.
-fn open(stream: impl Read, tree: &OwnedFd, rights: Rights) -> Result<(Vec<String>, DiffId)> {
-    let mut tar = BufReader::with_capacity(1 << 17, Hashing { stream, hash: Sha256::new() });
-    let skipped = unpack::unpack(tree.as_fd(), &mut tar, rights)?;
+fn unpack(mut tar: Outlet, tree: BorrowedFd<'_>, rights: Rights) -> Result<Vec<String>> {
+    let skipped = unpack::unpack(tree, &mut tar, rights)?;
     io::copy(&mut tar, &mut io::sink()).map_err(broken)?;
-    Ok((skipped, DiffId(Digest::finish(tar.into_inner().hash))))
+    Ok(skipped)
 }
 
 pub(crate) fn check(layer: &Layer, expected: Expected) -> Result<()> {
@@ -140,19 +197,6 @@ impl<R: Read> Read for Tee<R> {
         };
         self.hash.update(&buffer[..n]);
         self.size += n as u64;
-        Ok(n)
-    }
-}
-
-struct Hashing<R> {
-    stream: R,
-    hash: Sha256,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.stream.read(buffer)?;
-        self.hash.update(&buffer[..n]);
         Ok(n)
     }
 }

@@ -16,6 +16,7 @@ pub mod host;
 mod layer;
 mod layout;
 mod partial;
+mod pipe;
 pub mod program;
 pub mod rootfs;
 pub mod store;
