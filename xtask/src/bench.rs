@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what a container costs, side by side, in one session; with `oci` an OCI runtime's part of it.
+//! `cargo xtask bench`: what a container costs, side by side, in one session; with `oci` an OCI runtime's part of it, with
+//! `pull` what it costs to get an image.
 //!
 //! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
 //! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
@@ -8,6 +9,7 @@
 
 mod bundle;
 mod oci;
+mod pull;
 mod row;
 mod table;
 
@@ -33,6 +35,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 enum What {
     Engines,
     Runtimes,
+    Pulls,
 }
 
 impl What {
@@ -40,6 +43,7 @@ impl What {
         match self {
             Self::Engines => "engines",
             Self::Runtimes => "oci",
+            Self::Pulls => "pull",
         }
     }
 
@@ -48,55 +52,100 @@ impl What {
         match self {
             Self::Engines => &["floor"],
             Self::Runtimes => &["bundle", "peak"],
+            Self::Pulls => &["peak"],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    what: What,
+    runs: usize,
+    /// Megabytes of an image to pull.
+    size: u64,
+    /// The second stage.
+    inside: bool,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> Result<Self, String> {
+        let (what, mut words) = match words {
+            ["oci", words @ ..] => (What::Runtimes, words),
+            ["pull", words @ ..] => (What::Pulls, words),
+            ["engines", words @ ..] | words => (What::Engines, words),
+        };
+        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("not a number: {text}"));
+        let mut options = Self { what, runs: if what == What::Pulls { 3 } else { 40 }, size: 1000, inside: false };
+        loop {
+            words = match words {
+                [] => return Ok(options),
+                ["--inside", rest @ ..] => {
+                    options.inside = true;
+                    rest
+                }
+                ["--runs", text, rest @ ..] => {
+                    options.runs = number(text)? as usize;
+                    rest
+                }
+                ["--size", text, rest @ ..] if what == What::Pulls => {
+                    options.size = number(text)?.into();
+                    rest
+                }
+                _ => {
+                    return Err(
+                        "usage: cargo xtask bench [oci] [--runs N] | bench pull [--size MB] [--runs N]".to_owned()
+                    );
+                }
+            };
         }
     }
 }
 
 /// # Errors
 /// Not root, a build failed, or no contestant could be run.
-pub fn run(options: &[&str]) -> Result<(), String> {
-    let (what, options) = match options {
-        ["oci", options @ ..] => (What::Runtimes, options),
-        ["engines", options @ ..] => (What::Engines, options),
-        options => (What::Engines, options),
-    };
-    let number = |text: &str| text.parse().map_err(|_| format!("not a number: {text}"));
-    let runs = match options {
-        [] => 40,
-        ["--runs", text] => number(text)?,
-        ["--inside", text] => return inside(what, number(text)?),
-        _ => return Err("usage: cargo xtask bench [oci] [--runs N]".to_owned()),
-    };
+pub fn run(words: &[&str]) -> Result<(), String> {
+    let options = Options::parse(words)?;
+    if options.inside {
+        return inside(options);
+    }
     if !command::is_root() {
         return Err("cannot make the bench's network and cgroups: not root".to_owned());
     }
     command::succeed(&mut command::cargo(&["build", "--release", "--quiet", "--package", "sampan"]))?;
-    let folder = folder();
+    if options.what == What::Pulls {
+        let words = ["build", "--release", "--quiet", "--package", "image", "--example", "stages"];
+        command::succeed(&mut command::cargo(&words))?;
+    }
+    let folder = folder(options.what);
     remove(&folder)?;
     make(&folder)?;
-    what.floors().iter().try_for_each(|name| build_floor(&folder, name))?;
+    options.what.floors().iter().try_for_each(|name| build_floor(&folder, name))?;
     let missing: Vec<&str> = COVERED.into_iter().filter(|folder| !Path::new(folder).exists()).collect();
     for folder in &missing {
         make(Path::new(folder))?;
     }
-    let done = stage_two(what, runs);
+    let done = stage_two(options);
     for folder in missing {
         fs::remove_dir(folder).map_err(|error| format!("cannot remove {folder}: {error}"))?;
     }
     done.and(remove(&folder))
 }
 
-fn stage_two(what: What, runs: usize) -> Result<(), String> {
+fn stage_two(options: Options) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let mut unshare = Command::new("unshare");
     unshare.args(["--net", "--mount", "--propagation", "private"]).arg(own);
-    command::succeed(unshare.args(["bench", what.word(), "--inside", &runs.to_string()]))
+    unshare.args(["bench", options.what.word(), "--inside", "--runs", &options.runs.to_string()]);
+    if options.what == What::Pulls {
+        unshare.args(["--size", &options.size.to_string()]);
+    }
+    command::succeed(&mut unshare)
 }
 
 /// Where engines keep their files. Not in the build tree: ext4 looks for free inodes near the directory, and finds them
 /// late among the compiler's, at a tenth of a millisecond for each file that a contestant makes.
-fn folder() -> PathBuf {
-    PathBuf::from("/var/lib/sampan-bench")
+fn folder(what: What) -> PathBuf {
+    PathBuf::from(format!("/var/lib/sampan-bench-{}", what.word()))
 }
 
 fn build_floor(folder: &Path, name: &str) -> Result<(), String> {
@@ -106,14 +155,17 @@ fn build_floor(folder: &Path, name: &str) -> Result<(), String> {
 }
 
 /// The second stage.
-fn inside(what: What, runs: usize) -> Result<(), String> {
-    let folder = folder();
+fn inside(options: Options) -> Result<(), String> {
+    let folder = folder(options.what);
     cover(&folder)?;
     network()?;
-    root_filesystem(&folder.join("rootfs"))?;
-    match what {
-        What::Engines => engines(&folder, runs),
-        What::Runtimes => oci::run(&folder, runs),
+    if options.what != What::Pulls {
+        root_filesystem(&folder.join("rootfs"))?;
+    }
+    match options.what {
+        What::Engines => engines(&folder, options.runs),
+        What::Runtimes => oci::run(&folder, options.runs),
+        What::Pulls => pull::run(&folder, options.runs, options.size),
     }
 }
 

@@ -66,8 +66,16 @@ pub fn triple() -> Result<String, String> {
 /// # Errors
 /// As [`triple`].
 pub fn binary(profile: &str) -> Result<PathBuf, String> {
+    built(profile, "sampan")
+}
+
+/// What cargo has put at `path` of a profile's folder.
+///
+/// # Errors
+/// As [`triple`].
+pub fn built(profile: &str, path: &str) -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join(triple()?).join(profile).join("sampan"))
+    Ok(target.join(triple()?).join(profile).join(path))
 }
 
 fn words(command: &Command) -> String {

@@ -90,7 +90,8 @@ fn peak(folder: &Path, bundle: &Path, runtime: &Runtime) -> Result<String, Strin
     let file = folder.join("run/peak");
     let mut command = Command::new(folder.join("peak"));
     time(command.arg(&file).args(words))?;
-    fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+    let text = fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 #[derive(Clone, Copy)]

@@ -40,7 +40,7 @@ pub fn print(lines: &[Line]) -> Result<(), String> {
     own.try_for_each(|line| line.times.as_ref().map(drop).map_err(Clone::clone))
 }
 
-fn median(times: &[Duration]) -> Duration {
+pub fn median(times: &[Duration]) -> Duration {
     let mut times = times.to_vec();
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
