@@ -34,6 +34,8 @@ pub struct Record {
     pub layers: Vec<std::path::PathBuf>,
     /// Seconds since the epoch; 0 until it has ended.
     pub finished: u64,
+    /// The image's, and those given.
+    pub labels: std::collections::BTreeMap<String, String>,
 }
 
 /// The record, and whether the container runs.

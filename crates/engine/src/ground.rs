@@ -31,6 +31,8 @@ pub struct Ground {
     pub fresh: Vec<String>,
     /// `PORT/PROTOCOL`, as the image has it.
     pub exposed: Vec<String>,
+    /// The image's.
+    pub labels: spec::image::Annotations,
     /// Where the layers are.
     pub layers: Vec<PathBuf>,
     /// Keeps them there until a record says who uses them.
@@ -196,6 +198,7 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         accounts,
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
+        labels: execution.labels,
         layers,
         hold: None,
     })

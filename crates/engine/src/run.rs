@@ -71,6 +71,7 @@ pub struct Prepared {
     name: String,
     created: u64,
     image: String,
+    labels: std::collections::BTreeMap<String, String>,
     layers: Vec<std::path::PathBuf>,
     hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
@@ -139,6 +140,8 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         name,
         created: containers::now(),
         image: ground.name,
+        // One that is given goes before the image's of that name.
+        labels: ground.labels.into_iter().chain(request.labels.iter().cloned()).collect(),
         layers: ground.layers,
         hold: ground.hold,
         cgroup: planned_cgroup,
@@ -420,6 +423,7 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         pid_start: runtime::observe::start_time(pid),
         ports: prepared.net.ports.clone(),
         layers: prepared.layers.clone(),
+        labels: prepared.labels.clone(),
         ..Record::default()
     }
 }
