@@ -9,6 +9,7 @@ mod image;
 mod images;
 mod info;
 mod inspect;
+mod list;
 mod login;
 mod oci;
 mod ps;
@@ -31,7 +32,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Run(request) => return run::run(*request, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
         Verb::Help(text) => ui::print(&text),
-        Verb::Version(arguments) => version::print(arguments),
+        Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
         Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
@@ -81,7 +82,11 @@ fn clean_paths(globals: &crate::cli::Globals, ui: &Ui) -> Result<engine::Paths, 
     Ok(paths)
 }
 
+/// Seconds since the epoch.
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 fn seconds_since(then: u64) -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    now.saturating_sub(then)
+    now().saturating_sub(then)
 }

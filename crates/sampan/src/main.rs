@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod template;
 mod ui;
 
 use std::ffi::OsString;

@@ -9,7 +9,7 @@ mod table;
 
 pub use failure::Failure;
 pub use progress::{Bars, To};
-pub use table::table;
+pub use table::{columns, table};
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -109,6 +109,11 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 /// A standard error that cannot be written to leaves nobody to tell.
 fn write_error(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether a person reads what is printed.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Results for standard output, as they are. A reader that has gone away (`| head`) is not a failure.

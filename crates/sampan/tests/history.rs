@@ -68,6 +68,8 @@ fn an_image_says_how_it_was_made() {
     assert_eq!(of("ID"), [&id["sha256:".len()..][..12], "<missing>", "<missing>"]);
     assert_eq!(of("CreatedAt"), ["N/A", "2024-01-02T00:00:00Z", "2024-01-01T00:00:00Z"]);
     assert_eq!(of("Comment"), ["", "said", ""]);
+    let shown = sampan(&ground, &["history", "--format", "{{.Comment}}|", "made:1"]).ok();
+    assert_eq!(shown, "|\nsaid|\n|");
     let table = sampan(&ground, &["history", "made:1"]).ok();
     assert!(table.contains("ADD rootfs.tar.xz / # an old and very long l…"), "{table}");
     sampan(&ground, &["history", "absent"]).fails(1, "cannot find image absent");

@@ -79,7 +79,7 @@ named!(ImagePrune, ["image prune"], "Remove what no image needs", "sampan image 
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DiskUsage {
-    /// table or json
+    /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }

@@ -17,7 +17,7 @@ pub struct History {
     /// Print sizes and times for people; without it bytes and dates
     #[arg(long, short = 'H', default_value = "true")]
     pub human: bool,
-    /// table or json
+    /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
     /// By name or id

@@ -2,19 +2,21 @@
 
 use super::tree::Leaf;
 use super::{Shell, Verb};
+use crate::template::Template;
 use crate::ui::Failure;
 use clap::Args;
 use spec::ContainerId;
 use spec::unit::Invalid;
 use std::str::FromStr;
 
-/// How a list is printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How results are printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Format {
     #[default]
     Table,
     /// One JSON object a line.
     Json,
+    Template(Template),
 }
 
 impl FromStr for Format {
@@ -23,8 +25,9 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
             "table" => Ok(Self::Table),
-            "json" | "{{json .}}" => Ok(Self::Json),
-            _ => Err(Invalid::new("unknown format").hint("one of table, json")),
+            "json" => Ok(Self::Json),
+            _ if text.starts_with("table ") || text.contains("{{") => text.parse().map(Self::Template),
+            _ => Err(Invalid::new("unknown format").hint("one of table, json, or a template such as {{.ID}}")),
         }
     }
 }
@@ -40,7 +43,10 @@ pub struct Ps {
     /// Print whole ids and commands
     #[arg(long)]
     pub no_trunc: bool,
-    /// table or json
+    /// Print no header
+    #[arg(long)]
+    pub noheading: bool,
+    /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
@@ -85,13 +91,22 @@ impl Leaf for Remove {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ImageList {
+    /// Taken and not needed: there are no images between those that have names
+    #[arg(long, short)]
+    pub all: bool,
+    /// Print digests of manifests too
+    #[arg(long)]
+    pub digests: bool,
     /// Print ids only
     #[arg(long, short)]
     pub quiet: bool,
     /// Print whole ids
     #[arg(long)]
     pub no_trunc: bool,
-    /// table or json
+    /// Print no header
+    #[arg(long)]
+    pub noheading: bool,
+    /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
@@ -143,9 +158,9 @@ impl Leaf for ImageBootstrap {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Info {
-    /// table or json
+    /// table, json, or a template as docker takes
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
@@ -160,9 +175,9 @@ impl Leaf for Info {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Version {
-    /// table or json
+    /// table, json, or a template as docker takes
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }

@@ -1,6 +1,7 @@
 //! The verbs that talk to registries, and the flags that say how these are reached.
 
 use super::Verb;
+use super::list::Format;
 use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
@@ -175,6 +176,9 @@ named!(Tags, ["tags", "image tags"], "List the tags of a repository at its regis
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Search {
+    /// table, json, or a template as docker takes; names only, if there is none
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
     #[command(flatten)]
     pub access: Access,
     /// The registry's host, and what names are to hold
@@ -202,9 +206,17 @@ named!(
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ImageInspect {
+    /// json (one line), or a template as docker takes
+    #[arg(long, short, value_name = "FORMAT")]
+    pub format: Option<Format>,
     /// By name or id
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
 }
 
-named!(ImageInspect, ["image inspect"], "Print what is known about images", "sampan image inspect IMAGE [IMAGE...]");
+named!(
+    ImageInspect,
+    ["image inspect"],
+    "Print what is known about images",
+    "sampan image inspect [OPTIONS] IMAGE [IMAGE...]"
+);

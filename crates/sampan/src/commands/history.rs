@@ -1,10 +1,12 @@
 //! `sampan history` and `sampan image tree`.
 
+use super::list::List;
 use super::ps::{ago, cut};
 use crate::cli::{Format, Globals, History, ImageTree};
-use crate::ui::{self, Failure, table};
+use crate::template::Field;
+use crate::ui::{self, Failure};
 use engine::history::{Level, Made, Tree};
-use serde_json::json;
+use serde_json::{Value, json};
 use spec::Reference;
 use spec::unit::decimal;
 
@@ -12,17 +14,24 @@ use spec::unit::decimal;
 /// [`Failure`] when there is no such image.
 pub fn history(arguments: &History, globals: &Globals) -> Result<(), Failure> {
     let steps = engine::history::history(&super::paths(globals)?, &arguments.image)?;
-    let cells: Vec<_> = steps.iter().map(|step| cells(arguments, step)).collect();
-    if arguments.quiet {
-        return ui::print(&cells.iter().map(|[id, ..]| format!("{id}\n")).collect::<String>());
-    }
-    ui::print(&match arguments.format {
-        Format::Table => table(["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &cells),
-        Format::Json => steps.iter().zip(&cells).map(|(step, cells)| object(step, cells)).collect(),
-    })
+    let rows: Vec<Value> = steps.iter().map(|step| row(arguments, step)).collect();
+    let quiet = arguments.quiet.then_some("ID");
+    ui::print(&List { fields: &FIELDS, columns: &COLUMNS, rows: &rows, quiet, heading: true }.text(&arguments.format)?)
 }
 
-fn cells(arguments: &History, step: &Made) -> [String; 5] {
+const FIELDS: [Field; 6] = [
+    ("ID", "IMAGE"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedBy", "CREATED BY"),
+    ("Size", "SIZE"),
+    ("Comment", "COMMENT"),
+    ("CreatedAt", "CREATED AT"),
+];
+
+const COLUMNS: [&str; 5] = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
+
+/// docker's keys, all values texts.
+fn row(arguments: &History, step: &Made) -> Value {
     let whole = arguments.no_trunc;
     let id = step.id.as_deref().map(|id| if whole { id } else { short(id) });
     let created = match step.created {
@@ -31,23 +40,20 @@ fn cells(arguments: &History, step: &Made) -> [String; 5] {
         None => "N/A".to_owned(),
     };
     // A line of a table is one line; a shell's script in it is many.
-    let by = step.by.split_whitespace().collect::<Vec<_>>().join(" ");
-    [
-        id.unwrap_or("<missing>").to_owned(),
-        created,
-        cut(&by, if whole { usize::MAX } else { 45 }),
-        if arguments.human { decimal(step.size, 3) } else { step.size.to_string() },
-        step.comment.clone(),
-    ]
-}
-
-/// docker's keys, all values texts.
-fn object(step: &Made, [id, created, _, size, comment]: &[String; 5]) -> String {
-    let fields = json!({
-        "Comment": comment, "CreatedAt": step.created.map_or("N/A".to_owned(), date), "CreatedBy": step.by,
-        "CreatedSince": created, "ID": id, "Size": size,
-    });
-    format!("{fields}\n")
+    let line = || step.by.split_whitespace().collect::<Vec<_>>().join(" ");
+    let by = match arguments.format {
+        Format::Json => step.by.clone(),
+        _ if whole => line(),
+        _ => cut(&line(), 45),
+    };
+    json!({
+        "ID": id.unwrap_or("<missing>"),
+        "CreatedSince": created,
+        "CreatedAt": step.created.map_or("N/A".to_owned(), date),
+        "CreatedBy": by,
+        "Size": if arguments.human { decimal(step.size, 3) } else { step.size.to_string() },
+        "Comment": step.comment,
+    })
 }
 
 fn date(seconds: u64) -> String {

@@ -1,9 +1,11 @@
 //! `sampan images`: the table.
 
+use super::list::List;
 use super::ps::ago;
-use crate::cli::{Format, Globals, ImageList};
-use crate::ui::{self, Failure, table};
-use serde_json::json;
+use crate::cli::{Globals, ImageList};
+use crate::template::Field;
+use crate::ui::{self, Failure};
+use serde_json::{Value, json};
 use spec::unit::decimal;
 
 /// What a line says about an image.
@@ -15,22 +17,43 @@ pub struct Row {
     pub id: String,
     /// The digest of the manifest.
     pub digest: Option<String>,
-    /// Seconds since it was made.
-    pub age: Option<u64>,
+    /// Seconds since the epoch.
+    pub created: Option<u64>,
     /// Bytes, unpacked.
     pub size: u64,
 }
 
+/// What a row has.
+const FIELDS: [Field; 11] = [
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("Size", "SIZE"),
+    ("CreatedAt", "CREATED AT"),
+    ("Containers", "CONTAINERS"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("VirtualSize", "SIZE"),
+];
+
 impl Row {
-    fn cells(&self, whole: bool) -> [String; 5] {
+    /// docker's keys, all values texts.
+    fn object(&self, whole: bool) -> Value {
         let hex = self.id.strip_prefix("sha256:").unwrap_or(&self.id);
-        [
-            named(&self.repository),
-            named(&self.tag),
-            if whole { self.id.clone() } else { hex.chars().take(12).collect() },
-            self.age.map_or("N/A".into(), ago),
-            decimal(self.size, 3),
-        ]
+        let size = decimal(self.size, 3);
+        json!({
+            "Repository": named(&self.repository),
+            "Tag": named(&self.tag),
+            "Digest": named(&self.digest),
+            "ID": if whole { self.id.clone() } else { hex.chars().take(12).collect() },
+            "CreatedSince": self.created.map_or("N/A".into(), |then| ago(super::seconds_since(then))),
+            "CreatedAt": self.created.map_or("N/A".into(), engine::images::date),
+            "Size": size, "VirtualSize": size,
+            // docker's own list does not reckon these either.
+            "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
+        })
     }
 }
 
@@ -47,41 +70,25 @@ pub fn run(arguments: &ImageList, globals: &Globals) -> Result<(), Failure> {
         tag: image.tag,
         id: image.id,
         digest: Some(image.digest),
-        age: image.created.map(super::seconds_since),
+        created: image.created,
         size: image.size,
     };
-    print(arguments, &images.into_iter().map(row).collect::<Vec<_>>())
+    ui::print(&text(arguments, &images.into_iter().map(row).collect::<Vec<_>>())?)
 }
 
-/// # Errors
-/// [`Failure`] when the output cannot be written.
-pub fn print(arguments: &ImageList, rows: &[Row]) -> Result<(), Failure> {
-    ui::print(&text(arguments, rows))
-}
-
-fn text(arguments: &ImageList, rows: &[Row]) -> String {
-    let cells: Vec<_> = rows.iter().map(|row| row.cells(arguments.no_trunc)).collect();
-    if arguments.quiet {
-        return cells.iter().map(|[_, _, id, ..]| format!("{id}\n")).collect();
-    }
-    match arguments.format {
-        Format::Table => table(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], &cells),
-        Format::Json => rows.iter().zip(&cells).map(|(row, cells)| object(row, cells)).collect(),
-    }
-}
-
-/// docker's keys, all values texts.
-fn object(row: &Row, [repository, tag, id, created, size]: &[String; 5]) -> String {
-    let fields = json!({
-        "CreatedSince": created, "Digest": named(&row.digest), "ID": id, "Repository": repository, "Size": size,
-        "Tag": tag,
-    });
-    format!("{fields}\n")
+fn text(arguments: &ImageList, rows: &[Row]) -> Result<String, Failure> {
+    let columns = ["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
+    let columns: Vec<&str> = columns.into_iter().filter(|column| arguments.digests || *column != "Digest").collect();
+    let rows: Vec<Value> = rows.iter().map(|row| row.object(arguments.no_trunc)).collect();
+    let quiet = arguments.quiet.then_some("ID");
+    let list = List { fields: &FIELDS, columns: &columns, rows: &rows, quiet, heading: !arguments.noheading };
+    list.text(&arguments.format)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Format;
 
     #[test]
     fn prints_as_docker() {
@@ -90,7 +97,7 @@ mod tests {
             tag: None,
             id: "sha256:0123456789abcdef".into(),
             digest: None,
-            age: Some(86_400 * 3),
+            created: Some(super::super::now() - 86_400 * 3),
             size: 4_263_000,
         };
         let arguments = ImageList::default();
@@ -98,13 +105,25 @@ mod tests {
 REPOSITORY   TAG       IMAGE ID       CREATED      SIZE
 busybox      <none>    0123456789ab   3 days ago   4.26MB
 ";
-        assert_eq!(text(&arguments, std::slice::from_ref(&row)), table);
-        assert_eq!(
-            text(&ImageList { quiet: true, no_trunc: true, ..arguments.clone() }, std::slice::from_ref(&row)),
-            format!("{}\n", row.id)
-        );
-        let json = text(&ImageList { format: Format::Json, ..arguments }, &[row]);
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let print = |arguments: &ImageList| text(arguments, std::slice::from_ref(&row)).unwrap();
+        assert_eq!(print(&arguments), table);
+        let bare = "busybox   <none>    0123456789ab   3 days ago   4.26MB\n";
+        assert_eq!(print(&ImageList { noheading: true, ..arguments.clone() }), bare);
+        let wide = print(&ImageList { digests: true, ..arguments.clone() });
+        assert!(wide.starts_with("REPOSITORY   TAG       DIGEST    IMAGE ID       CREATED      SIZE\n"), "{wide}");
+        let whole = ImageList { quiet: true, no_trunc: true, ..arguments.clone() };
+        assert_eq!(print(&whole), format!("{}\n", row.id));
+        let json = print(&ImageList { format: Format::Json, ..arguments.clone() });
+        let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&value["Digest"], &value["Size"]), (&"<none>".into(), &"4.26MB".into()));
+        let template = |text: &str| print(&ImageList { format: text.parse().unwrap(), ..arguments.clone() });
+        assert_eq!(template("{{.Repository}}:{{.Tag}}"), "busybox:<none>\n");
+        assert_eq!(template("table {{.ID}}\\t{{.Size}}"), "IMAGE ID       SIZE\n0123456789ab   4.26MB\n");
+        let absent = ImageList { format: "{{.Id}}".parse().unwrap(), ..arguments.clone() };
+        let failure = text(&absent, &[]).unwrap_err();
+        assert!(failure.hint.unwrap().starts_with("one of Repository, Tag, "));
+        for (name, _) in FIELDS {
+            assert!(row.object(false)[name].is_string(), "{name}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! `sampan image inspect`, with docker's names.
 
-use crate::cli::{Globals, ImageInspect};
+use crate::cli::{Format, Globals, ImageInspect};
+use crate::template::no_table;
 use crate::ui::{self, Failure};
 use engine::images::Inspected;
 use serde_json::{Value, json};
+use spec::image::Execution;
 
 /// # Errors
 /// [`Failure`] for the first image that is not there.
@@ -12,7 +14,12 @@ pub fn run(arguments: &ImageInspect, globals: &Globals) -> Result<(), Failure> {
     let inspect = |word: &String| engine::images::inspect(&paths, word).map(|image| object(&image));
     let images = arguments.images.iter().map(inspect).collect::<Result<Vec<_>, _>>()?;
     // What comes out of a configuration is a stranger's; JSON escapes what a terminal would obey.
-    ui::print(&format!("{:#}\n", Value::Array(images)))
+    ui::print(&match &arguments.format {
+        None => format!("{:#}\n", Value::Array(images)),
+        Some(Format::Json) => format!("{}\n", Value::Array(images)),
+        Some(Format::Template(template)) => template.values(&images)?,
+        Some(Format::Table) => return Err(no_table()),
+    })
 }
 
 fn object(image: &Inspected) -> Value {
@@ -33,9 +40,29 @@ fn object(image: &Inspected) -> Value {
         "Variant": config.platform.variant,
         "Os": config.platform.os,
         "Size": image.size,
-        "Config": config.config,
+        "Config": execution(&config.config),
         "RootFS": { "Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids },
     })
+}
+
+/// All of docker's keys, so that a template finds them in any image.
+fn execution(config: &Execution) -> Value {
+    json!({
+        "User": config.user,
+        "ExposedPorts": there(&config.exposed_ports, config.exposed_ports.is_empty()),
+        "Env": there(&config.env, config.env.is_empty()),
+        "Entrypoint": there(&config.entrypoint, config.entrypoint.is_empty()),
+        "Cmd": there(&config.cmd, config.cmd.is_empty()),
+        "Volumes": there(&config.volumes, config.volumes.is_empty()),
+        "WorkingDir": config.working_dir,
+        "Labels": there(&config.labels, config.labels.is_empty()),
+        "StopSignal": config.stop_signal,
+    })
+}
+
+/// Go's nil for what is empty.
+fn there<T>(of: &T, is_empty: bool) -> Option<&T> {
+    (!is_empty).then_some(of)
 }
 
 /// `repository@digest`.

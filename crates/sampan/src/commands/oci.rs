@@ -269,14 +269,14 @@ fn list(root: &Root, arguments: &List) -> Result<(), Failure> {
         Format::Json => ui::print(&format!("{}\n", serde_json::to_string(&seen).unwrap_or_default())),
         Format::Table => {
             let cells: Vec<_> = seen.into_iter().map(cells).collect();
-            ui::print(&table(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &cells))
+            ui::print(&table(Some(&["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]), &cells))
         }
     }
 }
 
-fn cells(Seen { id, pid, status, bundle, created, owner, .. }: Seen) -> [String; 6] {
+fn cells(Seen { id, pid, status, bundle, created, owner, .. }: Seen) -> Vec<String> {
     let status = json!(status).as_str().unwrap_or_default().to_owned();
-    [id, pid.to_string(), status, bundle, created, owner]
+    vec![id, pid.to_string(), status, bundle, created, owner]
 }
 
 /// The table is that of ps(1), whatever it is called with, with the lines of the container's processes.

@@ -1,9 +1,12 @@
 //! `sampan ps`: the table.
 
-use crate::cli::{Format, Globals, Ps};
-use crate::ui::{self, Failure, Ui, table};
+use super::list::List;
+use crate::cli::{Globals, Ps};
+use crate::template::{Field, METHOD};
+use crate::ui::{self, Failure, Ui};
 use engine::containers::Listed;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What a line says about a container.
 #[derive(Debug, Clone, Default)]
@@ -11,27 +14,50 @@ pub struct Row {
     pub id: String,
     pub image: String,
     pub command: Vec<String>,
-    /// Seconds since it was made.
-    pub age: u64,
+    /// Seconds since the epoch.
+    pub created: u64,
     /// `created`, `running`, `exited` …
     pub state: String,
     /// `Up 3 minutes`, `Exited (0) 2 hours ago`
     pub status: String,
     pub ports: String,
     pub name: String,
+    pub labels: BTreeMap<String, String>,
 }
 
+const FIELDS: [Field; 11] = [
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("RunningFor", "CREATED"),
+    ("Status", "STATUS"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("CreatedAt", "CREATED AT"),
+    ("State", "STATE"),
+    ("Labels", "LABELS"),
+    (METHOD, ""),
+];
+
+const COLUMNS: [&str; 7] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+
 impl Row {
-    fn cells(&self, whole: bool) -> [String; 7] {
-        [
-            if whole { self.id.clone() } else { self.id.chars().take(12).collect() },
-            self.image.clone(),
-            format!("\"{}\"", cut(&self.command.join(" "), if whole { usize::MAX } else { 18 })),
-            ago(self.age),
-            self.status.clone(),
-            self.ports.clone(),
-            self.name.clone(),
-        ]
+    /// docker's keys, all values texts but that of [`METHOD`].
+    fn object(&self, whole: bool) -> Value {
+        let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        json!({
+            "ID": if whole { self.id.clone() } else { self.id.chars().take(12).collect() },
+            "Image": self.image,
+            "Command": format!("\"{}\"", cut(&self.command.join(" "), if whole { usize::MAX } else { 18 })),
+            "RunningFor": ago(super::seconds_since(self.created)),
+            "CreatedAt": engine::images::date(self.created),
+            "Status": self.status,
+            "State": self.state,
+            "Ports": self.ports,
+            "Names": self.name,
+            "Labels": labels.join(","),
+            METHOD: self.labels,
+        })
     }
 }
 
@@ -40,7 +66,7 @@ impl Row {
 pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     let listed = engine::containers::list(&paths).into_iter().filter(|listed| arguments.all || listed.running);
-    print(arguments, &listed.map(row).collect::<Vec<_>>())
+    ui::print(&text(arguments, &listed.map(row).collect::<Vec<_>>())?)
 }
 
 fn row(listed: Listed) -> Row {
@@ -54,11 +80,12 @@ fn row(listed: Listed) -> Row {
         id: record.id,
         image: record.image,
         command: record.command,
-        age: super::seconds_since(record.created),
+        created: record.created,
         state: state.to_owned(),
         status,
         ports: record.ports.join(", "),
         name: record.name,
+        labels: record.labels,
     }
 }
 
@@ -72,47 +99,29 @@ pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width { text.into() } else { text.chars().take(width - 1).chain(['…']).collect() }
 }
 
-/// # Errors
-/// [`Failure`] when the output cannot be written.
-pub fn print(arguments: &Ps, rows: &[Row]) -> Result<(), Failure> {
-    ui::print(&text(arguments, rows))
-}
-
-fn text(arguments: &Ps, rows: &[Row]) -> String {
-    let whole = arguments.no_trunc;
-    let cells: Vec<_> = rows.iter().map(|row| row.cells(whole)).collect();
-    if arguments.quiet {
-        return cells.iter().map(|[id, ..]| format!("{id}\n")).collect();
-    }
-    match arguments.format {
-        Format::Table => table(["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], &cells),
-        Format::Json => rows.iter().zip(&cells).map(|(row, cells)| object(row, cells)).collect(),
-    }
-}
-
-/// docker's keys, all values texts.
-fn object(row: &Row, [id, image, command, created, status, ports, names]: &[String; 7]) -> String {
-    let fields = json!({
-        "Command": command, "ID": id, "Image": image, "Names": names, "Ports": ports, "RunningFor": created,
-        "State": row.state, "Status": status,
-    });
-    format!("{fields}\n")
+fn text(arguments: &Ps, rows: &[Row]) -> Result<String, Failure> {
+    let rows: Vec<Value> = rows.iter().map(|row| row.object(arguments.no_trunc)).collect();
+    let quiet = arguments.quiet.then_some("ID");
+    let list = List { fields: &FIELDS, columns: &COLUMNS, rows: &rows, quiet, heading: !arguments.noheading };
+    list.text(&arguments.format)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Format;
 
     fn row() -> Row {
         Row {
             id: "0123456789abcdef".into(),
             image: "busybox".into(),
             command: vec!["sh".into(), "-c".into(), "sleep 100000000".into()],
-            age: 180,
+            created: super::super::now() - 180,
             state: "running".into(),
             status: "Up 3 minutes".into(),
             ports: "0.0.0.0:8080->80/tcp".into(),
             name: "web".into(),
+            labels: [("a.my-b".to_owned(), "c".to_owned()), ("d".to_owned(), String::new())].into(),
         }
     }
 
@@ -123,11 +132,25 @@ mod tests {
 CONTAINER ID   IMAGE     COMMAND                CREATED         STATUS         PORTS                  NAMES
 0123456789ab   busybox   \"sh -c sleep 10000…\"   3 minutes ago   Up 3 minutes   0.0.0.0:8080->80/tcp   web
 ";
-        assert_eq!(text(&arguments, &[row()]), table);
-        assert_eq!(text(&Ps { quiet: true, ..arguments.clone() }, &[row()]), "0123456789ab\n");
-        let json = text(&Ps { format: Format::Json, no_trunc: true, ..arguments }, &[row()]);
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let print = |arguments: &Ps| text(arguments, &[row()]).unwrap();
+        assert_eq!(print(&arguments), table);
+        assert_eq!(print(&Ps { quiet: true, ..arguments.clone() }), "0123456789ab\n");
+        let json = print(&Ps { format: Format::Json, no_trunc: true, ..arguments.clone() });
+        let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&value["ID"], &value["State"]), (&"0123456789abcdef".into(), &"running".into()));
+        assert_eq!((&value["Labels"], &value[METHOD]), (&"a.my-b=c,d=".into(), &Value::Null));
         assert_eq!(value["Command"], "\"sh -c sleep 100000000\"");
+    }
+
+    #[test]
+    fn templates_have_dockers_fields() {
+        let print = |format: &str| text(&Ps { format: format.parse().unwrap(), ..Ps::default() }, &[row()]).unwrap();
+        assert_eq!(print("{{.Names}} {{.Label \"a.my-b\"}}{{.Label \"none\"}}"), "web c\n");
+        assert_eq!(print("table {{.Names}}\\t{{.Label \"a.my-b\"}}"), "NAMES     my b\nweb       c\n");
+        assert_eq!(print("{{json .Labels}}"), "\"a.my-b=c,d=\"\n");
+        assert_eq!(print("{{json .}} "), print("json").replace('\n', " \n"));
+        for (name, _) in FIELDS {
+            assert!(!row().object(false)[name].is_null(), "{name}");
+        }
     }
 }

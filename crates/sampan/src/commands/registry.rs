@@ -1,7 +1,9 @@
 //! `sampan tags`, `search` and `manifest inspect`: what a registry says.
 
+use super::list::List;
 use crate::cli::{Globals, ManifestInspect, Search, Tags};
 use crate::ui::{self, Failure};
+use serde_json::{Value, json};
 
 /// # Errors
 /// [`Failure`] when the registry fails.
@@ -14,7 +16,11 @@ pub fn tags(arguments: &Tags, globals: &Globals) -> Result<(), Failure> {
 /// [`Failure`] when the registry fails, or does not tell.
 pub fn search(arguments: &Search, globals: &Globals) -> Result<(), Failure> {
     let names = engine::images::search(&super::paths(globals)?, &arguments.access.access(), &arguments.term)?;
-    lines(&names)
+    let Some(format) = &arguments.format else { return lines(&names) };
+    // A catalogue has nothing else.
+    let rows: Vec<Value> = names.iter().map(|name| json!({ "Name": name })).collect();
+    let list = List { fields: &[("Name", "NAME")], columns: &["Name"], rows: &rows, quiet: None, heading: true };
+    ui::print(&list.text(format)?)
 }
 
 /// # Errors

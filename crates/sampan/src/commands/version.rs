@@ -2,15 +2,23 @@
 
 use crate::cli::{Format, Version};
 use crate::ui::{self, Failure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-pub fn print(arguments: Version) -> Result<(), Failure> {
-    let version = env!("CARGO_PKG_VERSION");
-    ui::print(&match arguments.format {
-        Format::Table => format!("sampan version {version}\n"),
-        Format::Json => {
-            let fields = json!({ "Version": version, "Os": "linux", "Arch": std::env::consts::ARCH });
-            format!("{fields}\n")
-        }
+/// # Errors
+/// [`Failure`] for a template that does not fit.
+pub fn print(arguments: &Version) -> Result<(), Failure> {
+    ui::print(&match &arguments.format {
+        Format::Table => format!("sampan version {}\n", env!("CARGO_PKG_VERSION")),
+        Format::Json => format!("{}\n", facts()),
+        Format::Template(template) => template.values(&[facts()])?,
     })
+}
+
+/// docker's halves are the same program here.
+fn facts() -> Value {
+    let all = json!({ "Version": env!("CARGO_PKG_VERSION"), "Os": "linux", "Arch": std::env::consts::ARCH });
+    let mut whole = all.clone();
+    whole["Client"] = all.clone();
+    whole["Server"] = all;
+    whole
 }

@@ -1,20 +1,32 @@
 //! Columns as docker prints them.
 
-/// Rows under a header as docker's tables: columns are as wide as their widest cell and three spaces, ten at least;
-/// the last is not padded.
+use std::iter::repeat_n;
+
+/// Rows under a header, if there is to be one.
 #[must_use]
-pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let header = header.map(str::to_owned);
-    let lines = || std::iter::once(&header).chain(rows);
-    let width = |column: usize| lines().map(|line| line[column].chars().count() + 3).max().unwrap_or(0).max(10);
-    let widths: [usize; N] = std::array::from_fn(width);
+pub fn table(header: Option<&[&str]>, rows: &[Vec<String>]) -> String {
+    let header = header.map(|header| header.iter().map(|cell| (*cell).to_owned()).collect());
+    let lines: Vec<Vec<String>> = header.into_iter().chain(rows.iter().cloned()).collect();
+    aligned(&lines)
+}
+
+/// Texts whose cells end at tabs, under a header.
+#[must_use]
+pub fn columns<'a>(header: impl Iterator<Item = &'a str>, rows: &'a [String]) -> String {
+    let lines = header.chain(rows.iter().flat_map(|row| row.lines()));
+    let lines: Vec<Vec<String>> = lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+    aligned(&lines)
+}
+
+/// A column is as wide as its widest cell and three spaces, ten at least; a line's last cell is not padded.
+fn aligned(lines: &[Vec<String>]) -> String {
     let mut text = String::new();
-    for line in lines() {
-        for (index, (cell, width)) in line.iter().zip(widths).enumerate() {
+    for line in lines {
+        for (index, cell) in line.iter().enumerate() {
             // Foreign text must not start a line of its own or drive the terminal.
             text.extend(cell.chars().map(|c| if c.is_control() { '?' } else { c }));
-            if index + 1 < N {
-                text.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
+            if index + 1 < line.len() {
+                text.extend(repeat_n(' ', width(lines, index) - cell.chars().count()));
             }
         }
         text.push('\n');
@@ -22,15 +34,27 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
     text
 }
 
+fn width(lines: &[Vec<String>], column: usize) -> usize {
+    let padded = lines.iter().filter(|line| column + 1 < line.len());
+    padded.map(|line| line[column].chars().count() + 3).max().unwrap_or_default().max(10)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{columns, table};
 
     #[test]
     fn columns_are_dockers() {
-        let rows = [["busybox".to_owned(), "a-long-name-indeed".to_owned(), "x\ny".to_owned()]];
+        let rows = [vec!["busybox".to_owned(), "a-long-name-indeed".to_owned(), "x\ny".to_owned()]];
         let text = "IMAGE     NAMES                SIZE\nbusybox   a-long-name-indeed   x?y\n";
-        assert_eq!(table(["IMAGE", "NAMES", "SIZE"], &rows), text);
-        assert_eq!(table(["A", "B"], &[]), "A         B\n");
+        assert_eq!(table(Some(&["IMAGE", "NAMES", "SIZE"]), &rows), text);
+        assert_eq!(table(None, &rows), "busybox   a-long-name-indeed   x?y\n");
+        assert_eq!(table(Some(&["A", "B"]), &[]), "A         B\n");
+    }
+
+    #[test]
+    fn a_line_may_have_more_cells_than_another() {
+        let rows = ["a\tb\tc\n".to_owned(), "a-long-one\n\u{1b}\n".to_owned()];
+        assert_eq!(columns(["X\tY"].into_iter(), &rows), "X         Y\na         b         c\na-long-one\n?\n");
     }
 }

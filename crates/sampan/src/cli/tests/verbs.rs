@@ -12,11 +12,14 @@ fn verbs_have_dockers_names() {
         ("ps -a", "Ps(Ps { all: true"),
         ("container ls -aq", "Ps(Ps { all: true, quiet: true"),
         ("container list --no-trunc", "Ps(Ps { all: false, quiet: false, no_trunc: true"),
-        ("ps --format json", "Ps(Ps { all: false, quiet: false, no_trunc: false, format: Json"),
+        ("ps --format json", "Ps(Ps { all: false, quiet: false, no_trunc: false, noheading: false, format: Json"),
         ("rm -f a b", "Remove(Remove { force: true, containers: [ContainerId(\"a\"), ContainerId(\"b\")]"),
         ("container rm a --force", "Remove(Remove { force: true, containers: [ContainerId(\"a\")]"),
-        ("images -q", "ImageList(ImageList { quiet: true"),
-        ("image ls --format=json", "ImageList(ImageList { quiet: false, no_trunc: false, format: Json"),
+        ("images -q", "ImageList(ImageList { all: false, digests: false, quiet: true"),
+        (
+            "image ls --format=json",
+            "ImageList(ImageList { all: false, digests: false, quiet: false, no_trunc: false, noheading: false, format: Json",
+        ),
         ("rmi busybox", "ImageRemove(ImageRemove { force: false, images: [\"busybox\"]"),
         ("image rm -f a b", "ImageRemove(ImageRemove { force: true, images: [\"a\", \"b\"]"),
         ("pull -q x", "Pull(Pull { all_tags: false, platform: None, quiet: true, disable_content_trust: true"),
@@ -36,7 +39,7 @@ fn verbs_have_dockers_names() {
         ("tags a", "Tags("),
         ("search h.example/a", "Search("),
         ("manifest inspect a", "ManifestInspect("),
-        ("image inspect a b", "ImageInspect(ImageInspect { images: [\"a\", \"b\"] }"),
+        ("image inspect a b", "ImageInspect(ImageInspect { format: None, images: [\"a\", \"b\"] }"),
         ("history -q a", "History(History { quiet: true, no_trunc: false, human: true"),
         ("image history -H=false a", "History(History { quiet: false, no_trunc: false, human: false"),
         ("image tree --whatrequires a", "ImageTree(ImageTree { whatrequires: true, image: \"a\""),
@@ -98,7 +101,13 @@ fn usage_errors_have_a_way_out() {
         ),
         (
             "ps --format yaml",
-            "error: invalid value \"yaml\" for --format\n  unknown format\nhint: one of table, json\n",
+            "error: invalid value \"yaml\" for --format\n  unknown format\n\
+             hint: one of table, json, or a template such as {{.ID}}\n",
+        ),
+        (
+            "ps --format {{.ID",
+            "error: invalid value \"{{.ID\" for --format\n  unclosed action (at character 6)\n\
+             hint: such as {{.ID}} or {{json .}}\n",
         ),
         (
             "completion csh",
