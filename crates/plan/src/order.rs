@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::mounts::{self, Ids, Opened, PRIVATE, RECURSIVE, SLAVE, Source};
-use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Plan, Slot, Spawn, Upper, Veil};
+use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Node, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{
     Rejected, affinity, capability, cgroup, ids, label, memory, network, overlay, scheduling, seccomp, shared_mounts,
@@ -152,7 +152,8 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
     let exec = command(process);
     let attach = attach(&input, linux, process, &new);
     let sources = volumes::steps(&input, linux, &process.user)?;
-    let prepare = prepare(input, linux, sources);
+    let nodes = nodes(input.data, linux, &init);
+    let prepare = prepare(input, linux, nodes, sources);
     Ok(Plan { prepare, spawn, attach, init, exec })
 }
 
@@ -232,7 +233,7 @@ pub(crate) fn check_process(process: &Process, host: &Host) -> Result<(), Reject
 }
 
 /// Directories before what stands in them; the cgroup before the network, because it is cheap and fails most often.
-fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostStep> {
+fn prepare(input: Input<'_>, linux: &Linux, nodes: Vec<HostStep>, sources: Vec<HostStep>) -> Vec<HostStep> {
     let owner = ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings);
     let mapped = input.host.rootless() && input.host.subordinate.is_some();
     let directory = |path: String, mode| HostStep::Directory { path, mode, owner };
@@ -265,6 +266,7 @@ fn prepare(input: Input<'_>, linux: &Linux, sources: Vec<HostStep>) -> Vec<HostS
         owner,
         content,
     }));
+    steps.extend(nodes);
     steps.extend(input.cgroup.prepare.into_iter().map(HostStep::Cgroup));
     steps.extend(input.network.prepare.into_iter().map(HostStep::Network));
     // Last: what is done there stays, whatever comes of the container.
@@ -699,6 +701,9 @@ const DEVICES: [(&str, i64, i64); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
+/// Nobody (/proc/sys/kernel/overflowuid).
+const OVERFLOW: u32 = 65534;
+
 /// Where the container's devices are.
 pub(crate) fn device_paths(linux: &Linux) -> impl Iterator<Item = String> {
     DEVICES.iter().map(|(path, ..)| (*path).to_owned()).chain(linux.devices.iter().map(|device| device.path.clone()))
@@ -713,11 +718,17 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
         ("/dev/stderr", "/proc/self/fd/2"),
         ("/dev/ptmx", "pts/ptmx"),
     ];
-    // A device node made in a user namespace would be dead: the superblock is not allowed devices (mknod(2)).
-    let from_host = new.contains(&NamespaceKind::User)
-        || joined(linux, NamespaceKind::User).is_some()
-        || !input.host.initial
-        || !input.host.has(capability::MKNOD);
+    let may = input.host.initial && input.host.has(capability::MKNOD);
+    let own_users = new.contains(&NamespaceKind::User);
+    let from_host = own_users || joined(linux, NamespaceKind::User).is_some() || !may;
+    let node = |(number, device): (usize, &Device)| match device.kind.as_str() {
+        // A named pipe is no device: anybody may make one.
+        "p" => Node::Made,
+        _ if !from_host => Node::Made,
+        // Where the maps are known, so that it has the owner that it is to have.
+        _ if own_users && may => Node::Parent(format!("{}/{number}", nodes_at(input.data))),
+        _ => Node::Host,
+    };
     let default = DEVICES.iter().map(|(path, major, minor)| Device {
         path: (*path).to_owned(),
         kind: "c".to_owned(),
@@ -726,15 +737,37 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
         file_mode: Some(0o666),
         ..Device::default()
     });
-    let own = linux.devices.iter().cloned();
-    steps.extend(
-        default
-            .filter(|device| !linux.devices.iter().any(|own| own.path == device.path))
-            .chain(own)
-            .map(|device| InitStep::Device { device, from_host }),
-    );
+    let default = default.filter(|device| !linux.devices.iter().any(|own| own.path == device.path));
+    let defaults = if from_host { Node::Host } else { Node::Made };
+    steps.extend(default.map(|device| InitStep::Device { device, node: defaults.clone() }));
+    let own = linux.devices.iter().enumerate().map(|one| InitStep::Device { device: one.1.clone(), node: node(one) });
+    steps.extend(own);
     let link = |(path, to): &(&str, &str)| InitStep::Symlink { path: (*path).to_owned(), to: (*to).to_owned() };
     steps.extend(LINKS.iter().map(link));
+}
+
+/// Closed to the container's root, whose device rules do not reach a node on the host.
+fn nodes_at(data: &str) -> String {
+    format!("{data}/devices")
+}
+
+/// The devices that the parent makes for a user namespace.
+fn nodes(data: &str, linux: &Linux, init: &[InitStep]) -> Vec<HostStep> {
+    // What the maps do not have looks there like what the host's nodes do.
+    let id = |map: &[IdMapping], id: Option<u32>| ids::on_host(map, id.unwrap_or(0)).unwrap_or(OVERFLOW);
+    let made = init.iter().filter_map(|step| match step {
+        InitStep::Device { device, node: Node::Parent(path) } => Some(HostStep::Node {
+            path: path.clone(),
+            device: device.clone(),
+            owner: (id(&linux.uid_mappings, device.uid), id(&linux.gid_mappings, device.gid)),
+        }),
+        _ => None,
+    });
+    let mut steps: Vec<HostStep> = made.collect();
+    if !steps.is_empty() {
+        steps.insert(0, HostStep::Directory { path: nodes_at(data), mode: 0o700, owner: None });
+    }
+    steps
 }
 
 /// What `security` is made of.

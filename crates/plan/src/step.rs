@@ -46,6 +46,12 @@ pub enum HostStep {
         path: String,
         mode: u32,
     },
+    /// A device in it, for a user namespace; `owner` in ids of the host.
+    Node {
+        path: String,
+        device: Device,
+        owner: (u32, u32),
+    },
     /// A layer as the container's user namespace is to see it: on the disk the ids are the host's.
     Idmapped {
         from: String,
@@ -69,6 +75,17 @@ pub enum HostStep {
     Affinity(Cpus),
     Cgroup(cgroup::HostStep),
     Network(network::HostStep),
+}
+
+/// Where the container has a device's node from. One made in a user namespace would be dead: its filesystems are not
+/// allowed devices (mknod(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    Made,
+    /// A bind of the host's own, at the same path, whose owner and mode it keeps.
+    Host,
+    /// A bind of the one that the parent made at this path ([`HostStep::Node`]).
+    Parent(String),
 }
 
 /// Done by the parent, after the clone: the child's pid is known.
@@ -155,7 +172,7 @@ pub enum InitStep {
     Mount(Mount),
     Device {
         device: Device,
-        from_host: bool,
+        node: Node,
     },
     Symlink {
         path: String,
@@ -378,6 +395,7 @@ impl HostStep {
             Self::Directory { .. } => "a directory in it".into(),
             Self::MountPoint { .. } => "where all mounts of the container are, which others see, too".into(),
             Self::File { .. } => "a file that the container will see".into(),
+            Self::Node { device, .. } => format!("{}, which a user namespace may not make", device.path),
             Self::Fifo { .. } => "by which the container is started, and tells what came of it".into(),
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
@@ -402,6 +420,7 @@ impl HostStep {
                 written + &chown(path, *owner)
             }
             Self::Fifo { path, mode } => format!("mkfifo -m {mode:o} {}", quote(path)),
+            Self::Node { path, device, owner } => make_node(&quote(path), device, *owner),
             Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
             Self::Own { path, owner: (uid, gid), mapped } => {
                 let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
@@ -421,9 +440,12 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::Directory { .. } | Self::File { .. } | Self::Fifo { .. } | Self::Source { .. } | Self::Own { .. } => {
-                Vec::new()
-            }
+            Self::Directory { .. }
+            | Self::File { .. }
+            | Self::Fifo { .. }
+            | Self::Node { .. }
+            | Self::Source { .. }
+            | Self::Own { .. } => Vec::new(),
             Self::Idmapped { to: path, .. } | Self::MountPoint { path, within: None } => {
                 vec![Verb::Unmount { path: path.clone() }]
             }
@@ -643,11 +665,14 @@ impl InitStep {
                 format!("mount --rbind{private} {} {}", quote(path), quote(at))
             }
             Self::Mount(mount) => mount_shell(mount),
-            Self::Device { device, from_host: true } => {
+            Self::Device { device, node: Node::Made } => make_device(device),
+            Self::Device { device, node: Node::Host } => {
                 let path = quote(&device.path);
                 format!("{}\nmount --bind {path} \"$ROOT\"{path}", make_file(&device.path))
             }
-            Self::Device { device, .. } => make_node(device),
+            Self::Device { node: Node::Parent(path), .. } => {
+                format!("# no shell equivalent: a bind of {path}, opened before the user namespace is entered")
+            }
             Self::Symlink { path, to } => format!("[ -e {0} ] || ln -s {1} {0}", inside(path), quote(to)),
             Self::Sysctl { key, value } => {
                 format!("echo {} >/proc/sys/{}", quote(value), quote(&crate::sysctl::path(key)))
@@ -748,15 +773,19 @@ fn make_file(path: &str) -> String {
     format!("mkdir -p {0} && {{ [ -e {1} ] || touch {1}; }}", inside(above), inside(path))
 }
 
-fn make_node(device: &Device) -> String {
-    let at = inside(&device.path);
+fn make_device(device: &Device) -> String {
+    let text = make_node(&inside(&device.path), device, (device.uid.unwrap_or(0), device.gid.unwrap_or(0)));
+    match device.path.rsplit_once('/').filter(|(above, _)| *above != "/dev") {
+        Some((above, _)) => format!("mkdir -p {} && {text}", inside(above)),
+        None => text,
+    }
+}
+
+fn make_node(at: &str, device: &Device, owner: (u32, u32)) -> String {
     let mode = device.file_mode.unwrap_or(0o666);
     let numbers = if device.kind == "p" { String::new() } else { format!(" {} {}", device.major, device.minor) };
-    let mut text = format!("mknod -m {mode:o} {at} {}{numbers}", device.kind);
-    if let Some((above, _)) = device.path.rsplit_once('/').filter(|(above, _)| *above != "/dev") {
-        text = format!("mkdir -p {} && {text}", inside(above));
-    }
-    match (device.uid.unwrap_or(0), device.gid.unwrap_or(0)) {
+    let text = format!("mknod -m {mode:o} {at} {}{numbers}", device.kind);
+    match owner {
         (0, 0) => text,
         (uid, gid) => format!("{text} && chown {uid}:{gid} {at}"),
     }

@@ -8,7 +8,7 @@ use crate::{apply, progress};
 use plan::mounts::{self, Opened, Source};
 
 use plan::overlay::Told;
-use plan::step::{At, Exec, InitStep, Plan, Upper, Veil};
+use plan::step::{At, Exec, InitStep, Node, Plan, Upper, Veil};
 use spec::runtime::{Device, Hook, NamespaceKind, State, Status};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -184,7 +184,7 @@ impl Compiler<'_> {
                 Some(to) => Op::Symlink { place: root(&mount.destination)?, to },
                 None => Op::Mount(self.mount(mount)?),
             },
-            InitStep::Device { device, from_host } => self::device(device, *from_host)?,
+            InitStep::Device { device, node } => self.device(device, node)?,
             InitStep::Symlink { path, to } => Op::Symlink { place: root(path)?, to: c(to)? },
             InitStep::Sysctl { key, value } => Op::Write {
                 place: root(&format!("/proc/sys/{}", plan::sysctl::path(key)))?,
@@ -414,6 +414,28 @@ impl Compiler<'_> {
         Ok(child::Source::Detached { fd: self.keep(tree) })
     }
 
+    fn device(&mut self, device: &Device, node: &Node) -> Result<Op> {
+        let source = match node {
+            Node::Made => return make_node(device),
+            Node::Host => {
+                apply::device::check(device)?;
+                child::Source::Tree { path: c(&device.path)?, recursive: false, follow: true }
+            }
+            Node::Parent(path) => {
+                let tree = sys::mount::tree(path, false, false)?;
+                // The mount that it was made in may be `nodev`, as /run is.
+                sys::mount::allow_devices(tree.as_fd())?;
+                child::Source::Detached { fd: self.keep(tree) }
+            }
+        };
+        Ok(Op::Mount(child::Mount {
+            source,
+            shifted: false,
+            destination: Destination::Place { place: root(&device.path)?, target: Target::File },
+            attributes: Attributes::default(),
+        }))
+    }
+
     fn mount(&mut self, mount: &mounts::Mount) -> Result<child::Mount> {
         let place = Place { follow: !mount.links.destination, ..root(&mount.destination)? };
         let mut attributes = attributes(mount.attributes);
@@ -510,26 +532,11 @@ fn layers(lower: &[String], told: &Told) -> Result<Vec<(CString, Option<CString>
     }
 }
 
-fn device(device: &Device, from_host: bool) -> Result<Op> {
-    let place = root(&device.path)?;
-    if from_host {
-        return Ok(Op::Mount(child::Mount {
-            source: child::Source::Tree { path: c(&device.path)?, recursive: false, follow: true },
-            shifted: false,
-            destination: Destination::Place { place, target: Target::File },
-            attributes: Attributes::default(),
-        }));
-    }
-    let kind = match device.kind.as_str() {
-        "c" | "u" => sys::process::S_IFCHR,
-        "b" => sys::process::S_IFBLK,
-        "p" => sys::process::S_IFIFO,
-        other => return Err(Error::Unknown(format!("device type {other}"))),
-    };
+fn make_node(device: &Device) -> Result<Op> {
     Ok(Op::Node {
-        place,
-        mode: kind | device.file_mode.unwrap_or(0o666),
-        device: sys::process::device_number(device.major as u32, device.minor as u32),
+        place: root(&device.path)?,
+        mode: apply::device::kind(device)? | device.file_mode.unwrap_or(0o666),
+        device: apply::device::number(device),
         owner: (device.uid.unwrap_or(0), device.gid.unwrap_or(0)),
     })
 }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::progress::Doing;
 use plan::cgroup;
 use plan::mounts::{Mount, Source};
-use plan::step::{AttachStep, HostStep, InitStep, Spawn};
+use plan::step::{AttachStep, HostStep, InitStep, Node, Spawn};
 use rustix::io::Errno;
 use spec::runtime::NamespaceKind;
 use sys::process::Exit;
@@ -167,6 +167,10 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
         }
         (InitStep::Device { .. }, Errno::EXIST) => {
             "the image has something else there: give the device another path, --device HOST:CONTAINER".to_owned()
+        }
+        (InitStep::Device { device, node: Node::Host }, Errno::NOENT) => {
+            let (path, kind, major, minor) = (&device.path, &device.kind, device.major, device.minor);
+            format!("a user namespace gets the host's own node, and it has none: mknod {path} {kind} {major} {minor}")
         }
         (InitStep::Device { .. }, Errno::PERM) => {
             "the device cgroup that sampan is in forbids the device, or CAP_MKNOD is missing".to_owned()

@@ -63,6 +63,20 @@ pub fn shift(tree: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bo
         propagation: 0,
         userns_fd: user_namespace.as_raw_fd() as u64,
     };
+    set(tree, &attributes, recursive, "mount_setattr(MOUNT_ATTR_IDMAP)")
+}
+
+/// Of a [`tree`] that shall be nobody's peer: its devices can be opened.
+///
+/// # Errors
+/// The kernel's.
+pub fn allow_devices(tree: BorrowedFd<'_>) -> Result<()> {
+    let attributes =
+        libc::mount_attr { attr_set: 0, attr_clr: libc::MOUNT_ATTR_NODEV, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    set(tree, &attributes, false, "mount_setattr(clear MOUNT_ATTR_NODEV)")
+}
+
+fn set(tree: BorrowedFd<'_>, attributes: &libc::mount_attr, recursive: bool, call: &'static str) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: an open fd, a C string, and a struct of the size that is given, which live across the call.
     let result = unsafe {
@@ -71,13 +85,13 @@ pub fn shift(tree: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bo
             tree.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     };
     if result < 0 {
         let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
-        return Err(Error::new("mount_setattr(MOUNT_ATTR_IDMAP)", errno));
+        return Err(Error::new(call, errno));
     }
     Ok(())
 }

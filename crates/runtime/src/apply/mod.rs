@@ -1,6 +1,7 @@
 //! Steps to syscalls.
 
 pub mod cgroup;
+pub(crate) mod device;
 pub mod network;
 
 use crate::error::{Error, Result};
@@ -81,6 +82,7 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             let made = rustix::fs::mknodat(CWD, path.as_str(), FileType::Fifo, Mode::from(*mode), 0);
             Ok(made.map_err(sys::Error::of(call))?)
         }
+        HostStep::Node { path, device, owner } => device::make(path, device, *owner),
         HostStep::Source { path, owner } => {
             let call = || format!("mkdir({path:?}, 0755)");
             std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(sys::Error::of_io(call))?;
