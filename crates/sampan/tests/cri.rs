@@ -11,6 +11,7 @@ use ground::{Ran, until};
 use messages::*;
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Child;
 
@@ -525,6 +526,7 @@ fn what_is_mounted_is_there() {
         host_path: cri.room.at(dir),
         readonly,
         propagation,
+        ..Default::default()
     };
     let device = |host_path: &str, container_path: &str, permissions: &str| Device {
         container_path: container_path.to_owned(),
@@ -587,6 +589,42 @@ fn pods_outlive_containerd() {
     assert_eq!((one.status().state, pod.status().state), (RUNNING, SANDBOX_READY));
     assert_eq!(one.sh("echo again"), "again\n");
     assert_eq!(one.stop(10).exit_code, 3);
+    pod.remove();
+    cri.nothing_left();
+}
+
+/// What containerd has since 2.0.
+#[test]
+fn users_of_a_pod_are_its_own() {
+    let Some(cri) = Cri::new("cri-user") else { return };
+    let version = cri.get::<VersionResponse>("Version", &()).version;
+    if version.trim_start_matches('v').starts_with("1.") {
+        println!("skipped: containerd {version} has no user namespaces and no recursively read-only mounts");
+        return;
+    }
+    let ids = vec![IdMapping { host_id: 700_000, container_id: 0, length: 65_536 }];
+    let user = UserNamespace { mode: Mode::Pod.into(), uids: ids.clone(), gids: ids.clone() };
+    let namespaces = Namespaces { pid: Mode::Container.into(), user: Some(user), ..Default::default() };
+    let pod = cri.pod("pod", namespaces);
+    let volume = cri.room.at("volume");
+    let below = "mkdir -p $0/below && mount -t tmpfs room $0/below";
+    cri.room.run(&["sh", "-c", below, &volume]).ok();
+    let mount = Mount { host_path: volume.clone(), uids: ids.clone(), gids: ids, ..Default::default() };
+    let writable = Mount { container_path: "/volume".to_owned(), ..mount.clone() };
+    let read = Mount { container_path: "/read".to_owned(), readonly: true, recursively_readonly: true, ..mount };
+    let config = config("one", &["sleep", "1000"], ContainerLinux::default());
+    let one = pod.start(ContainerConfig { mounts: vec![writable, read], ..config });
+    assert_eq!(one.sh("cat /proc/self/uid_map | tr -s ' '; stat -c %u /bin/busybox"), " 0 700000 65536\n0\n");
+    let owner = || fs::metadata(format!("{volume}/new")).unwrap().uid();
+    one.sh("touch /volume/new");
+    assert_eq!(owner(), 0);
+    one.sh("chown 5:5 /volume/new");
+    assert_eq!(owner(), 5);
+    let refused = "touch: /read/new: Read-only file system\ntouch: /read/below/new: Read-only file system\n";
+    assert_eq!(one.sh("touch /read/new /read/below/new 2>&1 || true"), refused);
+    assert_eq!(one.sh("hostname; ip address show eth0 | grep -c 10.77"), "pod\n1\n");
+    let first = cri.room.run(&["ps", "-eo", "uid,args"]).ok();
+    assert!(first.lines().any(|line| line.trim() == "700000 sleep 1000"), "{first}");
     pod.remove();
     cri.nothing_left();
 }

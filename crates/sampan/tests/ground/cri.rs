@@ -244,6 +244,12 @@ pub struct Mount {
     pub readonly: bool,
     #[prost(int32, tag = "5")]
     pub propagation: i32,
+    #[prost(message, repeated, tag = "6")]
+    pub uids: Vec<IdMapping>,
+    #[prost(message, repeated, tag = "7")]
+    pub gids: Vec<IdMapping>,
+    #[prost(bool, tag = "8")]
+    pub recursively_readonly: bool,
 }
 
 pub const HOST_TO_CONTAINER: i32 = 1;
