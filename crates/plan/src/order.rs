@@ -611,6 +611,9 @@ fn cgroup_mounts(
             // Not yet: the hierarchies are mounted in it.
             mount.options.retain(|option| option != "ro");
         }
+        if kind == "bind" {
+            mount.options.retain(|option| !cgroup::HIERARCHY_OPTIONS.contains(&option.as_str()));
+        }
         mount.options.extend_from_slice(more);
         mounts::parse(&mount).map(|mount| steps.extend(label::mount(mount, label)))
     };

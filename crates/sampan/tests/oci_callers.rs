@@ -114,6 +114,35 @@ fn mounts_are_as_systemd_wants_them() {
     assert_eq!(v1, out.lines().any(|line| line == "systemd"), "{out}");
 }
 
+/// containerd names the hierarchy's own options again; a privileged container of Kubernetes has no cgroup namespace.
+#[test]
+fn options_of_the_hierarchy_stay_its_own() {
+    if fs::read_to_string("/proc/self/cgroup").unwrap().contains(":memory:") {
+        println!("skipped: no pure cgroup v2 on this machine");
+        return;
+    }
+    let Some(mut bundle) = Bundle::new() else { return };
+    let of_the_host = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.lines().find(|line| line.contains(" /sys/fs/cgroup ")).unwrap().to_owned()
+    };
+    let before = of_the_host();
+    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+        if mount["type"] == "cgroup" {
+            mount["options"] = json!(["nosuid", "noexec", "nodev", "rw", "nsdelegate", "memory_recursiveprot"]);
+        }
+    }
+    bundle.sh("echo $$ >/sys/fs/cgroup/cgroup.procs && cat /sys/fs/cgroup/cgroup.procs | wc -l");
+    for namespace in [true, false] {
+        let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|one| namespace || one["type"] != "cgroup");
+        let id = id("hierarchy");
+        assert_ne!(bundle.oci(&["run", &id]).ok(), "0");
+        bundle.nothing_left(&id);
+    }
+    assert_eq!(of_the_host(), before);
+}
+
 /// podman of an ordinary user is root of a user namespace, which has no say over devices, and `/run` is not its own.
 #[test]
 fn root_of_a_user_namespace_only_calls_it() {

@@ -31,6 +31,17 @@ pub enum Mount {
     },
 }
 
+/// Of the hierarchy, which is mounted already, with those that its owner has chosen: whoever mounts it again from outside of a
+/// cgroup namespace would change them for all (cgroup-v2.rst), so callers name them again. A bind leaves them alone.
+pub const HIERARCHY_OPTIONS: [&str; 6] = [
+    "nsdelegate",
+    "favordynmods",
+    "memory_localevents",
+    "memory_recursiveprot",
+    "memory_hugetlb_accounting",
+    "pids_localevents",
+];
+
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// In this order. `namespace`: the container has a cgroup namespace of its own, so mounting the filesystem shows the
