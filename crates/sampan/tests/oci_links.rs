@@ -78,6 +78,24 @@ fn a_link_moves_with_what_is_its_own() {
 }
 
 #[test]
+fn an_address_keeps_its_peer() {
+    let Some(mut bundle) = bundle() else { return };
+    let id = id("links-peer");
+    bundle.sh("ip address show dev host0; ip route; ip -6 route");
+    devices(&mut bundle, json!({ "host0": {} }));
+    const PEERS: &str = "ip address add 10.9.8.7 peer 10.9.8.1/32 dev host0; ip link set host0 up
+        ip address add 10.7.0.2 peer 10.7.1.1/24 dev host0
+        ip address add fd00::7 peer fd00::1/128 nodad dev host0";
+    let shown = host(&bundle, &id, &format!("{PEERS}; $RUN")).ok();
+    let whole = ["10.9.8.7 peer 10.9.8.1/32", "10.7.0.2 peer 10.7.1.1/24", "10.7.1.0/24 dev host0"];
+    // Busybox shows no peer of IPv6, but there is a route to it.
+    for part in whole.into_iter().chain(["10.9.8.1 dev host0", "fd00::7/128", "fd00::1 dev host0"]) {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    bundle.nothing_left(&id);
+}
+
+#[test]
 fn a_namespace_that_is_there_keeps_it() {
     let Some(mut bundle) = bundle() else { return };
     let id = id("links-kept");

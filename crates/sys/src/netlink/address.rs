@@ -35,6 +35,8 @@ pub struct Address {
     pub link: u32,
     pub ip: IpAddr,
     pub prefix: u8,
+    /// The other side's, of a point-to-point link; the prefix is that of its network.
+    pub peer: Option<IpAddr>,
 }
 
 /// A unicast route; no `gateway`: the destination is on the link.
@@ -47,7 +49,7 @@ pub struct Route {
 }
 
 impl Batch {
-    /// `ip address add IP/PREFIX dev LINK [nodad]`. An IPv6 address is not checked for duplicates: it is usable at
+    /// `ip address add IP[ peer PEER]/PREFIX dev LINK [nodad]`. An IPv6 address is not checked for duplicates: it is usable at
     /// once, and the caller has made sure that nobody else has it.
     pub fn add_address(&mut self, address: Address) {
         let (family, octets) = octets(address.ip);
@@ -56,7 +58,7 @@ impl Batch {
         header[4..].copy_from_slice(&address.link.to_ne_bytes());
         let attributes = |m: &mut Self| {
             m.attribute(IFA_LOCAL, &octets);
-            m.attribute(IFA_ADDRESS, &octets);
+            m.attribute(IFA_ADDRESS, &address.peer.map_or_else(|| octets.clone(), |peer| self::octets(peer).1));
             if let Some(broadcast) = broadcast(address) {
                 m.attribute(IFA_BROADCAST, &broadcast.octets());
             }
@@ -129,7 +131,7 @@ fn octets(ip: IpAddr) -> (u8, Vec<u8>) {
 
 fn broadcast(address: Address) -> Option<Ipv4Addr> {
     match address.ip {
-        IpAddr::V4(ip) if address.prefix < 31 => {
+        IpAddr::V4(ip) if address.prefix < 31 && address.peer.is_none() => {
             Some(Ipv4Addr::from_bits(ip.to_bits() | u32::MAX.checked_shr(address.prefix.into()).unwrap_or(0)))
         }
         _ => None,
@@ -149,9 +151,11 @@ fn read_address(payload: &[u8]) -> Option<Address> {
     let link = number(payload.get(4..)?);
     let attributes = payload.get(8..)?;
     let find = |wanted| Attributes::new(attributes).find(|(kind, _)| *kind == wanted);
-    // On a point-to-point link IFA_ADDRESS is the other side's.
-    let (_, bytes) = find(IFA_LOCAL).or_else(|| find(IFA_ADDRESS))?;
-    Some(Address { link, ip: ip(family, bytes)?, prefix })
+    let read = |kind| find(kind).and_then(|(_, bytes)| ip(family, bytes));
+    // On a point-to-point link IFA_ADDRESS is the other side's; IPv6 has IFA_LOCAL only there.
+    let (address, local) = (read(IFA_ADDRESS), read(IFA_LOCAL));
+    let ip = local.or(address)?;
+    Some(Address { link, ip, prefix, peer: address.filter(|address| *address != ip) })
 }
 
 fn read_route(payload: &[u8]) -> Option<Route> {

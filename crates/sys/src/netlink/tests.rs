@@ -63,8 +63,9 @@ fn a_pair_is_complete_in_one_message() {
         assert_eq!(socket.link("eth0").unwrap(), None);
 
         let mut batch = Batch::new();
-        let address = Address { link: 2, ip: Ipv4Addr::new(10, 1, 0, 2).into(), prefix: 24 };
-        let address6 = Address { link: 2, ip: IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2)), prefix: 64 };
+        let address = Address { link: 2, ip: Ipv4Addr::new(10, 1, 0, 2).into(), prefix: 24, peer: None };
+        let address6 =
+            Address { link: 2, ip: IpAddr::V6(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 2)), prefix: 64, peer: None };
         batch.set_up(1);
         batch.set_up(BY_NAME);
         batch.add_address(Address { link: BY_NAME, ..address });

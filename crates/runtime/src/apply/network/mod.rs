@@ -219,9 +219,9 @@ fn configure(batch: &mut Batch, v4: (Ipv4Addr, u8, Ipv4Addr), v6: Option<(Ipv6Ad
     let (address, prefix, gateway) = v4;
     batch.set_up(LOOPBACK);
     batch.set_up(BY_NAME);
-    batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix });
+    batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix, peer: None });
     if let Some((address, _)) = v6 {
-        batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix: 64 });
+        batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix: 64, peer: None });
     }
     let gateways = [Some(IpAddr::from(gateway)), v6.map(|(_, gateway)| gateway.into())];
     for gateway in gateways.into_iter().flatten() {
@@ -243,9 +243,9 @@ fn bridge(shared: &Shared, context: &mut Context) -> Result<()> {
         batch.set_up(index);
     }
     let net = shared.subnet4;
-    batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: net.prefix() });
+    batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: net.prefix(), peer: None });
     if let Some(net) = shared.subnet6 {
-        batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: 64 });
+        batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: 64, peer: None });
     }
     socket.ensure(&batch)?;
     context.bridge = Some((name.to_owned(), index));
