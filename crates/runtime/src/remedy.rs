@@ -130,6 +130,12 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
             "SCHED_DEADLINE needs CAP_SYS_NICE, and a cpuset with all CPUs: leave linux.resources.cpu.cpus out"
                 .to_owned()
         }
+        // 1 and 2 are SCHED_FIFO and SCHED_RR. With CONFIG_RT_GROUP_SCHED a new cgroup has no time for them.
+        (InitStep::Scheduler(it), Errno::PERM) if matches!(it.policy, 1 | 2) => {
+            "a realtime policy needs CAP_SYS_NICE, and on cgroup v1 a cgroup whose cpu.rt_runtime_us is not 0: set \
+             linux.resources.cpu.realtimeRuntime"
+                .to_owned()
+        }
         (InitStep::MemoryPolicy(_), Errno::NOSYS) => "the kernel has no memory policies (CONFIG_NUMA)".to_owned(),
         (InitStep::MemoryPolicy(_), Errno::INVAL) => {
             "a node is not there or not in the cpuset, or the mode does not go with the flags: see set_mempolicy(2)"

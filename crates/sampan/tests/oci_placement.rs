@@ -163,3 +163,23 @@ fn memory_policies_that_cannot_be() {
         bundle.nothing_left(&id);
     }
 }
+
+/// On cgroup v1 a new cgroup has no realtime (`CONFIG_RT_GROUP_SCHED`).
+#[test]
+fn realtime_that_the_cgroup_has_not_is_named() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("realtime");
+    if !Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
+        println!("skipped: no cgroup v1 that has realtime");
+        return;
+    }
+    bundle.config["process"]["scheduler"] = json!({ "policy": "SCHED_FIFO", "priority": 10 });
+    bundle.sh("cut -d' ' -f41 /proc/self/stat");
+    let ran = bundle.oci(&["run", &id]);
+    ran.fails(1, "EPERM");
+    assert!(ran.err.contains("cpu.rt_runtime_us"), "{ran:?}");
+    bundle.config["linux"]["resources"]["cpu"] = json!({ "realtimeRuntime": 1000, "realtimePeriod": 500_000 });
+    // SCHED_FIFO is 1 (proc_pid_stat(5)).
+    assert_eq!(bundle.save().oci(&["run", &id]).ok(), "1");
+    bundle.nothing_left(&id);
+}
