@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+/// Whether this host has a CRIU that will do.
+#[must_use]
+pub fn checkpoints() -> bool {
+    runtime::criu::check().is_ok()
+}
+
 #[must_use]
 pub fn features() -> Value {
     let sorted = |names: &[&'static str]| {

@@ -33,7 +33,7 @@ pub use create::{Create, Need, Passed, create};
 pub use delete::delete;
 pub use events::{Event, stats, watch};
 pub use exec::{Changes, Exec, What, exec};
-pub use features::features;
+pub use features::{checkpoints, features};
 pub use id::Id;
 pub use kill::{kill, kill_all};
 pub use list::{Seen, list, processes, state};

@@ -206,3 +206,19 @@ fn capabilities_that_the_caller_lacks_are_left_out_and_told() {
     bundle.oci(&["delete", "--force", &id]).ok();
     bundle.nothing_left(&id);
 }
+
+#[test]
+fn what_cannot_be_understood_is_in_the_log() {
+    let Some(bundle) = Bundle::new() else { return };
+    for (words, why) in [
+        (&["--no-such", "features"][..], "unknown flag --no-such"),
+        (&["frobnicate"], "unknown command \"frobnicate\""),
+        (&["state", "--no-such", "x"], "unknown flag --no-such"),
+        (&["exec", "--preserve-fds", "many", "x", "true"], "--preserve-fds"),
+    ] {
+        let ran = shim(&bundle, words);
+        ran.fails(1, why);
+        assert!(told(&bundle).contains(why), "{words:?}: {}", told(&bundle));
+        fs::remove_file(bundle.at("log.json")).unwrap();
+    }
+}

@@ -124,3 +124,16 @@ fn words_of_filters_and_policies_that_it_has_are_known() {
     }
     bundle.nothing_left(&id);
 }
+
+/// As crun says it, which people look for.
+#[test]
+fn the_version_says_whether_it_checkpoints() {
+    let Some(bundle) = Bundle::new() else { return };
+    let said = bundle.oci(&["--version"]).ok();
+    assert!(said.starts_with("sampan-oci version ") && said.contains(" +SECCOMP"), "{said}");
+    let criu = Command::new("criu").arg("--version").output().is_ok();
+    assert_eq!(said.contains(" +CRIU"), criu, "{said}");
+    let mut without = bundle.command(&bundle.at("sampan-oci"), &["--version"]);
+    let said = ground::ran(without.env("PATH", "/none").output().unwrap()).ok();
+    assert!(said.contains(" +SECCOMP") && !said.contains("CRIU"), "{said}");
+}

@@ -37,6 +37,8 @@ pub enum Oci {
     Spec(Spec),
     Features,
     Version,
+    /// What cannot be understood: for the log, as all failures.
+    Invalid(Failure),
 }
 
 /// Flags before the command.
@@ -591,17 +593,21 @@ fn leaf<A: Args + FromArgMatches>(
 /// What the words after `oci` mean.
 ///
 /// # Errors
-/// [`Failure`] for an unknown command, and for flags that it does not have.
+/// None: what cannot be understood is [`Oci::Invalid`].
 pub fn parse(words: Vec<OsString>) -> Result<Verb, Failure> {
-    let failed = |error: clap::Error| usage::failure(&error, "sampan oci").code(1);
+    let call = |globals, verb| Ok(Verb::Oci(Box::new(Call { globals, verb })));
     let (globals, mut words) = match words.first() {
         Some(first) if first.as_encoded_bytes().starts_with(b"-") => {
-            let command = tree::leaf::<Top>("oci", false);
-            let words = std::iter::once(NAME.into()).chain(words);
-            let top = command.try_get_matches_from(words).and_then(|matches| Top::from_arg_matches(&matches));
-            let Top { globals, version, help, words } = top.map_err(failed)?;
+            let Top { globals, version, help, words } = match top(&words, false) {
+                Ok(top) => top,
+                Err(error) => {
+                    // As far as they were understood: the log may be among them.
+                    let globals = top(&words, true).map(|top| top.globals).unwrap_or_default();
+                    return call(globals, Oci::Invalid(usage::failure(&error, "sampan oci").code(1)));
+                }
+            };
             if version {
-                return Ok(Verb::Oci(Box::new(Call { globals, verb: Oci::Version })));
+                return call(globals, Oci::Version);
             }
             (globals, if help { Vec::new() } else { words })
         }
@@ -614,12 +620,19 @@ pub fn parse(words: Vec<OsString>) -> Result<Verb, Failure> {
     let Some(entry) = ENTRIES.iter().find(|entry| name == entry.name) else {
         let known: Vec<&str> = ENTRIES.iter().map(|entry| entry.name).collect();
         let failure = Failure::new(format!("unknown command {:?}", name.to_string_lossy()));
-        return Err(failure.hint(format!("one of {}", known.join(", "))).code(1));
+        return call(globals, Oci::Invalid(failure.hint(format!("one of {}", known.join(", "))).code(1)));
     };
-    Ok(match (entry.parse)(words)? {
-        Parsed::Verb(verb) => Verb::Oci(Box::new(Call { globals, verb })),
-        Parsed::Help(text) => Verb::Help(text),
-    })
+    match (entry.parse)(words) {
+        Ok(Parsed::Verb(verb)) => call(globals, verb),
+        Ok(Parsed::Help(text)) => Ok(Verb::Help(text)),
+        Err(failure) => call(globals, Oci::Invalid(failure)),
+    }
+}
+
+fn top(words: &[OsString], lenient: bool) -> Result<Top, clap::Error> {
+    let words = std::iter::once(NAME.into()).chain(words.iter().cloned());
+    let matches = tree::leaf::<Top>("oci", false).ignore_errors(lenient).try_get_matches_from(words)?;
+    Top::from_arg_matches(&matches)
 }
 
 /// For people: what there is.

@@ -21,12 +21,16 @@ pub fn run(call: Call) -> Result<u8, Failure> {
     if globals.debug {
         debug(&globals, &format!("{:?}", call.verb));
     }
+    let invalid = matches!(call.verb, Oci::Invalid(_));
     let code = if matches!(call.verb, Oci::Exec(_)) { 255 } else { 1 };
     act(call.verb, &globals).map_err(|failure| {
         // One line: of more than one, podman shows the one with the errno, and nobody knows of what it is.
         let text = std::iter::once(&*failure.what).chain(failure.causes.iter().map(String::as_str)).collect::<Vec<_>>();
         let what = text.join(": ");
         log(&globals, "error", &what);
+        if invalid {
+            return failure;
+        }
         // Nor a hint where the exec failed: engines show all of it to who asked for the command.
         let hint = failure.hint.filter(|_| failure.code.is_none());
         Failure { what, causes: Vec::new(), hint, ..failure }.code(code)
@@ -65,9 +69,17 @@ fn act(verb: Oci, globals: &Globals) -> Result<u8, Failure> {
         Oci::Ps(arguments) => ps(&root, arguments)?,
         Oci::Spec(arguments) => spec(&arguments)?,
         Oci::Features => print_json(&oci::features())?,
-        Oci::Version => ui::print(&format!("sampan-oci version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION")))?,
+        Oci::Version => ui::print(&version())?,
+        Oci::Invalid(failure) => return Err(failure),
     }
     Ok(ui::SUCCESS)
+}
+
+/// With the words of crun's for what it can do, which people look for.
+fn version() -> String {
+    let criu = if oci::checkpoints() { " +CRIU" } else { "" };
+    let number = env!("CARGO_PKG_VERSION");
+    format!("sampan-oci version {number}\nspec: 1.3.0\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF{criu}\n")
 }
 
 fn refuse_no_pivot(asked: bool) -> Result<(), Failure> {
