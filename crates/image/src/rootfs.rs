@@ -211,7 +211,7 @@ fn mounted(source: &Path) -> sys::Result<Step> {
     Ok(Step::File(Place::Host(Some(source.to_owned())), stat.into()))
 }
 
-fn is_opaque(dir: &OwnedFd) -> bool {
+pub(crate) fn is_opaque(dir: &OwnedFd) -> bool {
     let mut value = [0; 1];
     MARKS.iter().any(|mark| matches!(fs::fgetxattr(dir, *mark, &mut value[..]), Ok(1)) && value == *b"y")
 }

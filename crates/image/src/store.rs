@@ -11,10 +11,11 @@ use crate::layout::Layout;
 use crate::temp::{self, Temp};
 use crate::unpack::Rights;
 use crate::{fs, gc};
+use flate2::{Compression, GzBuilder};
 use spec::image::{Descriptor, ImageConfig, Index, Manifest, Platform, REF_NAME, media};
 use spec::{ChainId, Digest, Reference};
 use std::ffi::CString;
-use std::io::Read;
+use std::io::{BufWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -102,6 +103,12 @@ impl Store {
         let Some(entry) = self.entry(name).context(what)? else { return Ok(None) };
         let Some(layout) = Layout::open(&self.root)? else { return Ok(None) };
         Stored::read(&layout, entry).context(what).map(Some)
+    }
+
+    /// Whether the image's top layer is unpacked there.
+    #[must_use]
+    pub fn stands_on(&self, stored: &Stored, layer: &Path) -> bool {
+        ChainId::chain(&stored.config.rootfs.diff_ids).last().is_some_and(|top| self.layer_path(top) == layer)
     }
 
     /// A blob's file, unverified.
@@ -268,6 +275,16 @@ impl Store {
     }
 }
 
+/// An image that has its name now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    pub manifest: Digest,
+    /// Of the configuration.
+    pub id: Digest,
+    /// The name stood for another image before.
+    pub moved: bool,
+}
+
 /// The assurance that no layer is removed.
 #[derive(Debug)]
 pub struct Hold {
@@ -315,6 +332,36 @@ impl Writer {
         Ok(layer)
     }
 
+    /// Stores and unpacks a layer of the tar that `fill` writes.
+    ///
+    /// # Errors
+    /// Those of `fill`; as [`Writer::import_layer`].
+    pub fn make_layer(
+        &self,
+        parent: Option<&ChainId>,
+        fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<Layer> {
+        self.make(parent, fill).context(|| "cannot make a layer".to_owned())
+    }
+
+    fn make(&self, parent: Option<&ChainId>, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Layer> {
+        let temp = Temp::new(self.tmp.as_fd())?;
+        let file = BufWriter::with_capacity(1 << 17, fs::create(&temp, layer::BLOB, 0o644)?);
+        // No name and time in the gzip header, so that only the content counts.
+        let mut packed = GzBuilder::new().mtime(0).write(file, Compression::default());
+        fill(&mut packed)?;
+        let written = packed.finish().and_then(|mut file| file.flush());
+        written.map_err(sys::Error::of_io(|| "write(layer)".to_owned()))?;
+        let file = fs::open(&temp, layer::BLOB)?;
+        let file = file.ok_or_else(|| Error::new(Kind::Corrupt, "", "it is gone from the store"))?;
+        let kept = file.metadata().map_err(sys::Error::of_io(|| "fstat(layer)".to_owned()))?.len();
+        let source = Source { file, kept, stream: std::io::empty() };
+        let layer = layer::receive(&temp, source, self.rights, parent, &mut Broken::default())?;
+        self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
+        self.place(&temp, &layer.chain_id)?;
+        Ok(layer)
+    }
+
     /// Gives an unpacked layer its name.
     pub(crate) fn place(&self, temp: &Temp, chain: &ChainId) -> Result<()> {
         match fs::rename(temp, layer::TREE, &self.layers, &chain.0.hex()) {
@@ -351,35 +398,42 @@ impl Writer {
         put().context(|| format!("cannot store image {}", name.familiar()))
     }
 
+    /// As [`Writer::put`]. Returns the manifest's digest.
+    ///
+    /// # Errors
+    /// As [`Writer::put`].
+    pub fn put_image(&self, name: &Reference, config: ImageConfig, layers: &[Layer]) -> Result<Digest> {
+        self.put(name, config, layers).map(|put| put.manifest)
+    }
+
     /// Names an image of these layers (bottom first). `config.rootfs` is filled in. A name that exists moves to the new
-    /// image. Returns the manifest's digest.
+    /// image.
     ///
     /// # Errors
     /// The kernel refused a write.
-    pub fn put_image(&self, name: &Reference, mut config: ImageConfig, layers: &[Layer]) -> Result<Digest> {
+    pub fn put(&self, name: &Reference, mut config: ImageConfig, layers: &[Layer]) -> Result<Put> {
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
         let platform = config.platform.clone();
-        let put = || -> Result<Digest> {
+        let documents = || -> Result<_> {
+            let text = json(&config)?;
             let manifest = Manifest {
                 schema_version: 2,
                 media_type: Some(media::MANIFEST.to_owned()),
                 artifact_type: None,
-                config: self.layout.add(&self.temp, media::CONFIG, &json(&config)?)?,
+                config: Descriptor::new(media::CONFIG, Digest::of(&text), text.len() as u64),
                 layers: layers.iter().map(|layer| layer.descriptor.clone()).collect(),
                 subject: None,
                 annotations: Default::default(),
             };
-            let mut entry = self.layout.add(&self.temp, media::MANIFEST, &json(&manifest)?)?;
-            let digest = entry.digest;
+            let bytes = json(&manifest)?;
+            let mut entry = Descriptor::new(media::MANIFEST, Digest::of(&bytes), bytes.len() as u64);
             entry.platform = Some(platform);
-            entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
-            self.layout.change(&self.temp, |index| {
-                index.manifests.retain(|entry| !is_called(entry, name));
-                index.manifests.push(entry);
-            })?;
-            Ok(digest)
+            Ok((entry.clone(), [(manifest.config, text), (entry, bytes)]))
         };
-        put().context(|| format!("cannot store image {}", name.familiar()))
+        let (entry, documents) = documents().context(|| format!("cannot store image {}", name.familiar()))?;
+        let (manifest, id) = (entry.digest, documents[0].0.digest);
+        let moved = self.name_image(name, entry, &documents)?;
+        Ok(Put { manifest, id, moved })
     }
 }
 

@@ -18,8 +18,8 @@ use std::os::unix::ffi::OsStrExt;
 use tar::{Entry, EntryType};
 
 /// layer.md, "Whiteouts".
-const WHITEOUT: &[u8] = b".wh.";
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(crate) const WHITEOUT: &[u8] = b".wh.";
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Other names with this prefix are AUFS's own records, which mean nothing to anyone else.
 const AUFS: &[u8] = b".wh..wh.";
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -392,7 +392,7 @@ impl Meta {
 
 /// File capabilities and users' own attributes, as docker keeps them. Never overlayfs's own: `redirect` and
 /// `metacopy` from a stranger would let one layer show files of another place.
-fn is_kept(name: &[u8]) -> bool {
+pub(crate) fn is_kept(name: &[u8]) -> bool {
     name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 
@@ -401,7 +401,12 @@ fn pax_time(value: &[u8]) -> Option<Timespec> {
     let value = std::str::from_utf8(value).ok()?;
     let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    Some(Timespec { tv_sec: seconds.parse().ok()?, tv_nsec: digits.parse().ok()? })
+    let (tv_sec, tv_nsec) = (seconds.parse().ok()?, digits.parse().ok()?);
+    // Before 1970 the fraction counts backwards, and a timespec's never does.
+    Some(match tv_nsec {
+        1.. if value.starts_with('-') => Timespec { tv_sec: tv_sec - 1, tv_nsec: 1_000_000_000 - tv_nsec },
+        _ => Timespec { tv_sec, tv_nsec },
+    })
 }
 
 /// The names along a path. Absolute paths are of the layer's root; a way up is nobody's honest doing.

@@ -245,6 +245,15 @@ pub struct Execution {
     /// `SIGTERM`, or a number.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
+    /// Instructions for a build on top of the image.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub on_build: Vec<String>,
+    /// Of a build's instructions.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
+    /// docker's; handed on as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<serde_json::Value>,
 }
 
 /// `diff_ids` bottom first; `kind` is `layers`.
