@@ -36,6 +36,10 @@ pub struct Record {
     pub finished: u64,
     /// The image's, and those given.
     pub labels: std::collections::BTreeMap<String, String>,
+    /// What its image and the request say together, for an image of it.
+    pub config: spec::image::Execution,
+    /// Whose the files of its own layer are.
+    pub ids: image::Ids,
 }
 
 /// The record, and whether the container runs.

@@ -33,6 +33,8 @@ pub struct Ground {
     pub exposed: Vec<String>,
     /// The image's.
     pub labels: spec::image::Annotations,
+    /// As an image of the container would have it.
+    pub config: spec::image::Execution,
     /// Where the layers are.
     pub layers: Vec<PathBuf>,
     /// Keeps them there until a record says who uses them.
@@ -180,6 +182,7 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         }
         _ => Vec::new(),
     };
+    let config = crate::commit::configured(request, &execution);
     let cwd = request.process.workdir.clone().unwrap_or(execution.working_dir);
     let cwd = if cwd.is_empty() { "/".to_owned() } else { cwd };
     check_workdir(&view, &cwd)?;
@@ -199,6 +202,7 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
         labels: execution.labels,
+        config,
         layers,
         hold: None,
     })

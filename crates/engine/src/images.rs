@@ -135,7 +135,7 @@ pub(crate) fn sweep(paths: &Paths, layers: &[PathBuf]) -> Result<()> {
 }
 
 /// Removes what no image and no container needs.
-fn collect(paths: &Paths) -> Result<()> {
+pub(crate) fn collect(paths: &Paths) -> Result<()> {
     own_or_mapped(paths, image::gc::collect(&Store::open(&paths.data), &|| in_use(paths)).map(drop))
 }
 
@@ -590,7 +590,7 @@ pub(crate) fn find_whole(
     Ok((usual, image))
 }
 
-fn parse(name: &str) -> Result<Reference> {
+pub(crate) fn parse(name: &str) -> Result<Reference> {
     name.parse().map_err(|error: spec::reference::BadReference| {
         Error::rejected(format!("cannot use image {name:?}"), error.to_string())
     })

@@ -2,7 +2,9 @@
 //!
 //! Invariant: whatever a command acknowledges is on disk, and whatever it leaves undone a journal names.
 
+pub mod commit;
 pub mod containers;
+pub mod content;
 pub mod history;
 pub mod images;
 pub mod info;

@@ -10,6 +10,7 @@ mod worker;
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
+use crate::{commit, content};
 pub(crate) use registry::Policy;
 pub use registry::{Access, Credentials};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,11 @@ pub(crate) enum Task {
     },
     /// From a directory, or from what follows the order.
     Load(Load),
+    Commit(Box<commit::Commit>),
+    /// Of what follows the order.
+    Import(Box<commit::Import>),
+    Export(content::Export),
+    Differ(content::Differ),
 }
 
 /// An image of the store, to where its name says or to another name.
@@ -138,6 +144,8 @@ pub enum State {
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
     Progress(Progress),
+    /// So many bytes follow, which are no message.
+    Bytes(u64),
     Done(serde_json::Value),
     Failed(Failure),
 }
@@ -185,6 +193,14 @@ pub(crate) fn call<T: serde::de::DeserializeOwned>(
     call_with(paths, access, task, None, tell)
 }
 
+/// As [`call`] for a task that writes.
+///
+/// # Errors
+/// As [`call`]; the output cannot be written.
+pub(crate) fn call_for(paths: &Paths, task: Task, output: &mut dyn Write) -> Result<()> {
+    exchange(paths, &Access::default(), task, None, output, &mut |_| {})
+}
+
 /// As [`call`], with `input` behind the order.
 ///
 /// # Errors
@@ -194,6 +210,17 @@ pub(crate) fn call_with<T: serde::de::DeserializeOwned>(
     access: &Access,
     task: Task,
     input: Option<&mut (dyn Read + '_)>,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<T> {
+    exchange(paths, access, task, input, &mut std::io::sink(), tell)
+}
+
+fn exchange<T: serde::de::DeserializeOwned>(
+    paths: &Paths,
+    access: &Access,
+    task: Task,
+    input: Option<&mut (dyn Read + '_)>,
+    output: &mut dyn Write,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<T> {
     let root = runtime::observe::is_machines_root();
@@ -207,15 +234,22 @@ pub(crate) fn call_with<T: serde::de::DeserializeOwned>(
     let fed = input.map_or(Ok(0), |input| std::io::copy(input, &mut worker.input));
     worker.close_input();
     let mut answer = None;
-    for line in BufReader::new(&mut worker.output).lines() {
-        let line = line.map_err(|error| Error::io(what(), &error))?;
+    let mut messages = BufReader::with_capacity(1 << 17, &mut worker.output);
+    let mut line = String::new();
+    while messages.read_line(&mut line).map_err(|error| Error::io(what(), &error))? > 0 {
         match serde_json::from_str(&line) {
             Ok(Message::Progress(progress)) => tell(progress),
+            Ok(Message::Bytes(count)) => {
+                let copied = std::io::copy(&mut (&mut messages).take(count), output);
+                copied.map_err(|error| Error::io("cannot write the output", &error))?;
+            }
             Ok(Message::Done(value)) => answer = Some(Ok(value)),
             Ok(Message::Failed(failure)) => answer = Some(Err(failure)),
             Err(error) => return Err(Error::rejected(what(), format!("its worker says {line:?}: {error}"))),
         }
+        line.clear();
     }
+    drop(messages);
     let exit = worker.wait()?;
     match fed {
         // It has said why it reads no more.

@@ -4,6 +4,7 @@
 //! the host, the image or other containers is decided later, in resolve and plan.
 //! Must not: touch the host. Relative paths and variables taken from the environment are settled by the caller.
 
+pub mod change;
 mod check;
 pub mod device;
 pub mod limit;
@@ -18,12 +19,13 @@ use spec::ContainerId;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use change::Changes;
 pub use device::{Device, DeviceRule};
 pub use limit::Limits;
 pub use mount::Mount;
 pub use namespace::{Join, Namespaces, User};
 pub use network::Network;
-pub use process::Process;
+pub use process::{Process, Signal};
 pub use security::Security;
 pub use spec::unit::Invalid;
 

@@ -73,6 +73,8 @@ pub struct Prepared {
     image: String,
     labels: std::collections::BTreeMap<String, String>,
     layers: Vec<std::path::PathBuf>,
+    config: spec::image::Execution,
+    ids: image::Ids,
     hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
     memory_limit: Option<u64>,
@@ -117,6 +119,12 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
+    // An ordinary user's files are those of the ids that his store has, too.
+    let ids = if host.is_machines_root() {
+        image::Ids { uid: facts.uid_map.clone(), gid: facts.gid_map.clone() }
+    } else {
+        image::Ids::default()
+    };
     let plan = plan::plan(Input {
         config: &config,
         idmapped: ground.is_foreign(&host, &facts.uid_map),
@@ -143,6 +151,8 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         // One that is given goes before the image's of that name.
         labels: ground.labels.into_iter().chain(request.labels.iter().cloned()).collect(),
         layers: ground.layers,
+        config: ground.config,
+        ids,
         hold: ground.hold,
         cgroup: planned_cgroup,
         memory_limit,
@@ -424,6 +434,8 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         ports: prepared.net.ports.clone(),
         layers: prepared.layers.clone(),
         labels: prepared.labels.clone(),
+        config: prepared.config.clone(),
+        ids: prepared.ids.clone(),
         ..Record::default()
     }
 }

@@ -17,7 +17,7 @@ mod usage;
 pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
 pub use globals::Globals;
-pub use image::{History, ImageTree};
+pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
 pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Search, Tag, Tags, Untag};
 pub use tree::tree;
@@ -54,6 +54,12 @@ pub enum Verb {
     ManifestInspect(ManifestInspect),
     History(History),
     ImageTree(ImageTree),
+    Commit(Commit),
+    Export(Export),
+    Import(Import),
+    Diff(Diff),
+    ContainerDiff(ContainerDiff),
+    ImageDiff(ImageDiff),
     Save(Save),
     Load(Load),
     ImagePrune(ImagePrune),

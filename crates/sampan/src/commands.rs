@@ -2,8 +2,10 @@
 
 mod archive;
 mod check;
+mod commit;
 mod completion;
 mod df;
+mod diff;
 mod history;
 mod image;
 mod images;
@@ -54,6 +56,12 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
         Verb::ManifestInspect(arguments) => registry::manifest(&arguments, &globals),
         Verb::History(arguments) => history::history(&arguments, &globals),
+        Verb::Commit(arguments) => commit::commit(&arguments, &globals, ui),
+        Verb::Export(arguments) => commit::export(&arguments, &globals, ui),
+        Verb::Import(arguments) => commit::import(&arguments, &globals),
+        Verb::Diff(arguments) => diff::either(&arguments, &globals, ui),
+        Verb::ContainerDiff(arguments) => diff::container(&arguments, &globals, ui),
+        Verb::ImageDiff(arguments) => diff::image(&arguments, &globals),
         Verb::ImageTree(arguments) => history::tree(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),

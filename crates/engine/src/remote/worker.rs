@@ -1,13 +1,13 @@
 //! The child's side: one order on standard input, messages on standard output, a line each.
 
 use super::{Failure, Message, Order, Progress, Task, pull, push};
-use crate::images;
 use crate::paths::Paths;
+use crate::{commit, content, images};
 use image::Store;
 use registry::{Client, Repository, Use};
 use spec::Reference;
 use std::ffi::OsString;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,24 @@ impl Tell {
         let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A parent that is gone takes this process with it.
         let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+}
+
+/// For what the task writes, between the messages.
+struct Bytes<'a>(&'a Tell);
+
+impl Write for Bytes<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut line = serde_json::to_vec(&Message::Bytes(bytes.len() as u64))?;
+        line.push(b'\n');
+        let mut out = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(&line)?;
+        out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }
 }
 
@@ -58,6 +76,15 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
         Task::Tags { name } => serde_json::to_value(client.first(&parse(&name)?, Use::Pull, Repository::tags)?.1),
         Task::Catalog { host } => serde_json::to_value(client.catalog(&host)?),
         Task::Load(task) => serde_json::to_value(images::load_in(&store, &task, &mut stdin)?),
+        Task::Commit(task) => serde_json::to_value(commit::commit_in(&store, *task)?),
+        Task::Import(task) => serde_json::to_value(commit::import_in(&store, *task, &mut stdin)?),
+        Task::Export(task) => {
+            let mut output = BufWriter::with_capacity(1 << 16, Bytes(tell));
+            content::export_in(&task, &mut output)?;
+            output.flush().map_err(|error| bad(error.to_string()))?;
+            Ok(serde_json::Value::Null)
+        }
+        Task::Differ(task) => serde_json::to_value(content::differ_in(&task)?),
         Task::Check { state, repair } => {
             let paths = Paths { data: order.data, state };
             serde_json::to_value(images::check_in(&store, &paths, repair)?)

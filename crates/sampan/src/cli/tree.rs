@@ -51,7 +51,7 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 27] = [
+static ENTRIES: [Entry; 33] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
@@ -70,6 +70,12 @@ static ENTRIES: [Entry; 27] = [
     entry::<registry::ManifestInspect>(),
     entry::<image::History>(),
     entry::<image::ImageTree>(),
+    entry::<image::Commit>(),
+    entry::<image::Export>(),
+    entry::<image::Import>(),
+    entry::<image::Diff>(),
+    entry::<image::ContainerDiff>(),
+    entry::<image::ImageDiff>(),
     entry::<archive::Save>(),
     entry::<archive::Load>(),
     entry::<archive::ImagePrune>(),

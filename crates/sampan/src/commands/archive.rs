@@ -27,15 +27,23 @@ pub fn save(arguments: &Save, globals: &Globals) -> Result<(), Failure> {
     if arguments.format == Form::Directory {
         return Ok(engine::images::save(&paths, &arguments.images, Some(output), &mut io::sink())?);
     }
-    // Beside its name first: what fails leaves what was there.
+    to_file(output, &mut |file| Ok(engine::images::save(&paths, &arguments.images, None, file)?))
+}
+
+/// Beside its name first: what fails leaves what was there.
+///
+/// # Errors
+/// Those of `write`, and the file's.
+pub(super) fn to_file(
+    output: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let beside = output.with_file_name(name);
     let failed = |error: io::Error| engine::refused(format!("cannot write {}", output.display()), &error);
     let mut file = BufWriter::with_capacity(1 << 17, File::create_new(&beside).map_err(failed)?);
-    let saved = engine::images::save(&paths, &arguments.images, None, &mut file);
-    let done = saved
-        .map_err(Failure::from)
+    let done = write(&mut file)
         .and_then(|()| file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|error| failed(error).into()));
     match done.and_then(|()| std::fs::rename(&beside, output).map_err(|error| failed(error).into())) {
         Ok(()) => Ok(()),
@@ -67,6 +75,6 @@ pub fn load(arguments: &Load, globals: &Globals) -> Result<(), Failure> {
     ui::print(&names.iter().map(|name| format!("Loaded image: {}\n", name.familiar())).collect::<String>())
 }
 
-fn open(path: &Path) -> Result<File, Failure> {
+pub(super) fn open(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|error| engine::refused(format!("cannot read {}", path.display()), &error).into())
 }

@@ -1,0 +1,214 @@
+//! Images out of containers and of root file systems in a tar.
+
+use crate::containers;
+use crate::error::{Error, Result};
+use crate::images::{collect, parse};
+use crate::paths::Paths;
+use crate::remote::{self, Access, Task};
+use crate::request::change::{self, Changes};
+use crate::request::{Platform, Run};
+use image::Store;
+use serde::{Deserialize, Serialize};
+use spec::Reference;
+use spec::image::{Empty, Execution, History, ImageConfig};
+use std::io::Read;
+use std::path::PathBuf;
+
+/// What an image is to say of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    pub changes: Vec<Changes>,
+    pub message: String,
+    pub author: String,
+}
+
+/// The configuration of a container of that image, as an image has it: what was asked for when it was run, and else the
+/// image's.
+pub(crate) fn configured(request: &Run, image: &Execution) -> Execution {
+    let mut execution = image.clone();
+    let process = &request.process;
+    if let Some(entrypoint) = &process.entrypoint {
+        execution.entrypoint.clone_from(entrypoint);
+        execution.cmd.clear();
+    }
+    if !process.command.is_empty() {
+        execution.cmd.clone_from(&process.command);
+    }
+    for variable in &process.env {
+        match &variable.value {
+            Some(value) => change::set(&mut execution.env, &variable.name, value),
+            None => execution.env.retain(|line| line.split('=').next() != Some(&variable.name)),
+        }
+    }
+    if let Some(user) = &process.user {
+        let group = user.group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
+        execution.user = format!("{}{group}", user.user);
+    }
+    if let Some(workdir) = &process.workdir {
+        execution.working_dir.clone_from(workdir);
+    }
+    if let Some(signal) = request.stop.signal {
+        execution.stop_signal = signal.to_string();
+    }
+    let exposed = request.network.expose.iter().map(|expose| (expose.ports, expose.protocol));
+    let published = request.network.publish.iter().map(|publish| (publish.container, publish.protocol));
+    for (ports, protocol) in exposed.chain(published) {
+        execution.exposed_ports.extend(ports.iter().map(|port| (format!("{port}/{protocol}"), Empty {})));
+    }
+    execution.labels.extend(request.labels.iter().cloned());
+    execution
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Commit {
+    name: String,
+    /// The name of the image that the container stands on.
+    base: String,
+    upper: PathBuf,
+    /// Top first.
+    lower: Vec<PathBuf>,
+    ids: image::Ids,
+    execution: Execution,
+    author: String,
+    history: History,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Import {
+    name: String,
+    config: ImageConfig,
+}
+
+/// As the child says it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Put {
+    id: String,
+    moved: bool,
+}
+
+/// An image of a container that has ended: its image's layers, and one of what it changed. The id.
+///
+/// # Errors
+/// No such container; it runs; it stands on no image, or on one that is not here any more.
+pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Result<String> {
+    let name = target(name)?;
+    let found = containers::find(paths, container)?;
+    let refuse = |why: &str| Error::rejected(format!("cannot commit container {container}"), why);
+    if found.running {
+        return Err(refuse("it is running, and this version commits only what has ended").hint("stop it first"));
+    }
+    let record = found.record;
+    let (Some(top), true) = (record.layers.first(), record.layers.iter().all(|layer| layer.starts_with(&paths.data)))
+    else {
+        return Err(
+            refuse("it stands on no image").hint("sampan export writes its files, and import makes an image of them")
+        );
+    };
+    let base = base(&Store::open(&paths.data), &record.image, top)?.ok_or_else(|| {
+        refuse("the image that it stands on is not in the store any more").hint(format!("sampan pull {}", record.image))
+    })?;
+    let mut execution = record.config;
+    words.changes.iter().for_each(|change| change.apply(&mut execution));
+    let history = History {
+        created: Some(jiff::Timestamp::now().to_string()),
+        created_by: record.command.join(" "),
+        author: words.author.clone(),
+        comment: words.message.clone(),
+        empty_layer: false,
+    };
+    let task = Commit {
+        name: name.to_string(),
+        base: base.to_string(),
+        upper: paths.container(&record.id).join("upper"),
+        lower: record.layers,
+        ids: record.ids,
+        execution,
+        author: words.author.clone(),
+        history,
+    };
+    put(paths, Task::Commit(Box::new(task)), None)
+}
+
+/// The name of the image of which that is the top layer: its own, if that still says so.
+fn base(store: &Store, image: &str, top: &std::path::Path) -> Result<Option<Reference>> {
+    let mut names: Vec<Reference> = store.list()?.into_iter().filter_map(|listed| listed.name?.parse().ok()).collect();
+    names.sort_by_key(|name| name.familiar() != image);
+    for name in names {
+        if store.stored(&name)?.is_some_and(|stored| store.stands_on(&stored, top)) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// In the child.
+pub(crate) fn commit_in(store: &Store, task: Commit) -> Result<Put, image::Error> {
+    let name = named(&task.name)?;
+    let changed = image::commit::Changed { upper: &task.upper, lower: &task.lower, ids: &task.ids };
+    let change = |config: &mut ImageConfig| {
+        config.created.clone_from(&task.history.created);
+        config.author = (!task.author.is_empty()).then(|| task.author.clone()).or(config.author.take());
+        config.config = task.execution.clone();
+        config.history.push(task.history.clone());
+    };
+    let put = image::commit::commit(store, &named(&task.base)?, &changed, &name, change)?;
+    Ok(Put { id: put.id.to_string(), moved: put.moved })
+}
+
+/// An image of one layer, of the files in a tar, which may be packed with gzip or zstd. The id.
+///
+/// # Errors
+/// It is no tar, or one of an attacker's making.
+pub fn import(
+    paths: &Paths,
+    from: &mut dyn Read,
+    name: &str,
+    platform: Option<&Platform>,
+    words: &Words,
+) -> Result<String> {
+    paths.ensure()?;
+    let name = target(name)?;
+    let created = Some(jiff::Timestamp::now().to_string());
+    let mut config = ImageConfig {
+        created: created.clone(),
+        author: (!words.author.is_empty()).then(|| words.author.clone()),
+        platform: platform.map_or_else(spec::image::Platform::native, Platform::of_image),
+        ..ImageConfig::default()
+    };
+    words.changes.iter().for_each(|change| change.apply(&mut config.config));
+    config.history.push(History { created, comment: words.message.clone(), ..History::default() });
+    put(paths, Task::Import(Box::new(Import { name: name.to_string(), config })), Some(from))
+}
+
+/// In the child.
+pub(crate) fn import_in(store: &Store, task: Import, from: &mut dyn Read) -> Result<Put, image::Error> {
+    let put = image::commit::import(store, from, &named(&task.name)?, task.config)?;
+    Ok(Put { id: put.id.to_string(), moved: put.moved })
+}
+
+fn put(paths: &Paths, task: Task, input: Option<&mut (dyn Read + '_)>) -> Result<String> {
+    let put: Put = remote::call_with(paths, &Access::default(), task, input, &mut |_| {})?;
+    if put.moved {
+        collect(paths)?;
+    }
+    Ok(put.id)
+}
+
+/// A name that an image can get.
+fn target(name: &str) -> Result<Reference> {
+    let target = parse(name)?;
+    if target.digest().is_some() {
+        return Err(Error::rejected(
+            format!("cannot name an image {name}"),
+            "its digest is not known before it is made",
+        ));
+    }
+    Ok(target)
+}
+
+fn named(name: &str) -> Result<Reference, image::Error> {
+    let bad = |error: spec::reference::BadReference| {
+        image::Error::new(image::Kind::Unsupported, format!("cannot use image {name:?}"), error.to_string())
+    };
+    name.parse().map_err(bad)
+}

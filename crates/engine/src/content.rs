@@ -1,0 +1,120 @@
+//! The files of containers and images as they lie there: written to a tar, compared.
+
+use crate::containers::{self, Record};
+use crate::error::{Error, Result};
+use crate::ground;
+use crate::images::{absent, here};
+use crate::paths::Paths;
+use crate::remote::{self, Access, Task};
+use image::Store;
+pub use image::difference::{Change, Kind};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What a container sees: its own layer, if it has one, and those below it, top first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Export {
+    upper: Option<PathBuf>,
+    lower: Vec<PathBuf>,
+    ids: image::Ids,
+}
+
+impl Export {
+    fn of(paths: &Paths, record: &Record, what: &str) -> Result<Self> {
+        if record.image == ground::HOST {
+            return Err(Error::rejected(
+                format!("cannot {what} container {}", record.name),
+                "it stands on this machine itself, and nothing of what it changed was kept",
+            ));
+        }
+        let upper = Some(paths.container(&record.id).join("upper")).filter(|upper| upper.is_dir());
+        Ok(Self { upper, lower: record.layers.clone(), ids: record.ids.clone() })
+    }
+}
+
+/// All files of a container into a tar, without what is mounted there.
+///
+/// # Errors
+/// No such container; one that stands on the host; the output cannot be written.
+pub fn export(paths: &Paths, container: &str, output: &mut dyn Write) -> Result<()> {
+    let found = containers::find(paths, container)?;
+    remote::call_for(paths, Task::Export(Export::of(paths, &found.record, "export")?), output)
+}
+
+/// In the child.
+pub(crate) fn export_in(task: &Export, output: &mut dyn Write) -> Result<(), image::Error> {
+    image::difference::pack_all(task.upper.as_deref(), &task.lower, &task.ids, output)
+}
+
+/// What is compared, top first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Differ {
+    Layer { upper: PathBuf, lower: Vec<PathBuf> },
+    Images { layers: Vec<PathBuf>, before: Vec<PathBuf> },
+}
+
+/// In the child.
+pub(crate) fn differ_in(task: &Differ) -> Result<Vec<Change>, image::Error> {
+    match task {
+        Differ::Layer { upper, lower } => image::difference::of_layer(upper, lower),
+        Differ::Images { layers, before } => image::difference::between(layers, before),
+    }
+}
+
+/// What a container has changed.
+///
+/// # Errors
+/// No such container; one without a layer of its own.
+pub fn of_container(paths: &Paths, container: &str) -> Result<Vec<Change>> {
+    let found = containers::find(paths, container)?;
+    let Export { upper, lower, .. } = Export::of(paths, &found.record, "compare")?;
+    let upper = upper.ok_or_else(|| {
+        Error::rejected(
+            format!("cannot compare container {container}"),
+            format!("its changes go to {} itself", found.record.image),
+        )
+    })?;
+    differ(paths, Differ::Layer { upper, lower })
+}
+
+/// What an image changes in another one; `None`: its last layer in those below.
+///
+/// # Errors
+/// No such image.
+pub fn of_image(paths: &Paths, word: &str, other: Option<&str>) -> Result<Vec<Change>> {
+    let store = Store::open(&paths.data);
+    let _hold = store.hold()?;
+    let layers = layers(paths, &store, word)?;
+    let task = match other {
+        Some(other) => Differ::Images { before: self::layers(paths, &store, other)?, layers },
+        None => match layers.split_first() {
+            Some((upper, lower)) => Differ::Layer { upper: upper.clone(), lower: lower.to_vec() },
+            None => return Ok(vec![]),
+        },
+    };
+    differ(paths, task)
+}
+
+/// Of a container or an image, as `diff` of podman.
+///
+/// # Errors
+/// Neither.
+pub fn of_either(paths: &Paths, word: &str) -> Result<Vec<Change>> {
+    match containers::find(paths, word) {
+        Ok(_) => of_container(paths, word),
+        Err(error) => match here(paths, word) {
+            Ok(_) => of_image(paths, word, None),
+            Err(_) => Err(error),
+        },
+    }
+}
+
+fn layers(paths: &Paths, store: &Store, word: &str) -> Result<Vec<PathBuf>> {
+    let (name, _) = here(paths, word)?;
+    Ok(store.resolve(&name, None)?.ok_or_else(|| absent(word))?.layers)
+}
+
+fn differ(paths: &Paths, task: Differ) -> Result<Vec<Change>> {
+    remote::call(paths, &Access::default(), Task::Differ(task), &mut |_| {})
+}
