@@ -8,6 +8,7 @@
 use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use image::limit::Limit;
 use image::unpack::{Rights, unpack};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -227,7 +228,8 @@ fn time(file: &Path, folder: &Path) -> Result<()> {
     let root = folder.join("tree");
     fs::create_dir(&root)?;
     let root = File::open(&root)?;
-    tree.add(|| Ok(unpack(root.as_fd(), BufReader::with_capacity(1 << 17, File::open(&tar)?), Rights::current())?))?;
+    let archive = BufReader::with_capacity(1 << 17, File::open(&tar)?);
+    tree.add(|| Ok(unpack(root.as_fd(), archive, Rights::current(), Limit(u64::MAX))?))?;
     sync.add(|| Ok(rustix::fs::syncfs(&root)?))?;
     blob.print("sha256 of the blob");
     inflate.print("inflate");

@@ -12,6 +12,8 @@ pub enum Kind {
     Corrupt,
     /// An archive tries to reach what is not its own.
     Hostile,
+    /// More than a limit or the disk allows.
+    TooLarge,
     /// Well formed, but not for this program or this machine.
     Unsupported,
     /// The kernel refused a call.

@@ -120,6 +120,20 @@ pub fn read(dir: impl AsFd, name: &str) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// What a document (index, manifest, configuration) may weigh: registries take 4 MiB.
+const DOCUMENT: u64 = 16 << 20;
+
+/// A whole document, which somebody else may have written.
+pub fn read_document(file: File, name: &str) -> crate::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(DOCUMENT + 1).read_to_end(&mut bytes).map_err(Error::of_io(|| format!("read({name:?})")))?;
+    if bytes.len() as u64 <= DOCUMENT {
+        return Ok(bytes);
+    }
+    let why = format!("{name} is longer than {}, and no document is", spec::unit::binary(DOCUMENT));
+    Err(crate::Error::new(crate::Kind::TooLarge, "", why))
+}
+
 /// A new file with this content, on disk when the call returns.
 pub fn write_synced(dir: impl AsFd, name: &str, bytes: &[u8]) -> Result<()> {
     let mut file = create(dir, name, 0o644)?;

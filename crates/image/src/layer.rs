@@ -1,8 +1,10 @@
 //! A layer on its way in: stored, decompressed, hashed twice and unpacked in one pass over the stream, each of it by a
 //! thread of its own, so that the slowest stage sets the pace and not their sum.
 
+use crate::entries::broken;
 use crate::error::{Error, Kind, Result};
 use crate::fs;
+use crate::limit::{Limit, Limited};
 use crate::pipe::{self, Inlet, Outlet};
 use crate::temp::Temp;
 use crate::unpack::{self, Rights};
@@ -59,14 +61,14 @@ pub(crate) struct Broken(pub bool);
 pub(crate) fn receive<R: Read>(
     temp: &Temp,
     source: Source<R>,
-    rights: Rights,
+    (rights, limit): (Rights, Limit),
     parent: Option<&ChainId>,
     broken_off: &mut Broken,
 ) -> Result<Layer> {
     fs::mkdir(temp, TREE, 0o755)?;
     let tree = fs::open_dir(temp, TREE)?;
     let mut tee = Tee { source, hash: Sha256::new(), size: 0, broken: false };
-    let opened = side_by_side(&mut tee, tree.as_fd(), rights);
+    let opened = side_by_side(&mut tee, tree.as_fd(), rights, limit);
     *broken_off = Broken(tee.broken);
     let Opened { media_type, skipped, content } = opened?;
     let Tee { source, hash, size, .. } = tee;
@@ -86,7 +88,7 @@ struct Opened {
 }
 
 /// This thread reads; others decompress, hash and unpack. What goes wrong above comes down to who unpacks and is told there.
-fn side_by_side<R: Read>(tee: &mut Tee<R>, tree: BorrowedFd<'_>, rights: Rights) -> Result<Opened> {
+fn side_by_side<R: Read>(tee: &mut Tee<R>, tree: BorrowedFd<'_>, rights: Rights, limit: Limit) -> Result<Opened> {
     let (mut arrived, packed) = pipe::pipe();
     let (mut content, tar) = pipe::pipe();
     let hashed = content.aside();
@@ -97,7 +99,7 @@ fn side_by_side<R: Read>(tee: &mut Tee<R>, tree: BorrowedFd<'_>, rights: Rights)
             Digest::finish(hash)
         })?;
         let decompress = stage(scope, "decompress", move || decompress(packed, content))?;
-        let unpack = stage(scope, "unpack", move || unpack(tar, tree, rights))?;
+        let unpack = stage(scope, "unpack", move || unpack(tar, tree, rights, limit))?;
         arrived.pump(tee);
         drop(arrived);
         let media_type = join(decompress);
@@ -150,8 +152,9 @@ fn decompress(mut packed: Outlet, mut content: Inlet) -> &'static str {
 }
 
 /// Unpacks, then reads on to the end: the DiffID is of the whole file, and tar may pad behind its end mark.
-fn unpack(mut tar: Outlet, tree: BorrowedFd<'_>, rights: Rights) -> Result<Vec<String>> {
-    let skipped = unpack::unpack(tree, &mut tar, rights)?;
+fn unpack(tar: Outlet, tree: BorrowedFd<'_>, rights: Rights, limit: Limit) -> Result<Vec<String>> {
+    let mut tar = Limited::new(tar, limit);
+    let skipped = unpack::unpack(tree, &mut tar, rights, limit)?;
     io::copy(&mut tar, &mut io::sink()).map_err(broken)?;
     Ok(skipped)
 }
@@ -198,12 +201,5 @@ impl<R: Read> Read for Tee<R> {
         self.hash.update(&buffer[..n]);
         self.size += n as u64;
         Ok(n)
-    }
-}
-
-fn broken(error: io::Error) -> Error {
-    match rustix::io::Errno::from_io_error(&error) {
-        Some(errno) => sys::Error::new("read(layer)", errno).into(),
-        None => Error::new(Kind::Corrupt, "", error.to_string()),
     }
 }

@@ -71,8 +71,10 @@ impl Layout {
     /// The blob, if it is what the descriptor says.
     pub fn read(&self, blob: &Descriptor) -> Result<Vec<u8>> {
         let what = || format!("cannot read blob {}", blob.digest);
-        let bytes = fs::read(&self.blobs, &blob.digest.hex()).context(what)?;
-        let bytes = bytes.ok_or_else(|| Error::new(Kind::Corrupt, what(), "it is not in the store"))?;
+        let name = blob.digest.hex();
+        let file = fs::open(&self.blobs, &name).context(what)?;
+        let file = file.ok_or_else(|| Error::new(Kind::Corrupt, what(), "it is not in the store"))?;
+        let bytes = fs::read_document(file, &name).context(what)?;
         if Digest::of(&bytes) != blob.digest {
             return Err(Error::new(Kind::Corrupt, what(), "its content has another digest"));
         }

@@ -8,6 +8,7 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::layer::{self, Broken, Expected, Layer, Source};
 use crate::layout::Layout;
+use crate::limit::{self, Limit};
 use crate::temp::{self, Temp};
 use crate::unpack::Rights;
 use crate::{fs, gc};
@@ -215,6 +216,7 @@ impl Store {
     }
 
     fn try_writer(&self) -> Result<Writer> {
+        let limit = Limit::parse(std::env::var(limit::VARIABLE).ok().as_deref())?;
         make_root(&self.root)?;
         let root = fs::open_root(&self.root)?;
         // Its own description, so that gc's exclusive lock meets this one.
@@ -229,7 +231,7 @@ impl Store {
         let layers = fs::open_dir(&root, "layers")?;
         fs::mkdir(&root, "partial", 0o700)?;
         let partial = fs::open_dir(&root, "partial")?;
-        Ok(Writer { _lock: root, tmp, temp, layout, layers, partial, rights: Rights::current() })
+        Ok(Writer { _lock: root, tmp, temp, layout, layers, partial, rights: Rights::current(), limit })
     }
 
     /// Takes the name away, and with it the blobs and layers that no image needs and `in_use` does not list (the layer
@@ -302,11 +304,12 @@ pub struct Writer {
     layers: OwnedFd,
     partial: OwnedFd,
     rights: Rights,
+    limit: Limit,
 }
 
 impl Writer {
-    pub(crate) fn rights(&self) -> Rights {
-        self.rights
+    pub(crate) fn rights(&self) -> (Rights, Limit) {
+        (self.rights, self.limit)
     }
 
     /// A directory for work in progress, which goes with its value.
@@ -325,7 +328,7 @@ impl Writer {
     fn import(&self, stream: impl Read, parent: Option<&ChainId>, expected: Expected) -> Result<Layer> {
         let temp = Temp::new(self.tmp.as_fd())?;
         let source = Source { file: fs::create(&temp, layer::BLOB, 0o644)?, kept: 0, stream };
-        let layer = layer::receive(&temp, source, self.rights, parent, &mut Broken::default())?;
+        let layer = layer::receive(&temp, source, (self.rights, self.limit), parent, &mut Broken::default())?;
         layer::check(&layer, expected)?;
         self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
         self.place(&temp, &layer.chain_id)?;
@@ -356,7 +359,7 @@ impl Writer {
         let file = file.ok_or_else(|| Error::new(Kind::Corrupt, "", "it is gone from the store"))?;
         let kept = file.metadata().map_err(sys::Error::of_io(|| "fstat(layer)".to_owned()))?.len();
         let source = Source { file, kept, stream: std::io::empty() };
-        let layer = layer::receive(&temp, source, self.rights, parent, &mut Broken::default())?;
+        let layer = layer::receive(&temp, source, (self.rights, self.limit), parent, &mut Broken::default())?;
         self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
         self.place(&temp, &layer.chain_id)?;
         Ok(layer)

@@ -5,14 +5,17 @@
 //! last component is created exclusively and never followed (tar extraction is CVE-2018-15664, CVE-2019-14271 and many
 //! more). Must not: run beside another writer of the same directory.
 
+use crate::entries::{self, broken as corrupt};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs as dirfs;
+use crate::limit::{Limit, Room};
+use crate::sparse::{Map, Sparse, number};
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use tar::{Entry, EntryType};
@@ -22,6 +25,8 @@ pub(crate) const WHITEOUT: &[u8] = b".wh.";
 pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Other names with this prefix are AUFS's own records, which mean nothing to anyone else.
 const AUFS: &[u8] = b".wh..wh.";
+/// What may be kept in memory until the end: a hundred times what large images need.
+const REMEMBERED: usize = 1 << 28;
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// What the caller's rights allow, and where overlayfs will look for its marks.
@@ -61,17 +66,23 @@ impl Rights {
 /// Returns the device nodes that were left out for want of rights.
 ///
 /// # Errors
-/// [`Kind::Hostile`], [`Kind::Corrupt`], [`Kind::Unsupported`] (ids without a namespace, unknown kinds of entry) or
-/// [`Kind::System`]. What was unpacked stays.
-pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights) -> Result<Vec<String>> {
-    let mut layer =
-        Unpacking { root, rights, parent: None, dirs: BTreeMap::new(), skipped: vec![], buffer: vec![0; 1 << 17] };
-    let mut archive = tar::Archive::new(archive);
-    for entry in archive.entries().map_err(corrupt)? {
-        let mut entry = entry.map_err(corrupt)?;
-        let name = entry.path_bytes().into_owned();
-        layer.entry(&name, &mut entry).context(|| format!("cannot unpack {}", text(&name)))?;
-    }
+/// [`Kind::Hostile`], [`Kind::Corrupt`], [`Kind::TooLarge`], [`Kind::Unsupported`] (ids without a namespace, unknown kinds
+/// of entry) or [`Kind::System`]. What was unpacked stays.
+pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights, limit: Limit) -> Result<Vec<String>> {
+    let mut layer = Unpacking {
+        root,
+        rights,
+        room: Room::on(root, limit),
+        parent: None,
+        dirs: BTreeMap::new(),
+        skipped: vec![],
+        remembered: 0,
+        buffer: vec![0; 1 << 17],
+    };
+    entries::each(archive, |entry| {
+        let mut name = entry.path_bytes().into_owned();
+        layer.entry(&mut name, entry).context(|| format!("cannot unpack {}", text(&name)))
+    })?;
     layer.finish()?;
     Ok(layer.skipped)
 }
@@ -79,11 +90,14 @@ pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights) -> Resul
 struct Unpacking<'a> {
     root: BorrowedFd<'a>,
     rights: Rights,
+    room: Room<'a>,
     /// The directory of the entry before: archives list a directory's files together.
     parent: Option<(Vec<u8>, OwnedFd)>,
     /// Modes and times of directories, by path, set when nothing will be made in them any more.
     dirs: BTreeMap<Vec<u8>, Meta>,
     skipped: Vec<String>,
+    /// Bytes that `dirs` and `skipped` take, about.
+    remembered: usize,
     buffer: Vec<u8>,
 }
 
@@ -97,27 +111,33 @@ struct Meta {
 }
 
 impl Unpacking<'_> {
-    fn entry<R: Read>(&mut self, name: &[u8], entry: &mut Entry<'_, R>) -> Result<()> {
+    /// `name` becomes the one that the records of a sparse file have.
+    fn entry<R: Read>(&mut self, name: &mut Vec<u8>, entry: &mut Entry<'_, R>) -> Result<()> {
         let kind = entry.header().entry_type();
+        self.room.entry(entry.size())?;
         if kind == EntryType::XGlobalHeader {
             return Ok(());
         }
+        let (meta, mut sparse) = Meta::of(entry)?;
+        if let Some(own) = sparse.name.take() {
+            *name = own;
+        }
         let path = components(name)?;
         let Some((last, parents)) = path.split_last() else {
-            return self.root_itself(kind, entry);
+            return self.root_itself(kind, meta);
         };
         let parents = parents.join(&b'/');
         if last.starts_with(WHITEOUT) {
             return self.whiteout(&parents, last);
         }
-        let meta = Meta::of(entry)?;
         self.check_ids(&meta)?;
         let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
         let target = || link.clone().ok_or_else(|| Error::new(Kind::Corrupt, "", "the link has no target"));
         match kind {
             EntryType::Directory => self.directory(&parents, last, meta),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                self.file(&parents, last, &meta, entry)
+                let map = sparse.map(entry)?;
+                self.file(&parents, last, &meta, entry, map)
             }
             EntryType::Symlink => self.symlink(&parents, last, &meta, &target()?),
             EntryType::Link => self.hardlink(&parents, last, &target()?),
@@ -131,14 +151,30 @@ impl Unpacking<'_> {
     }
 
     /// `./`: attributes of the layer's root directory.
-    fn root_itself<R: Read>(&mut self, kind: EntryType, entry: &mut Entry<'_, R>) -> Result<()> {
+    fn root_itself(&mut self, kind: EntryType, meta: Meta) -> Result<()> {
         if kind != EntryType::Directory {
             return Err(Error::new(Kind::Hostile, "", "the root of a layer can only be a directory"));
         }
-        let meta = Meta::of(entry)?;
         self.check_ids(&meta)?;
-        self.dirs.insert(vec![], meta);
+        let root = dirfs::open_dir(self.root, ".")?;
+        self.describe_later(&root, vec![], meta)
+    }
+
+    /// A directory's attributes at once, for they may be long; the rest when nothing will be made in it any more.
+    fn describe_later(&mut self, dir: &OwnedFd, path: Vec<u8>, mut meta: Meta) -> Result<()> {
+        self.set_xattrs(dir.as_fd(), &std::mem::take(&mut meta.xattrs))?;
+        self.remember(path.len() + size_of::<Meta>())?;
+        self.dirs.insert(path, meta);
         Ok(())
+    }
+
+    fn remember(&mut self, bytes: usize) -> Result<()> {
+        self.remembered += bytes;
+        if self.remembered <= REMEMBERED {
+            return Ok(());
+        }
+        let limit = spec::unit::binary(REMEMBERED as u64);
+        Err(Error::new(Kind::TooLarge, "", format!("the layer's directories have names of more than {limit}")))
     }
 
     fn check_ids(&self, meta: &Meta) -> Result<()> {
@@ -165,25 +201,30 @@ impl Unpacking<'_> {
         }
     }
 
+    /// Down from directory to directory, so that a deep path is walked once; only links are looked at from the root.
     fn make_parents(&mut self, path: &[u8]) -> Result<OwnedFd> {
         let mut dir = dirfs::resolve_dir(self.root, OsStr::new(""))?;
         let mut so_far = Vec::new();
         for name in path.split(|b| *b == b'/') {
-            let name = OsStr::from_bytes(name);
-            match dirfs::stat(&dir, name)? {
-                None => _ = dirfs::mkdir(&dir, name, 0o755)?,
-                Some(stat) if is_whiteout(&stat) => {
-                    dirfs::unlink(&dir, name)?;
-                    dirfs::mkdir(&dir, name, 0o755)?;
-                    self.set_opaque(dir.as_fd(), name)?;
-                }
-                Some(_) => {}
-            }
             if !so_far.is_empty() {
                 so_far.push(b'/');
             }
-            so_far.extend_from_slice(name.as_bytes());
-            dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(&so_far))?;
+            so_far.extend_from_slice(name);
+            let name = OsStr::from_bytes(name);
+            let stat = dirfs::stat(&dir, name)?;
+            let hidden = stat.as_ref().is_some_and(is_whiteout);
+            if hidden {
+                dirfs::unlink(&dir, name)?;
+            }
+            if stat.is_none() || hidden {
+                dirfs::mkdir(&dir, name, 0o755)?;
+                dir = dirfs::open_dir(&dir, name)?;
+            } else {
+                dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(&so_far))?;
+            }
+            if hidden {
+                mark_opaque(self.rights, &dir)?;
+            }
         }
         Ok(dir)
     }
@@ -221,26 +262,75 @@ impl Unpacking<'_> {
                 self.opaque_in(parents, name)?;
             }
         }
-        self.dirs.insert(join(parents, name), meta);
+        let dir = dirfs::open_dir(self.parent(parents)?, os)?;
+        self.describe_later(&dir, join(parents, name), meta)
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        parents: &[u8],
+        name: &[u8],
+        meta: &Meta,
+        content: &mut Entry<'_, R>,
+        map: Option<Map>,
+    ) -> Result<()> {
+        let gnu = content.header().entry_type() == EntryType::GNUSparse;
+        if !gnu {
+            self.room.fits(content.size())?;
+        }
+        self.vacate(parents, name)?;
+        let mut file = dirfs::create(self.parent(parents)?, OsStr::from_bytes(name), 0o600)?;
+        match map {
+            Some(map) => self.pieces(content, &map, &mut file)?,
+            None if gnu => self.holes(content, &mut file)?,
+            None => self.copy(content, &mut file)?,
+        }
+        self.describe(file.as_fd(), meta)
+    }
+
+    fn pieces(&mut self, content: &mut impl Read, map: &Map, file: &mut File) -> Result<()> {
+        self.room.entry(map.size)?;
+        for (offset, length) in &map.pieces {
+            seek(file, SeekFrom::Start(*offset))?;
+            self.copy(&mut content.take(*length), file)?;
+            if file.stream_position().ok() != Some(offset + length) {
+                return Err(Error::new(Kind::Corrupt, "", "a sparse file with less content than its map"));
+            }
+        }
+        file.set_len(map.size).map_err(sys::Error::of_io(|| format!("ftruncate({})", map.size)))?;
         Ok(())
     }
 
-    fn file(&mut self, parents: &[u8], name: &[u8], meta: &Meta, content: &mut impl Read) -> Result<()> {
-        self.vacate(parents, name)?;
-        let mut file = dirfs::create(self.parent(parents)?, OsStr::from_bytes(name), 0o600)?;
-        self.copy(content, &mut file)?;
-        self.describe(file.as_fd(), meta)
+    /// A sparse file of GNU's older form: the map is not told, and its holes come as zeros.
+    fn holes(&mut self, content: &mut impl Read, file: &mut File) -> Result<()> {
+        let mut size = 0;
+        loop {
+            let n = read(content, &mut self.buffer)?;
+            if n == 0 {
+                file.set_len(size).map_err(sys::Error::of_io(|| format!("ftruncate({size})")))?;
+                return Ok(());
+            }
+            size += n as u64;
+            if self.buffer[..n].iter().all(|byte| *byte == 0) {
+                seek(file, SeekFrom::Start(size))?;
+            } else {
+                self.write(n, file)?;
+            }
+        }
+    }
+
+    fn write(&mut self, n: usize, file: &mut File) -> Result<()> {
+        self.room.take(n as u64)?;
+        file.write_all(&self.buffer[..n]).map_err(sys::Error::of_io(|| format!("write({n} bytes)")))?;
+        Ok(())
     }
 
     fn copy(&mut self, content: &mut impl Read, file: &mut File) -> Result<()> {
         loop {
-            let n = match content.read(&mut self.buffer) {
-                Ok(0) => return Ok(()),
-                Ok(n) => n,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(corrupt(error)),
-            };
-            file.write_all(&self.buffer[..n]).map_err(sys::Error::of_io(|| format!("write({n} bytes)")))?;
+            match read(content, &mut self.buffer)? {
+                0 => return Ok(()),
+                n => self.write(n, file)?,
+            }
         }
     }
 
@@ -276,11 +366,13 @@ impl Unpacking<'_> {
         if kind == FileType::CharacterDevice && device == 0 {
             return Err(Error::new(Kind::Hostile, "", "device 0:0 is overlayfs's whiteout, not a device"));
         }
+        self.vacate(parents, name)?;
         if kind != FileType::Fifo && self.rights != Rights::Root {
-            self.skipped.push(text(&join(parents, name)));
+            let path = text(&join(parents, name));
+            self.remember(path.len() + size_of::<String>())?;
+            self.skipped.push(path);
             return Ok(());
         }
-        self.vacate(parents, name)?;
         let rights = self.rights;
         let (dir, name) = (self.parent(parents)?, OsStr::from_bytes(name));
         fs::mknodat(dir, name, kind, Mode::from_raw_mode(0o600), device)
@@ -325,17 +417,20 @@ impl Unpacking<'_> {
         mark_opaque(rights, &dir)
     }
 
-    fn set_opaque(&self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
-        mark_opaque(self.rights, &dirfs::open_dir(dir, name)?)
-    }
-
     /// Owner before attributes and mode: chown(2) clears capabilities and set-id bits.
     fn describe(&self, file: BorrowedFd<'_>, meta: &Meta) -> Result<()> {
         if self.rights != Rights::User {
             let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
             fs::fchown(file, Some(uid), Some(gid)).map_err(|errno| unmapped(errno, meta, "fchown"))?;
         }
-        for (name, value) in &meta.xattrs {
+        self.set_xattrs(file, &meta.xattrs)?;
+        fs::fchmod(file, meta.mode).map_err(sys::Error::of(|| format!("fchmod({:#o})", meta.mode.as_raw_mode())))?;
+        fs::futimens(file, &times(meta)).map_err(sys::Error::of(|| "futimens".to_owned()))?;
+        Ok(())
+    }
+
+    fn set_xattrs(&self, file: BorrowedFd<'_>, xattrs: &[(CString, Vec<u8>)]) -> Result<()> {
+        for (name, value) in xattrs {
             match fs::fsetxattr(file, name, value, XattrFlags::empty()) {
                 // Not every filesystem has every attribute, and an image does not depend on them to start.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
@@ -343,8 +438,6 @@ impl Unpacking<'_> {
                 Err(errno) => return Err(sys::Error::new(format!("fsetxattr({name:?})"), errno).into()),
             }
         }
-        fs::fchmod(file, meta.mode).map_err(sys::Error::of(|| format!("fchmod({:#o})", meta.mode.as_raw_mode())))?;
-        fs::futimens(file, &times(meta)).map_err(sys::Error::of(|| "futimens".to_owned()))?;
         Ok(())
     }
 
@@ -362,7 +455,7 @@ impl Unpacking<'_> {
 }
 
 impl Meta {
-    fn of<R: Read>(entry: &mut Entry<'_, R>) -> Result<Self> {
+    fn of<R: Read>(entry: &mut Entry<'_, R>) -> Result<(Self, Sparse)> {
         let header = entry.header();
         let id = |id: std::io::Result<u64>| -> Result<u32> {
             let id = u32::try_from(id.map_err(corrupt)?).ok().filter(|id| *id != u32::MAX);
@@ -375,18 +468,26 @@ impl Meta {
             mtime: Timespec { tv_sec: i64::try_from(header.mtime().map_err(corrupt)?).unwrap_or(0), tv_nsec: 0 },
             xattrs: vec![],
         };
+        let mut sparse = Sparse::default();
         for extension in entry.pax_extensions().map_err(corrupt)?.into_iter().flatten() {
             let extension = extension.map_err(corrupt)?;
-            let key = extension.key_bytes();
-            if key == b"mtime" {
-                meta.mtime = pax_time(extension.value_bytes()).unwrap_or(meta.mtime);
-            } else if key.starts_with(b"GNU.sparse.") {
-                return Err(Error::new(Kind::Unsupported, "", "a sparse file in PAX form"));
-            } else if let Some(name) = key.strip_prefix(XATTR).filter(|name| is_kept(name)) {
-                meta.xattrs.push((cstring(name)?, extension.value_bytes().to_vec()));
+            let (key, value) = (extension.key_bytes(), extension.value_bytes());
+            if sparse.record(key, value)? {
+                continue;
+            }
+            if let Some(name) = key.strip_prefix(XATTR).filter(|name| is_kept(name)) {
+                meta.xattrs.push((cstring(name)?, value.to_vec()));
+                continue;
+            }
+            match key {
+                b"mtime" => meta.mtime = pax_time(value).unwrap_or(meta.mtime),
+                // What the header says would count where another reader takes the record, so both must be right.
+                b"size" | b"uid" | b"gid" => _ = number(value)?,
+                b"path" | b"linkpath" if value.contains(&0) => return Err(zero_byte()),
+                _ => {}
             }
         }
-        Ok(meta)
+        Ok((meta, sparse))
     }
 }
 
@@ -416,7 +517,7 @@ fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
         return Err(Error::new(Kind::Hostile, "", format!("the path {} leads out of the layer", text(path))));
     }
     if path.contains(&0) {
-        return Err(Error::new(Kind::Hostile, "", "the path holds a zero byte"));
+        return Err(zero_byte());
     }
     Ok(names)
 }
@@ -473,17 +574,27 @@ fn join(parents: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 fn cstring(bytes: &[u8]) -> Result<CString> {
-    CString::new(bytes).map_err(|_| Error::new(Kind::Hostile, "", "a name holds a zero byte"))
+    CString::new(bytes).map_err(|_| zero_byte())
+}
+
+fn zero_byte() -> Error {
+    Error::new(Kind::Hostile, "", "a name holds a zero byte")
+}
+
+fn seek(file: &mut File, to: SeekFrom) -> Result<()> {
+    file.seek(to).map_err(sys::Error::of_io(|| format!("lseek({to:?})")))?;
+    Ok(())
+}
+
+fn read(content: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match content.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result.map_err(corrupt),
+        }
+    }
 }
 
 fn text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().collect()
-}
-
-/// Of reading the archive: the kernel's errors as such, all else is the archive's fault.
-fn corrupt(error: std::io::Error) -> Error {
-    match Errno::from_io_error(&error) {
-        Some(errno) => sys::Error::new("read(layer)", errno).into(),
-        None => Error::new(Kind::Corrupt, "", error.to_string()),
-    }
 }

@@ -291,11 +291,11 @@ fn lookups_see_what_overlayfs_would_show() {
 #[test]
 fn a_killed_import_leaves_the_store_whole() {
     if let Ok(root) = std::env::var("SAMPAN_TEST_IMPORT") {
-        // The child: a layer that never ends.
+        // The child: a layer that takes long.
         let mut tar = vec![];
         entry_of(&mut tar, "big", Regular, "", b"", |h| {
             h.set_mode(0o644);
-            h.set_size(1 << 40);
+            h.set_size(1 << 26);
         });
         let endless = std::io::Read::chain(tar.as_slice(), std::io::repeat(7));
         let slow = Slow(endless);
@@ -333,7 +333,7 @@ struct Slow<R>(R);
 
 impl<R: std::io::Read> std::io::Read for Slow<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(std::time::Duration::from_millis(5));
         let n = buffer.len().min(1 << 14);
         self.0.read(&mut buffer[..n])
     }

@@ -1,17 +1,21 @@
 //! Where an archive's files are: a tar is put into a temporary directory first, for its list may be at its end. Each file
 //! lies there under a number.
 
+use crate::entries::{self, broken};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
+use crate::limit::{Limit, Room};
 use crate::temp::Temp;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::os::fd::OwnedFd;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Links that lead to links.
 const DEPTH: usize = 8;
+/// Files of an archive: a thousand images have fewer.
+const NAMES: usize = 100_000;
 
 pub enum Source {
     Tar { temp: Temp, names: HashMap<String, Place> },
@@ -30,7 +34,8 @@ impl Source {
     }
 
     pub fn tar(temp: Temp, archive: impl Read) -> Result<Self> {
-        let mut names = HashMap::new();
+        let mut files =
+            Files { names: HashMap::new(), temp: &temp, room: Room::on(temp.as_fd(), Limit(u64::MAX)), count: 0 };
         let mut archive = BufReader::with_capacity(1 << 17, archive);
         let head = archive.fill_buf().map_err(broken)?;
         let unpacked: Box<dyn Read + '_> = if head.starts_with(&[0x1f, 0x8b]) {
@@ -40,23 +45,8 @@ impl Source {
         } else {
             Box::new(&mut archive)
         };
-        let mut tar = tar::Archive::new(unpacked);
-        for entry in tar.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let name = clean(&String::from_utf8_lossy(&entry.path_bytes()), "");
-            let kind = entry.header().entry_type();
-            if kind.is_file() {
-                let number = names.len().to_string();
-                let mut file = fs::create(&temp, &number, 0o600)?;
-                std::io::copy(&mut entry, &mut file).map_err(broken)?;
-                names.insert(name, Place::File(number));
-            } else if kind.is_symlink() || kind.is_hard_link() {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let target = String::from_utf8_lossy(&target).into_owned();
-                let from = if kind.is_symlink() { name.rsplit_once('/').map_or("", |(dir, _)| dir) } else { "" };
-                names.insert(name.clone(), Place::Link(clean(&target, from)));
-            }
-        }
+        entries::each(unpacked, |entry| files.entry(entry))?;
+        let names = files.names;
         Ok(Self::Tar { temp, names })
     }
 
@@ -88,10 +78,60 @@ impl Source {
 
     /// A document, which is never long.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(file) = self.open(name)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.take(16 << 20).read_to_end(&mut bytes).map_err(broken)?;
-        Ok(Some(bytes))
+        self.open(name)?.map(|file| fs::read_document(file, name)).transpose()
+    }
+}
+
+/// A tar's files on their way into a directory.
+struct Files<'a> {
+    names: HashMap<String, Place>,
+    temp: &'a Temp,
+    room: Room<'a>,
+    count: usize,
+}
+
+impl Files<'_> {
+    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<()> {
+        let name = clean(&String::from_utf8_lossy(&entry.path_bytes()), "");
+        let kind = entry.header().entry_type();
+        if self.names.len() == NAMES {
+            return Err(Error::new(Kind::TooLarge, "", format!("it has more than {NAMES} files")));
+        }
+        let place = if kind.is_file() {
+            self.room.fits(entry.size())?;
+            let number = self.count.to_string();
+            self.count += 1;
+            let file = fs::create(self.temp, &number, 0o600)?;
+            copy(entry, file, &mut self.room)?;
+            Place::File(number)
+        } else if kind.is_symlink() || kind.is_hard_link() {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            let target = String::from_utf8_lossy(&target).into_owned();
+            let from = if kind.is_symlink() { name.rsplit_once('/').map_or("", |(dir, _)| dir) } else { "" };
+            Place::Link(clean(&target, from))
+        } else if kind.is_gnu_sparse() {
+            return Err(Error::new(Kind::Unsupported, "", format!("{name} is a sparse file")));
+        } else {
+            return Ok(());
+        };
+        // As tar(1) has it, the last of a name is the one.
+        if let Some(Place::File(earlier)) = self.names.insert(name, place) {
+            fs::unlink(self.temp, earlier)?;
+        }
+        Ok(())
+    }
+}
+
+fn copy(from: &mut impl Read, mut to: File, room: &mut Room<'_>) -> Result<()> {
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read.map_err(broken)?,
+        };
+        room.take(n as u64)?;
+        to.write_all(&buffer[..n]).map_err(sys::Error::of_io(|| format!("write({n} bytes)")))?;
     }
 }
 
@@ -107,13 +147,6 @@ fn clean(name: &str, from: &str) -> String {
         }
     }
     parts.join("/")
-}
-
-pub fn broken(error: std::io::Error) -> Error {
-    match rustix::io::Errno::from_io_error(&error) {
-        Some(errno) => sys::Error::new("read(archive)", errno).into(),
-        None => Error::new(Kind::Corrupt, "", error.to_string()),
-    }
 }
 
 #[cfg(test)]
