@@ -50,3 +50,17 @@ pub fn entry_of(
     tar.extend_from_slice(content);
     tar.resize(tar.len().next_multiple_of(512), 0);
 }
+
+/// PAX records for the entry that follows (pax(1)).
+pub fn pax(tar: &mut Vec<u8>, records: &[(&str, &[u8])]) {
+    let mut content = vec![];
+    for (key, value) in records {
+        // The length counts its own digits.
+        let rest = key.len() + value.len() + 3;
+        let length = (1..).map(|digits| rest + digits).find(|n| rest + n.to_string().len() == *n).unwrap();
+        content.extend_from_slice(format!("{length} {key}=").as_bytes());
+        content.extend_from_slice(value);
+        content.push(b'\n');
+    }
+    entry(tar, "pax", tar::EntryType::XHeader, "", &content);
+}
