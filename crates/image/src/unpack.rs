@@ -505,7 +505,9 @@ fn pax_time(value: &[u8]) -> Option<Timespec> {
     let (tv_sec, tv_nsec) = (seconds.parse().ok()?, digits.parse().ok()?);
     // Before 1970 the fraction counts backwards, and a timespec's never does.
     Some(match tv_nsec {
-        1.. if value.starts_with('-') => Timespec { tv_sec: tv_sec - 1, tv_nsec: 1_000_000_000 - tv_nsec },
+        1.. if value.starts_with('-') => {
+            Timespec { tv_sec: i64::saturating_sub(tv_sec, 1), tv_nsec: 1_000_000_000 - tv_nsec }
+        }
         _ => Timespec { tv_sec, tv_nsec },
     })
 }

@@ -363,10 +363,12 @@ fn records_that_lie() {
         ground.refused(Kind::Corrupt, &tar);
     }
     // A time that no clock shows is none.
-    let mut tar = vec![];
-    pax(&mut tar, &[("mtime", b"99999999999999999999.5")]);
-    entry(&mut tar, "file", Regular, "", b"");
-    ground.unpack(&tar).unwrap();
+    for time in ["99999999999999999999.5", "-9223372036854775808.5", "9223372036854775807.999999999", "-.", "1.-1"] {
+        let mut tar = vec![];
+        pax(&mut tar, &[("mtime", time.as_bytes())]);
+        entry(&mut tar, "file", Regular, "", b"");
+        ground.unpack(&tar).unwrap();
+    }
 }
 
 #[test]
