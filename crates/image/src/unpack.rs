@@ -501,6 +501,9 @@ pub(crate) fn is_kept(name: &[u8]) -> bool {
 fn pax_time(value: &[u8]) -> Option<Timespec> {
     let value = std::str::from_utf8(value).ok()?;
     let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     let (tv_sec, tv_nsec) = (seconds.parse().ok()?, digits.parse().ok()?);
     // Before 1970 the fraction counts backwards, and a timespec's never does.
