@@ -530,3 +530,29 @@ fn an_image_of_several_owners_is_pulled() {
     assert_eq!(fs::read_dir(&layers).unwrap().count(), 0);
     assert_eq!(fs::read_dir(user.ground.dir.join("data/tmp")).unwrap().count(), 0);
 }
+
+/// Files of his subordinate ids go into layers and tars with the ids that the image knows.
+#[test]
+fn what_a_container_of_a_range_has_changed() {
+    let Some(user) = Ordinary::with_subordinates("commit") else { return };
+    let sampan = |words: &[&str]| ran(user.sampan(words).output().unwrap()).ok();
+    sampan(&["image", "bootstrap", "busybox"]);
+    let script = "echo a >/a; chown 7:8 /a; mkdir -m 700 /shut; echo >/shut/in; chown 7 /shut; rm -r /var/log; mkdir /var/log; rm /etc/profile";
+    sampan(&["run", "--name=c", "--network=none", "busybox", "sh", "-c", script]);
+    let list = sampan(&["diff", "c"]);
+    assert_eq!(list, "A /a\nC /etc\nD /etc/profile\nA /shut\nA /shut/in\nC /var\nC /var/log");
+    sampan(&["commit", "c", "mine"]);
+    assert_eq!(sampan(&["image", "diff", "mine"]), list);
+    let look = "stat -c %u:%g /a /shut /bin; ls -A /shut /var/log /etc/profile 2>/dev/null";
+    let seen = "7:8\n7:0\n0:0\n/shut:\nin\n\n/var/log:";
+    assert_eq!(sampan(&["run", "--rm", "--network=none", "mine", "sh", "-c", &format!("{look}; true")]), seen);
+    let tar = user.ground.dir.join("c.tar");
+    let tar = tar.to_str().unwrap();
+    sampan(&["export", "-o", tar, "c"]);
+    sampan(&["import", tar, "back"]);
+    assert_eq!(sampan(&["run", "--rm", "--network=none", "back", "sh", "-c", &format!("{look}; true")]), seen);
+    assert!(sampan(&["system", "check"]).ends_with(" 0 bad"));
+    sampan(&["rm", "c"]);
+    sampan(&["rmi", "busybox", "mine", "back"]);
+    assert_eq!(fs::read_dir(user.ground.dir.join("data/layers")).unwrap().count(), 0);
+}
