@@ -333,6 +333,21 @@ pub fn tags(paths: &Paths, access: &Access, name: &str) -> Result<Vec<String>> {
     remote::call(paths, access, Task::Tags { name }, &mut |_| {})
 }
 
+/// What has an image as its subject at its registry, signatures for example; `kind`: of that artifact type only.
+///
+/// # Errors
+/// The registry's.
+pub fn referrers(
+    paths: &Paths,
+    access: &Access,
+    name: &str,
+    kind: Option<&str>,
+) -> Result<Vec<spec::image::Descriptor>> {
+    let names = candidates(name)?.iter().map(Reference::to_string).collect();
+    let task = Task::Referrers { names, kind: kind.map(str::to_owned) };
+    remote::call(paths, access, task, &mut |_| {})
+}
+
 /// The repositories of a host whose name holds the words; the host itself before the first slash.
 ///
 /// # Errors

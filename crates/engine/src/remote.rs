@@ -40,6 +40,11 @@ pub(crate) enum Task {
     Tags {
         name: String,
     },
+    /// Of the first name that is there: what has it as its subject.
+    Referrers {
+        names: Vec<String>,
+        kind: Option<String>,
+    },
     Catalog {
         host: String,
     },

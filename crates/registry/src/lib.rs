@@ -14,6 +14,7 @@ mod host;
 mod manifest;
 mod policy;
 mod push;
+mod referrers;
 mod resolve;
 mod retry;
 pub mod side;

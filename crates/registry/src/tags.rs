@@ -87,7 +87,7 @@ impl Client {
 }
 
 /// The bodies of a list and of the pages after it (RFC 8288's `Link`).
-fn pages(host: &Host, first: String, scope: &str, missing: &str) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn pages(host: &Host, first: String, scope: &str, missing: &str) -> Result<Vec<Vec<u8>>> {
     let mut bodies = Vec::new();
     let mut next = Some(first);
     while let Some(path) = next.take().filter(|_| bodies.len() < PAGES) {

@@ -19,7 +19,7 @@ pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
-pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Search, Tag, Tags, Untag};
+pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Referrers, Search, Tag, Tags, Untag};
 pub use tree::tree;
 
 use crate::ui::Failure;
@@ -60,6 +60,7 @@ pub enum Verb {
     Diff(Diff),
     ContainerDiff(ContainerDiff),
     ImageDiff(ImageDiff),
+    Referrers(Referrers),
     Save(Save),
     Load(Load),
     ImagePrune(ImagePrune),

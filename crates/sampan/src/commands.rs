@@ -61,6 +61,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Import(arguments) => commit::import(&arguments, &globals),
         Verb::Diff(arguments) => diff::either(&arguments, &globals, ui),
         Verb::ContainerDiff(arguments) => diff::container(&arguments, &globals, ui),
+        Verb::Referrers(arguments) => registry::referrers(&arguments, &globals),
         Verb::ImageDiff(arguments) => diff::image(&arguments, &globals),
         Verb::ImageTree(arguments) => history::tree(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),

@@ -6,6 +6,7 @@ use crate::{commit, content, images};
 use image::Store;
 use registry::{Client, Repository, Use};
 use spec::Reference;
+use spec::image::Descriptor;
 use std::ffi::OsString;
 use std::io::{BufRead, BufWriter, Write};
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
         Task::Push(task) => serde_json::to_value(push::push(&client, &store, &task, tell)?),
         Task::Login { host, credentials } => serde_json::to_value(client.check_login(&host, credentials)?),
         Task::Tags { name } => serde_json::to_value(client.first(&parse(&name)?, Use::Pull, Repository::tags)?.1),
+        Task::Referrers { names, kind } => serde_json::to_value(referrers(&client, &names, kind.as_deref())?),
         Task::Catalog { host } => serde_json::to_value(client.catalog(&host)?),
         Task::Load(task) => serde_json::to_value(images::load_in(&store, &task, &mut stdin)?),
         Task::Commit(task) => serde_json::to_value(commit::commit_in(&store, *task)?),
@@ -114,6 +116,20 @@ fn manifest(client: &Client, names: &[String]) -> Result<String, Failure> {
         let which = pull::which(&reference);
         match client.first(&reference, Use::Pull, |repository| repository.manifest(&which)) {
             Ok((_, fetched)) => return Ok(String::from_utf8_lossy(&fetched.bytes).into_owned()),
+            Err(error) => failure = failure.or(Some(error.at(format!("cannot inspect {}", reference.familiar())))),
+        }
+    }
+    Err(failure
+        .map_or_else(|| Failure { what: String::new(), why: "no image is named".into(), hint: None }, Failure::from))
+}
+
+fn referrers(client: &Client, names: &[String], kind: Option<&str>) -> Result<Vec<Descriptor>, Failure> {
+    let mut failure = None;
+    for name in names {
+        let reference = parse(name)?;
+        let which = pull::which(&reference);
+        match client.first(&reference, Use::Pull, |repository| repository.manifest(&which)) {
+            Ok((repository, fetched)) => return Ok(repository.referrers(&fetched.descriptor.digest, kind)?),
             Err(error) => failure = failure.or(Some(error.at(format!("cannot inspect {}", reference.familiar())))),
         }
     }

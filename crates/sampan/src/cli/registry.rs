@@ -205,6 +205,28 @@ named!(
 );
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Referrers {
+    /// Only those of this type
+    #[arg(long, value_name = "TYPE")]
+    pub artifact_type: Option<String>,
+    /// table, json, or a template as docker takes
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    #[command(flatten)]
+    pub access: Access,
+    /// By name, with a tag or a digest
+    #[arg(value_name = "IMAGE")]
+    pub name: String,
+}
+
+named!(
+    Referrers,
+    ["image referrers"],
+    "List what belongs to an image at its registry: signatures and the like",
+    "sampan image referrers [OPTIONS] IMAGE"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ImageInspect {
     /// json (one line), or a template as docker takes
     #[arg(long, short, value_name = "FORMAT")]

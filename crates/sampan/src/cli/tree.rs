@@ -51,7 +51,7 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 33] = [
+static ENTRIES: [Entry; 34] = [
     entry::<run::Args>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
@@ -76,6 +76,7 @@ static ENTRIES: [Entry; 33] = [
     entry::<image::Diff>(),
     entry::<image::ContainerDiff>(),
     entry::<image::ImageDiff>(),
+    entry::<registry::Referrers>(),
     entry::<archive::Save>(),
     entry::<archive::Load>(),
     entry::<archive::ImagePrune>(),

@@ -1,7 +1,8 @@
 //! `sampan tags`, `search` and `manifest inspect`: what a registry says.
 
 use super::list::List;
-use crate::cli::{Globals, ManifestInspect, Search, Tags};
+use crate::cli::{Globals, ManifestInspect, Referrers, Search, Tags};
+use crate::template::Field;
 use crate::ui::{self, Failure};
 use serde_json::{Value, json};
 
@@ -28,6 +29,27 @@ pub fn search(arguments: &Search, globals: &Globals) -> Result<(), Failure> {
 pub fn manifest(arguments: &ManifestInspect, globals: &Globals) -> Result<(), Failure> {
     let text = engine::images::manifest(&super::paths(globals)?, &arguments.access.access(), &arguments.name)?;
     ui::print(&format!("{}\n", text.trim_end()))
+}
+
+const REFERRER: [Field; 4] =
+    [("Digest", "DIGEST"), ("ArtifactType", "ARTIFACT TYPE"), ("MediaType", "MEDIA TYPE"), ("Size", "SIZE")];
+
+/// # Errors
+/// [`Failure`] when the registry fails.
+pub fn referrers(arguments: &Referrers, globals: &Globals) -> Result<(), Failure> {
+    let (paths, access) = (super::paths(globals)?, arguments.access.access());
+    let kind = arguments.artifact_type.as_deref();
+    let found = engine::images::referrers(&paths, &access, &arguments.name, kind)?;
+    let row = |entry: &spec::image::Descriptor| {
+        json!({
+            "Digest": entry.digest.to_string(), "ArtifactType": entry.artifact_type.as_deref().unwrap_or_default(),
+            "MediaType": entry.media_type, "Size": spec::unit::decimal(entry.size, 3),
+        })
+    };
+    let rows: Vec<Value> = found.iter().map(row).collect();
+    let columns = ["Digest", "ArtifactType", "Size"];
+    let list = List { fields: &REFERRER, columns: &columns, rows: &rows, quiet: None, heading: true };
+    ui::print(&list.text(&arguments.format)?)
 }
 
 /// A registry's words, which must not drive the terminal.

@@ -50,6 +50,7 @@ fn verbs_have_dockers_names() {
         ("diff a", "Diff(Diff { format: Table, of: \"a\""),
         ("container diff a", "ContainerDiff("),
         ("image diff a b", "ImageDiff(ImageDiff { format: Table, image: \"a\", other: Some(\"b\")"),
+        ("image referrers --artifact-type x a", "Referrers(Referrers { artifact_type: Some(\"x\")"),
         ("image bootstrap busybox", "ImageBootstrap(ImageBootstrap { name: \"busybox\""),
         ("info", "Info("),
         ("system info --format json", "Info(Info { format: Json"),
