@@ -4,6 +4,7 @@
 //! What has neither is what a killed sampan left: the reaper undoes it. Readers take no lock.
 
 use crate::error::{Error, Result};
+use crate::filter;
 use crate::paths::{Paths, cannot_use};
 use runtime::journal::Journal;
 use serde::{Deserialize, Serialize};
@@ -150,6 +151,14 @@ pub fn list(paths: &Paths) -> Vec<Listed> {
     all.extend(kept);
     all.sort_by_key(|listed| std::cmp::Reverse(listed.record.created));
     all
+}
+
+/// Those that all filters let through, newest first. `all`: not only those that run.
+///
+/// # Errors
+/// A store that is not whole, if images are asked for.
+pub fn select(paths: &Paths, filters: &[filter::Container], all: bool) -> Result<Vec<Listed>> {
+    filter::containers(filters, all, list(paths), |word| crate::images::ancestor(paths, word))
 }
 
 /// By name, id or a prefix of the id that only one has.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Progress, Pull, Pulled, Task};
-use crate::{containers, ground, request};
+use crate::{containers, filter, ground, request};
 use image::Store;
 use image::archive::{self, Form};
 pub use image::check::Checked;
@@ -26,6 +26,7 @@ pub struct Listed {
     pub created: Option<u64>,
     /// Of the layers as stored, in bytes.
     pub size: u64,
+    pub labels: spec::image::Annotations,
 }
 
 /// Make the image `name` from this machine's own programs; the only one is busybox. The image's full name, and the
@@ -45,10 +46,30 @@ pub fn bootstrap(paths: &Paths, name: &str) -> Result<(String, PathBuf)> {
     Ok((reference.to_string(), binary))
 }
 
+/// Those that all filters let through.
+///
 /// # Errors
-/// A store that is not whole.
-pub fn list(paths: &Paths) -> Result<Vec<Listed>> {
-    Ok(Store::open(&paths.data).list()?.into_iter().map(listed).collect())
+/// A store that is not whole; a filter that names an image that is not there.
+pub fn list(paths: &Paths, filters: &[filter::Image]) -> Result<Vec<Listed>> {
+    let all = Store::open(&paths.data).list()?;
+    let made = |word: &str| {
+        let (id, _) = find(&all, word)?.ok_or_else(|| absent(word))?;
+        Ok(all.iter().find(|listed| listed.id == id).and_then(|listed| seconds(listed.created.as_deref()?)))
+    };
+    filter::images(filters, all.iter().cloned().map(listed).collect(), made)
+}
+
+/// What containers are looked for by. An image that is gone is still a name in their records.
+pub(crate) fn ancestor(paths: &Paths, word: &str) -> Result<filter::Ancestor> {
+    let store = Store::open(&paths.data);
+    let _hold = store.hold()?;
+    let Some((_, names)) = find(&store.list()?, word)? else {
+        let name = word.parse::<Reference>().map_or_else(|_| word.to_owned(), |name| name.familiar());
+        return Ok(filter::Ancestor { names: vec![word.to_owned(), name], top: None });
+    };
+    let image = names.first().map(|name| store.resolve(name, None)).transpose()?.flatten();
+    let top = image.and_then(|image| image.layers.into_iter().next());
+    Ok(filter::Ancestor { names: names.iter().map(Reference::familiar).collect(), top })
 }
 
 fn listed(image: image::Listed) -> Listed {
@@ -60,6 +81,7 @@ fn listed(image: image::Listed) -> Listed {
         digest: image.manifest.to_string(),
         created: image.created.as_deref().and_then(seconds),
         size: image.size,
+        labels: image.labels,
     }
 }
 

@@ -19,7 +19,7 @@ pub fn info(paths: &Paths) -> Result<Vec<(&'static str, String)>> {
     };
     let containers = crate::containers::list(paths);
     let running = containers.iter().filter(|listed| listed.running).count();
-    let images = crate::images::list(paths)?.len();
+    let images = crate::images::list(paths, &[])?.len();
     let subordinate = host.subordinate.map_or("none".to_owned(), |ids| format!("{} from {}", ids.uid.1, ids.uid.0));
     let pasta =
         runtime::observe::in_path("pasta").map_or("not installed".to_owned(), |path| path.display().to_string());

@@ -5,6 +5,7 @@
 pub mod commit;
 pub mod containers;
 pub mod content;
+pub mod filter;
 pub mod history;
 pub mod images;
 pub mod info;

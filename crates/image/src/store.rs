@@ -45,6 +45,7 @@ pub struct Listed {
     pub id: Digest,
     pub created: Option<String>,
     pub size: u64,
+    pub labels: spec::image::Annotations,
 }
 
 /// Nothing is opened or made until it is asked for.
@@ -184,6 +185,7 @@ impl Store {
                 id: manifest.1.config.digest,
                 created: config.created,
                 size: manifest.1.layers.iter().map(|layer| layer.size).sum(),
+                labels: config.config.labels,
             });
         }
         Ok(images)

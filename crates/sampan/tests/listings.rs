@@ -1,11 +1,16 @@
 //! What lists print: templates, JSON, headings, filters.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test")]
 
 mod ground;
+#[path = "ground/registry.rs"]
+mod registry;
 
-use ground::{Ground, Ran, ran};
-use serde_json::Value;
+use ground::{Ground, Ran, ran, until};
+use registry::{layer_of, tool};
+use serde_json::{Value, json};
+use spec::Digest;
+use std::fs;
 
 fn sampan(ground: &Ground, words: &[&str]) -> Ran {
     ran(ground.command(words).output().unwrap())
@@ -111,4 +116,135 @@ fn what_is_no_list_of_images_or_containers_takes_templates_too() {
             .ok()
             .starts_with("TYPE         SIZE\n")
     );
+}
+
+/// An image of these layers (plain tars), in docker's form.
+fn load(ground: &Ground, name: &str, layers: &[&[u8]], created: &str, labels: &Value) {
+    let dir = ground.dir.join("made");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir(&dir).unwrap();
+    let ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
+    let config = json!({ "architecture": spec::image::Platform::native().architecture, "os": "linux", "created": created,
+        "config": { "Cmd": ["true"], "Env": ["PATH=/bin"], "Labels": labels },
+        "rootfs": { "type": "layers", "diff_ids": ids } });
+    fs::write(dir.join("c.json"), config.to_string()).unwrap();
+    let files: Vec<String> = (0..layers.len()).map(|number| format!("{number}.tar")).collect();
+    for (file, layer) in files.iter().zip(layers) {
+        fs::write(dir.join(file), layer).unwrap();
+    }
+    let list = json!([{ "Config": "c.json", "RepoTags": [name], "Layers": files }]);
+    fs::write(dir.join("manifest.json"), list.to_string()).unwrap();
+    let tar = ground.dir.join("made.tar");
+    tool("tar", &["-C", dir.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."]);
+    sampan(ground, &["load", "-i", tar.to_str().unwrap()]).ok();
+}
+
+/// A base of 2023, and one of 2024 that stands on it.
+fn family() -> Option<Ground> {
+    let ground = Ground::new()?;
+    let base = layer_of(&ground.rootfs()).0;
+    let dir = ground.dir.join("more");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("more"), "more").unwrap();
+    let more = layer_of(&dir).0;
+    load(&ground, "base:1", &[&base], "2023-01-02T03:04:05Z", &json!({ "kind": "base", "both": "" }));
+    load(
+        &ground,
+        "reg.example/a/top:2",
+        &[&base, &more],
+        "2024-01-02T03:04:05Z",
+        &json!({ "kind": "top", "both": "" }),
+    );
+    Some(ground)
+}
+
+#[test]
+fn images_are_filtered() {
+    let Some(ground) = family() else { return };
+    let tags = |words: &[&str]| {
+        let mut tags: Vec<String> = sampan(&ground, &[&["images", "--format", "{{.Tag}}"], words].concat())
+            .ok()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        tags.sort();
+        tags.concat()
+    };
+    for (words, left) in [
+        (&[][..], "12"),
+        (&["-f", "label=kind=top"], "2"),
+        (&["-f", "label=both", "--filter=label=kind=base"], "1"),
+        (&["-f", "label=none"], ""),
+        (&["-f", "before=reg.example/a/top:2"], "1"),
+        (&["-f", "since=base:1"], "2"),
+        (&["-f", "until=2023-06-01"], "1"),
+        (&["-f", "until=24h"], "12"),
+        (&["-f", "reference=*/a/*"], "2"),
+        (&["-f", "dangling=true"], ""),
+        (&["-f", "dangling=false"], "12"),
+        (&["base"], "1"),
+        (&["docker.io/library/base:1"], "1"),
+        (&["base:2"], ""),
+        (&["reg.example/a/*:?"], "2"),
+    ] {
+        assert_eq!(tags(words), left, "{words:?}");
+    }
+    assert_eq!(
+        sampan(&ground, &["images", "--format", "{{.CreatedAt}}", "base"]).ok(),
+        "2023-01-02 03:04:05 +0000 UTC"
+    );
+    let failed = sampan(&ground, &["images", "-f", "colour=red"]);
+    failed.fails(1, "there is no filter colour");
+    assert!(failed.err.contains("hint: one of before, dangling, label, reference, since, until"), "{}", failed.err);
+    sampan(&ground, &["images", "-f", "since=absent"]).fails(1, "cannot find image absent");
+}
+
+#[test]
+fn containers_are_filtered() {
+    let Some(ground) = family() else { return };
+    let run = |name: &str, image: &str, flags: &[&str], command: &[&str]| {
+        let words = [&["run", "--network=none", "--name", name], flags, &[image], command].concat();
+        ground.command(&words).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut web = run("web", "base:1", &["--label", "kind=mine", "--rm"], &["sleep", "1000"]);
+    run("webby", "reg.example/a/top:2", &[], &["sh", "-c", "exit 3"]).wait().unwrap();
+    run("db", "base:1", &[], &["true"]).wait().unwrap();
+    let names = |words: &[&str]| {
+        let out = sampan(&ground, &[&["ps", "--format", "{{.Names}}"], words].concat()).ok();
+        let mut names: Vec<String> = out.lines().map(str::to_owned).collect();
+        names.sort();
+        names.join(" ")
+    };
+    until("the container runs", || names(&[]) == "web");
+    for (words, left) in [
+        (&["-a"][..], "db web webby"),
+        (&["-f", "name=web"], "web"),
+        (&["-af", "name=web"], "web webby"),
+        (&["-af", "name=^/web$"], "web"),
+        (&["-f", "status=exited"], "db webby"),
+        (&["-f", "status=running"], "web"),
+        (&["-f", "status=created"], ""),
+        (&["-f", "exited=3"], "webby"),
+        (&["-f", "exited=3", "-f", "exited=0"], "db webby"),
+        (&["-af", "label=kind=mine"], "web"),
+        (&["-af", "label=kind=top", "-f", "label=both"], "webby"),
+        (&["-af", "ancestor=base:1"], "db web webby"),
+        (&["-af", "ancestor=reg.example/a/top:2"], "webby"),
+        (&["-af", "ancestor=absent"], ""),
+        (&["-af", "ancestor=base:1", "-f", "exited=0"], "db"),
+    ] {
+        assert_eq!(names(words), left, "{words:?}");
+    }
+    let id = sampan(&ground, &["ps", "-aq", "-f", "name=webby"]).ok();
+    assert_eq!(names(&["-a", "-f", &format!("id={}", &id[..6])]), "webby");
+    let base = sampan(&ground, &["images", "-q", "base"]).ok();
+    assert_eq!(names(&["-f", &format!("ancestor={base}")]), "web");
+    assert_eq!((names(&["--latest"]).split(' ').count(), names(&["-n", "2"]).split(' ').count()), (1, 2));
+    sampan(&ground, &["ps", "-f", "health=none"]).fails(1, "there is no filter health");
+    sampan(&ground, &["ps", "-f", "status=happy"]).fails(1, "is no state of a container");
+    sampan(&ground, &["rm", "-f", "web"]).ok();
+    web.wait().unwrap();
+    // What its image was called is known when it is gone.
+    sampan(&ground, &["rmi", "-f", "base:1"]).ok();
+    assert_eq!(names(&["-af", "ancestor=base:1"]), "db");
 }

@@ -5,6 +5,7 @@ use super::{Shell, Verb};
 use crate::template::Template;
 use crate::ui::Failure;
 use clap::Args;
+use engine::filter;
 use spec::ContainerId;
 use spec::unit::Invalid;
 use std::str::FromStr;
@@ -37,6 +38,15 @@ pub struct Ps {
     /// Show containers that have exited too
     #[arg(long, short)]
     pub all: bool,
+    /// Show only those of which this is true: ancestor, exited, id, label, name or status
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub filter: Vec<filter::Container>,
+    /// Show so many, the newest first, running or not
+    #[arg(long, short = 'n', value_name = "NUMBER")]
+    pub last: Option<usize>,
+    /// The same as --last 1
+    #[arg(long, short)]
+    pub latest: bool,
     /// Print ids only
     #[arg(long, short)]
     pub quiet: bool,
@@ -94,6 +104,9 @@ pub struct ImageList {
     /// Taken and not needed: there are no images between those that have names
     #[arg(long, short)]
     pub all: bool,
+    /// Show only those of which this is true: before, dangling, label, reference, since or until
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub filter: Vec<filter::Image>,
     /// Print digests of manifests too
     #[arg(long)]
     pub digests: bool,
@@ -109,12 +122,15 @@ pub struct ImageList {
     /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
+    /// Show only those of this name, in which * and ? stand for others
+    #[arg(value_name = "NAME")]
+    pub name: Option<filter::Pattern>,
 }
 
 impl Leaf for ImageList {
     const NAMES: &[&str] = &["images", "image ls", "image list"];
     const ABOUT: &str = "List images";
-    const USAGE: &str = "sampan images [OPTIONS]";
+    const USAGE: &str = "sampan images [OPTIONS] [NAME[:TAG]]";
 
     fn verb(self) -> Result<Verb, Failure> {
         Ok(Verb::ImageList(self))

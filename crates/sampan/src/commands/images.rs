@@ -5,6 +5,7 @@ use super::ps::ago;
 use crate::cli::{Globals, ImageList};
 use crate::template::Field;
 use crate::ui::{self, Failure};
+use engine::filter::Image;
 use serde_json::{Value, json};
 use spec::unit::decimal;
 
@@ -64,7 +65,10 @@ fn named(name: &Option<String>) -> String {
 /// # Errors
 /// [`Failure`] when the store cannot be read.
 pub fn run(arguments: &ImageList, globals: &Globals) -> Result<(), Failure> {
-    let images = engine::images::list(&super::paths(globals)?)?;
+    // docker's rule: the name is one more filter, and of several references one must fit.
+    let named = arguments.name.iter().cloned().map(Image::Reference);
+    let filters: Vec<Image> = arguments.filter.iter().cloned().chain(named).collect();
+    let images = engine::images::list(&super::paths(globals)?, &filters)?;
     let row = |image: engine::images::Listed| Row {
         repository: image.repository,
         tag: image.tag,

@@ -65,7 +65,9 @@ impl Row {
 /// [`Failure`] when the output cannot be written.
 pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
-    let listed = engine::containers::list(&paths).into_iter().filter(|listed| arguments.all || listed.running);
+    let last = if arguments.latest { Some(1) } else { arguments.last };
+    let listed = engine::containers::select(&paths, &arguments.filter, arguments.all || last.is_some())?;
+    let listed = listed.into_iter().take(last.unwrap_or(usize::MAX));
     ui::print(&text(arguments, &listed.map(row).collect::<Vec<_>>())?)
 }
 

@@ -10,15 +10,21 @@ fn verbs_have_dockers_names() {
         ("run x", "Run("),
         ("container run x", "Run("),
         ("ps -a", "Ps(Ps { all: true"),
-        ("container ls -aq", "Ps(Ps { all: true, quiet: true"),
-        ("container list --no-trunc", "Ps(Ps { all: false, quiet: false, no_trunc: true"),
-        ("ps --format json", "Ps(Ps { all: false, quiet: false, no_trunc: false, noheading: false, format: Json"),
+        ("container ls -aq", "Ps(Ps { all: true, filter: [], last: None, latest: false, quiet: true"),
+        (
+            "container list --no-trunc",
+            "Ps(Ps { all: false, filter: [], last: None, latest: false, quiet: false, no_trunc: true",
+        ),
+        (
+            "ps --format json",
+            "Ps(Ps { all: false, filter: [], last: None, latest: false, quiet: false, no_trunc: false, noheading: false, format: Json",
+        ),
         ("rm -f a b", "Remove(Remove { force: true, containers: [ContainerId(\"a\"), ContainerId(\"b\")]"),
         ("container rm a --force", "Remove(Remove { force: true, containers: [ContainerId(\"a\")]"),
-        ("images -q", "ImageList(ImageList { all: false, digests: false, quiet: true"),
+        ("images -q", "ImageList(ImageList { all: false, filter: [], digests: false, quiet: true"),
         (
             "image ls --format=json",
-            "ImageList(ImageList { all: false, digests: false, quiet: false, no_trunc: false, noheading: false, format: Json",
+            "ImageList(ImageList { all: false, filter: [], digests: false, quiet: false, no_trunc: false, noheading: false, format: Json",
         ),
         ("rmi busybox", "ImageRemove(ImageRemove { force: false, images: [\"busybox\"]"),
         ("image rm -f a b", "ImageRemove(ImageRemove { force: true, images: [\"a\", \"b\"]"),
@@ -116,6 +122,16 @@ fn usage_errors_have_a_way_out() {
             "ps --format {{.ID",
             "error: invalid value \"{{.ID\" for --format\n  unclosed action (at character 6)\n\
              hint: such as {{.ID}} or {{json .}}\n",
+        ),
+        (
+            "ps -f colour=red",
+            "error: invalid value \"colour=red\" for --filter\n  there is no filter colour\n\
+             hint: one of ancestor, exited, id, label, name, status\n",
+        ),
+        (
+            "images --filter dangling",
+            "error: invalid value \"dangling\" for --filter\n  no value\n\
+             hint: write KEY=VALUE; a key is one of before, dangling, label, reference, since, until\n",
         ),
         (
             "completion csh",

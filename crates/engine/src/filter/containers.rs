@@ -1,0 +1,163 @@
+//! Containers.
+
+use super::{Label, key_and_value, shown, unknown};
+use crate::containers::Listed;
+use crate::error::Result;
+use spec::unit::Invalid;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+const KEYS: &str = "ancestor, exited, id, label, name, status";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Container {
+    /// How its id starts.
+    Id(String),
+    Name(Name),
+    Status(State),
+    /// Made from this image, or from one that stands on it.
+    Ancestor(String),
+    Label(Label),
+    /// Ended with this code.
+    Exited(u8),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Created,
+    Running,
+    Exited,
+    /// One that docker has and this version has not, so that no container is in it.
+    Never,
+}
+
+impl State {
+    #[must_use]
+    pub fn of(container: &Listed) -> Self {
+        match (container.running, container.record.exit_code) {
+            (true, _) => Self::Running,
+            (false, Some(_)) => Self::Exited,
+            (false, None) => Self::Created,
+        }
+    }
+}
+
+impl FromStr for Container {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (key, value) = key_and_value(text, KEYS)?;
+        Ok(match key {
+            "id" if !value.is_empty() => Self::Id(value.to_owned()),
+            "id" => return Err(Invalid::new("no id").hint("write how it starts")),
+            "name" => Self::Name(value.parse()?),
+            "status" => Self::Status(value.parse()?),
+            "ancestor" => Self::Ancestor(value.to_owned()),
+            "label" => Self::Label(Label::parse(value)?),
+            "exited" => Self::Exited(value.parse().map_err(|_| {
+                Invalid::new(format!("{value:?} is no exit code")).hint("write a number from 0 to 255")
+            })?),
+            _ => return Err(unknown(key, KEYS)),
+        })
+    }
+}
+
+impl FromStr for State {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "created" => Ok(Self::Created),
+            "running" => Ok(Self::Running),
+            "exited" => Ok(Self::Exited),
+            "paused" | "restarting" | "removing" | "dead" => Ok(Self::Never),
+            _ => {
+                Err(Invalid::new(format!("{text:?} is no state of a container"))
+                    .hint("one of created, running, exited"))
+            }
+        }
+    }
+}
+
+/// A part of a name. docker has regular expressions here, of which `^` and `$` are in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    part: String,
+    starts: bool,
+    ends: bool,
+}
+
+impl FromStr for Name {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (part, starts) = text.strip_prefix('^').map_or((text, false), |part| (part, true));
+        // In docker a name has a slash before it.
+        let part = part.strip_prefix('/').unwrap_or(part);
+        let (part, ends) = part.strip_suffix('$').map_or((part, false), |part| (part, true));
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if part.is_empty() || !part.chars().all(known) {
+            return Err(Invalid::new("no part of a name")
+                .hint("letters, digits, _, . and -, after ^ where it starts and before $ where it ends"));
+        }
+        Ok(Self { part: part.to_owned(), starts, ends })
+    }
+}
+
+impl Name {
+    fn fits(&self, name: &str) -> bool {
+        match (self.starts, self.ends) {
+            (true, true) => name == self.part,
+            (true, false) => name.starts_with(&self.part),
+            (false, true) => name.ends_with(&self.part),
+            (false, false) => name.contains(&self.part),
+        }
+    }
+}
+
+/// What an `ancestor` is: names, and the layer that it ends with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ancestor {
+    pub names: Vec<String>,
+    pub top: Option<PathBuf>,
+}
+
+impl Ancestor {
+    fn fits(&self, container: &Listed) -> bool {
+        match &self.top {
+            Some(top) => container.record.layers.contains(top),
+            None => self.names.contains(&container.record.image),
+        }
+    }
+}
+
+/// What is left of the list. Whoever asks for a state means those, too, that do not run.
+///
+/// # Errors
+/// What `ancestor` says.
+pub fn select(
+    filters: &[Container],
+    all: bool,
+    listed: Vec<Listed>,
+    ancestor: impl Fn(&str) -> Result<Ancestor>,
+) -> Result<Vec<Listed>> {
+    let find = |filter: &Container| match filter {
+        Container::Ancestor(word) => ancestor(word),
+        _ => Ok(Ancestor::default()),
+    };
+    let ancestors: Vec<Ancestor> = filters.iter().map(find).collect::<Result<_>>()?;
+    let all = all || filters.iter().any(|filter| matches!(filter, Container::Status(_) | Container::Exited(_)));
+    let keep = |container: &Listed| {
+        let record = &container.record;
+        let fits = |at: usize| match &filters[at] {
+            Container::Id(start) => record.id.starts_with(start.as_str()),
+            Container::Name(name) => name.fits(&record.name),
+            Container::Status(state) => State::of(container) == *state,
+            Container::Ancestor(_) => ancestors[at].fits(container),
+            Container::Label(label) => label.fits(&record.labels),
+            Container::Exited(code) => !container.running && record.exit_code == Some(*code),
+        };
+        (all || container.running) && shown(filters, fits, |filter| matches!(filter, Container::Label(_)))
+    };
+    Ok(listed.into_iter().filter(keep).collect())
+}
