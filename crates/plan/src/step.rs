@@ -668,7 +668,9 @@ impl InitStep {
             Self::Device { device, node: Node::Made } => make_device(device),
             Self::Device { device, node: Node::Host } => {
                 let path = quote(&device.path);
-                format!("{}\nmount --bind {path} \"$ROOT\"{path}", make_file(&device.path))
+                let bind = format!("mount --bind {path} \"$ROOT\"{path}");
+                let flags = format!("mount -o remount,bind,nosuid,noexec \"$ROOT\"{path}");
+                format!("{}\n{bind}\n{flags}", make_file(&device.path))
             }
             Self::Device { node: Node::Parent(path), .. } => {
                 format!("# no shell equivalent: a bind of {path}, opened before the user namespace is entered")

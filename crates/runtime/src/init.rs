@@ -428,11 +428,13 @@ impl Compiler<'_> {
                 child::Source::Detached { fd: self.keep(tree) }
             }
         };
+        // A device is neither run nor has it rights to give.
+        let own = Flags { set: mounts::NOSUID | mounts::NOEXEC, clear: 0 };
         Ok(Op::Mount(child::Mount {
             source,
             shifted: false,
             destination: Destination::Place { place: root(&device.path)?, target: Target::File },
-            attributes: Attributes::default(),
+            attributes: Attributes { own, ..Attributes::default() },
         }))
     }
 

@@ -34,12 +34,12 @@ fn a_user_namespace_has_devices_that_the_host_has_not() {
         ]),
     );
     bundle.sh("stat -c '%n %F %a %u:%g %t:%T' /dev/mine /dev/deep/er /dev/far /dev/zero /dev/pipe; \
-        head -c 3 /dev/zero | wc -c; echo x >/dev/deep/er && echo written; ls -l /dev/null | cut -c1");
+        grep -E ' /dev/(mine|null) .*nosuid.*noexec' /proc/self/mountinfo | wc -l; head -c 3 /dev/zero | wc -c; echo x >/dev/deep/er && echo written; ls -l /dev/null | cut -c1");
     let expected = "/dev/mine character special file 157 10:11 1:5\n\
         /dev/deep/er character special file 666 0:0 1:3\n\
         /dev/far character special file 666 65534:0 1:3\n\
         /dev/zero character special file 600 0:0 1:5\n\
-        /dev/pipe fifo 622 3:4 0:0\n3\nwritten\nc";
+        /dev/pipe fifo 622 3:4 0:0\n2\n3\nwritten\nc";
     assert_eq!(bundle.oci(&["run", &id]).ok(), expected);
     bundle.nothing_left(&id);
 }
