@@ -77,7 +77,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 pub fn whole(from: impl Read, path: &Path) -> Result<Vec<u8>> {
     const MOST: u64 = 16 << 20;
     let cannot = || format!("cannot read {}", path.display());
-    let mut text = Vec::new();
+    // An engine's config.json is of about this size; in an empty one it would come in a dozen of reads.
+    let mut text = Vec::with_capacity(32 << 10);
     from.take(MOST + 1).read_to_end(&mut text).map_err(io(cannot()))?;
     if text.len() as u64 > MOST { refused(cannot(), "it is larger than 16 MiB") } else { Ok(text) }
 }
