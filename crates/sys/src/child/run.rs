@@ -592,9 +592,28 @@ fn parent<'a>(place: &'a Place, state: &State<'_>) -> Outcome<(Fd, &'a CStr)> {
 fn place_fd(place: &Place, is_directory: bool, state: &State<'_>) -> Outcome<Fd> {
     match (open(place, libc::O_PATH, state), place.prefixes.last()) {
         (Err((_, libc::ENOENT)), Some(path)) => {
-            make_path(state.slots[place.slot as usize], path, is_directory, place.no_symlinks)
+            let root = state.slots[place.slot as usize];
+            match make_last(place, path, is_directory, root)? {
+                Some(made) => Ok(made),
+                None => make_path(root, path, is_directory, place.no_symlinks),
+            }
         }
         (other, _) => other,
+    }
+}
+
+/// The place, made where only its last name is missing, as nearly always; none where each name must be looked at.
+fn make_last(place: &Place, path: &CStr, is_directory: bool, root: RawFd) -> Outcome<Option<Fd>> {
+    let Some((name, above)) = place.names.split_last() else { return Ok(None) };
+    let above = above.len().checked_sub(1).map_or(c".", |last| place.prefixes[last].as_c_str());
+    let above = match resolve(root, above, libc::O_PATH | libc::O_DIRECTORY, place.no_symlinks) {
+        Err((_, libc::ENOENT)) => return Ok(None),
+        other => other?,
+    };
+    make(&above, name, is_directory)?;
+    match resolve(root, path, libc::O_PATH, place.no_symlinks) {
+        Err((_, libc::ENOENT)) => Ok(None), // a link is there that names nothing
+        other => other.map(Some),
     }
 }
 
