@@ -122,8 +122,8 @@ fn short(dir: BorrowedFd<'_>) -> Error {
 }
 
 fn full(reserve: &str) -> Error {
-    Error::new(Kind::TooLarge, "", format!("the disk would have less than {reserve} left"))
-        .hint("sampan image prune removes what no image needs")
+    Error::new(Kind::TooLarge, "", format!("no space left on device but the {reserve} that are kept free"))
+        .hint("free some space there, or inodes (df -h, df -i); sampan image prune removes what no image needs")
 }
 
 #[cfg(test)]
