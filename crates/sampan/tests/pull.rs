@@ -330,7 +330,7 @@ fn a_full_disk_is_said_and_left_empty() {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, "sh"]).arg(&disk).arg(SAMPAN).arg(&name);
     let out = ran(command.output().unwrap());
-    assert!(out.err.contains("ENOSPC") && out.err.contains("free some space"), "{out:?}");
+    assert!(out.err.contains("no space left on device") && out.err.contains("free some space"), "{out:?}");
     let lines: Vec<&str> = out.out.lines().filter(|line| !line.contains(": Pull") && !line.contains(": D")).collect();
     assert_eq!(lines, ["1", &name], "{out:?}");
 }
