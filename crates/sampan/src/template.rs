@@ -11,7 +11,7 @@ use gotmpl::TemplateError;
 use serde_json::Value as Json;
 use spec::unit::Invalid;
 use std::str::FromStr;
-use syntax::Tree;
+use syntax::{Ready, Tree};
 pub use value::METHOD;
 use value::{Foreign, of};
 
@@ -41,7 +41,8 @@ impl Template {
     /// # Errors
     /// A field that rows have not, even if there is no row; what a function refuses.
     pub fn rows(&self, fields: &[Field], rows: &[Json], heading: bool) -> Result<String, Failure> {
-        let head = self.line(&functions::heading(), &value::heading(fields), fields);
+        let tree = self.tree()?;
+        let head = self.line(&tree, &tree.with(&functions::heading()), &value::heading(fields), fields);
         // What a row's value is made for may not fit a heading; only a field that is not there is wrong for all of them.
         let head = match head {
             Ok(head) => head,
@@ -49,8 +50,8 @@ impl Template {
             Err(Told::Other(failure)) if self.table && heading => return Err(failure),
             Err(Told::Other(_)) => String::new(),
         };
-        let functions = functions::docker();
-        let lines = rows.iter().map(|row| self.line(&functions, &of("", row, foreign()), fields));
+        let ready = tree.with(&functions::docker());
+        let lines = rows.iter().map(|row| self.line(&tree, &ready, &of("", row, foreign()), fields));
         let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(Told::failure)?;
         Ok(if self.table { ui::columns(head.lines().filter(|_| heading), &lines) } else { lines.concat() })
     }
@@ -63,15 +64,23 @@ impl Template {
         if self.table {
             return Err(no_table());
         }
-        let line = |value: &Json| self.line(&functions::docker(), &of("", value, foreign()), &[]);
+        let tree = self.tree()?;
+        let ready = tree.with(&functions::docker());
+        let line = |value: &Json| self.line(&tree, &ready, &of("", value, foreign()), &[]);
         values.iter().map(line).collect::<Result<_, _>>().map_err(Told::failure)
     }
 
-    fn line(&self, functions: &gotmpl::FuncMap, data: &gotmpl::Value, fields: &[Field]) -> Result<String, Told> {
-        let what = || format!("cannot print {:?}", self.text);
-        let tree = Tree::parse(&self.text).map_err(|error| Told::Other(Failure::invalid(what(), error)))?;
-        let printed = tree.print(functions, data);
-        printed.map(|line| line + "\n").map_err(|error| match error {
+    fn what(&self) -> String {
+        format!("cannot print {:?}", self.text)
+    }
+
+    fn tree(&self) -> Result<Tree, Failure> {
+        Tree::parse(&self.text).map_err(|error| Failure::invalid(self.what(), error))
+    }
+
+    fn line(&self, tree: &Tree, ready: &Ready, data: &gotmpl::Value, fields: &[Field]) -> Result<String, Told> {
+        let what = || self.what();
+        ready.print(data).map(|line| line + "\n").map_err(|error| match error {
             TemplateError::MissingKey { key } => {
                 let there = if fields.is_empty() { tree.beside(&key, data) } else { names(fields) };
                 let hint = if there.is_empty() { "{{json .}} shows what there is".to_owned() } else { one_of(&there) };

@@ -44,12 +44,11 @@ impl Tree {
         }
     }
 
-    /// # Errors
-    /// A field that is not there; what a function refuses.
-    pub fn print(&self, functions: &FuncMap, data: &Value) -> Result<String, TemplateError> {
+    /// To be printed as often as there are rows.
+    pub fn with(&self, functions: &FuncMap) -> Ready {
         let template = Template::new(MAIN).funcs(functions.clone()).missing_key(MissingKey::Error);
         let add = |template: Template, (name, part): &(String, ListNode)| template.add_parse_tree(name, part.clone());
-        self.parts.iter().fold(template, add).execute_template_to_string(MAIN, data)
+        Ready(self.parts.iter().fold(template, add))
     }
 
     /// What there is in the place of the key that is not.
@@ -60,6 +59,17 @@ impl Tree {
             Some(Value::Map(fields)) => fields.keys().map(|name| name.to_string()).collect(),
             _ => vec![],
         }
+    }
+}
+
+/// A tree and its functions.
+pub struct Ready(Template);
+
+impl Ready {
+    /// # Errors
+    /// A field that is not there; what a function refuses.
+    pub fn print(&self, data: &Value) -> Result<String, TemplateError> {
+        self.0.execute_template_to_string(MAIN, data)
     }
 }
 

@@ -20,13 +20,15 @@ pub fn columns<'a>(header: impl Iterator<Item = &'a str>, rows: &'a [String]) ->
 
 /// A column is as wide as its widest cell and three spaces, ten at least; a line's last cell is not padded.
 fn aligned(lines: &[Vec<String>]) -> String {
+    let count = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..count).map(|column| width(lines, column)).collect();
     let mut text = String::new();
     for line in lines {
         for (index, cell) in line.iter().enumerate() {
             // Foreign text must not start a line of its own or drive the terminal.
             text.extend(cell.chars().map(|c| if c.is_control() { '?' } else { c }));
             if index + 1 < line.len() {
-                text.extend(repeat_n(' ', width(lines, index) - cell.chars().count()));
+                text.extend(repeat_n(' ', widths[index] - cell.chars().count()));
             }
         }
         text.push('\n');
