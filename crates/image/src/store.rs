@@ -330,10 +330,21 @@ impl Writer {
     fn import(&self, stream: impl Read, parent: Option<&ChainId>, expected: Expected) -> Result<Layer> {
         let temp = Temp::new(self.tmp.as_fd())?;
         let source = Source { file: fs::create(&temp, layer::BLOB, 0o644)?, kept: 0, stream };
-        let layer = layer::receive(&temp, source, (self.rights, self.limit), parent, &mut Broken::default())?;
+        self.take_in(&temp, source, parent, expected)
+    }
+
+    /// `source.file` is the temporary directory's blob.
+    fn take_in(
+        &self,
+        temp: &Temp,
+        source: Source<impl Read>,
+        parent: Option<&ChainId>,
+        expected: Expected,
+    ) -> Result<Layer> {
+        let layer = layer::receive(temp, source, self.rights(), parent, &mut Broken::default())?;
         layer::check(&layer, expected)?;
-        self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
-        self.place(&temp, &layer.chain_id)?;
+        self.layout.adopt(temp, layer::BLOB, layer.descriptor.digest)?;
+        self.place(temp, &layer.chain_id)?;
         Ok(layer)
     }
 
@@ -361,10 +372,7 @@ impl Writer {
         let file = file.ok_or_else(|| Error::new(Kind::Corrupt, "", "it is gone from the store"))?;
         let kept = file.metadata().map_err(sys::Error::of_io(|| "fstat(layer)".to_owned()))?.len();
         let source = Source { file, kept, stream: std::io::empty() };
-        let layer = layer::receive(&temp, source, (self.rights, self.limit), parent, &mut Broken::default())?;
-        self.layout.adopt(&temp, layer::BLOB, layer.descriptor.digest)?;
-        self.place(&temp, &layer.chain_id)?;
-        Ok(layer)
+        self.take_in(&temp, source, parent, Expected::default())
     }
 
     /// Gives an unpacked layer its name.
@@ -401,14 +409,6 @@ impl Writer {
             })
         };
         put().context(|| format!("cannot store image {}", name.familiar()))
-    }
-
-    /// As [`Writer::put`]. Returns the manifest's digest.
-    ///
-    /// # Errors
-    /// As [`Writer::put`].
-    pub fn put_image(&self, name: &Reference, config: ImageConfig, layers: &[Layer]) -> Result<Digest> {
-        self.put(name, config, layers).map(|put| put.manifest)
     }
 
     /// Names an image of these layers (bottom first). `config.rootfs` is filled in. A name that exists moves to the new

@@ -236,11 +236,7 @@ fn lookups_see_what_overlayfs_would_show() {
     });
     let name = named("example.test/two/layers:1");
     writer
-        .put_image(
-            &name,
-            ImageConfig { platform: spec::image::Platform::native(), ..ImageConfig::default() },
-            &[bottom, top],
-        )
+        .put(&name, ImageConfig { platform: spec::image::Platform::native(), ..ImageConfig::default() }, &[bottom, top])
         .unwrap();
     let image = store.require(&name, None).unwrap();
     let rootfs = Rootfs::open(&image.layers).unwrap();

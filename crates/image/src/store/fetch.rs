@@ -125,8 +125,7 @@ impl Writer {
             let file = partial.file.try_clone().map_err(sys::Error::of_io(|| "fcntl(F_DUPFD_CLOEXEC)".to_owned()))?;
             // Never more than the manifest says: a registry that does not stop must not fill the disk.
             let stream = source(kept).take(wanted.blob.size - kept);
-            let layer =
-                layer::receive(&temp, Source { file, kept, stream }, (self.rights, self.limit), None, &mut broken)?;
+            let layer = layer::receive(&temp, Source { file, kept, stream }, self.rights(), None, &mut broken)?;
             if kept > 0 {
                 layer::check(&layer, Expected::of(wanted))?;
             }
@@ -139,7 +138,7 @@ impl Writer {
     fn unpack_again(&self, wanted: &Wanted, file: std::fs::File) -> Result<()> {
         let temp = Temp::new(self.tmp.as_fd())?;
         let source = Source { file, kept: wanted.blob.size, stream: std::io::empty() };
-        let layer = layer::receive(&temp, source, (self.rights, self.limit), None, &mut Broken::default())?;
+        let layer = layer::receive(&temp, source, self.rights(), None, &mut Broken::default())?;
         layer::check(&layer, Expected::of(wanted))?;
         self.place(&temp, &wanted.chain_id)
     }
