@@ -45,6 +45,15 @@ impl<R: Read> Read for Headed<R> {
     }
 }
 
+pub fn read(content: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match content.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map_err(broken),
+        }
+    }
+}
+
 /// Of reading: our own errors and the kernel's as such, all else is the archive's fault.
 pub fn broken(error: io::Error) -> Error {
     if let Some(errno) = Errno::from_io_error(&error) {

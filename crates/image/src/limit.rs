@@ -3,9 +3,11 @@
 //!
 //! Invariant: the disk keeps a reserve for others, and nothing runs on for ever.
 
+use crate::entries;
 use crate::error::{Error, Kind, Result};
 use spec::unit::{self, Size};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 
 /// The variable of the environment that moves the limit of a layer's size.
@@ -99,6 +101,22 @@ impl<'a> Room<'a> {
         }
         self.left = self.left.checked_sub(bytes).ok_or_else(|| short(self.dir))?;
         Ok(())
+    }
+
+    pub fn write(&mut self, bytes: &[u8], to: &mut File) -> Result<()> {
+        self.take(bytes.len() as u64)?;
+        to.write_all(bytes).map_err(sys::Error::of_io(|| format!("write({} bytes)", bytes.len())))?;
+        Ok(())
+    }
+
+    /// To the end of `from`, by way of the buffer.
+    pub fn copy(&mut self, from: &mut impl Read, to: &mut File, buffer: &mut [u8]) -> Result<()> {
+        loop {
+            match entries::read(from, buffer)? {
+                0 => return Ok(()),
+                n => self.write(&buffer[..n], to)?,
+            }
+        }
     }
 }
 

@@ -81,12 +81,14 @@ impl<W: Write> Packer<W> {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file = fs::openat(dir, name, flags, Mode::empty());
-                let mut file: File = file.map_err(sys::Error::of(|| format!("openat({name:?})")))?.into();
+                let file: File = file.map_err(sys::Error::of(|| format!("openat({name:?})")))?.into();
                 stack::is_here(&file, name)?;
                 entry.xattrs = attributes(file.as_fd())?;
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
                 entry.header.set_size(size);
-                return self.append(entry, &mut Exactly { left: size, file: &mut file });
+                // As many bytes as the header says, whatever the file has by now: one that is being written to must not
+                // spoil the rest.
+                return self.append(entry, &mut file.chain(std::io::repeat(0)).take(size));
             }
             FileType::Directory => {
                 entry.header.set_entry_type(EntryType::Directory);
@@ -241,25 +243,6 @@ fn without_root(name: &str, mut value: Vec<u8>) -> Vec<u8> {
         value[3] = 2;
     }
     value
-}
-
-/// As many bytes as the header says, whatever the file has by now: one that is being written to must not spoil the rest.
-struct Exactly<'a> {
-    left: u64,
-    file: &'a mut File,
-}
-
-impl Read for Exactly<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let mut n = self.file.read(&mut buffer[..length])?;
-        if n == 0 && length > 0 {
-            buffer[..length].fill(0);
-            n = length;
-        }
-        self.left -= n as u64;
-        Ok(n)
-    }
 }
 
 fn written(error: std::io::Error) -> Error {

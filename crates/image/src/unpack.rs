@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use tar::{Entry, EntryType};
@@ -283,7 +283,7 @@ impl Unpacking<'_> {
         match map {
             Some(map) => self.pieces(content, &map, &mut file)?,
             None if gnu => self.holes(content, &mut file)?,
-            None => self.copy(content, &mut file)?,
+            None => self.room.copy(content, &mut file, &mut self.buffer)?,
         }
         self.describe(file.as_fd(), meta)
     }
@@ -292,7 +292,7 @@ impl Unpacking<'_> {
         self.room.entry(map.size)?;
         for (offset, length) in &map.pieces {
             seek(file, SeekFrom::Start(*offset))?;
-            self.copy(&mut content.take(*length), file)?;
+            self.room.copy(&mut content.take(*length), file, &mut self.buffer)?;
             if file.stream_position().ok() != Some(offset + length) {
                 return Err(Error::new(Kind::Corrupt, "", "a sparse file with less content than its map"));
             }
@@ -305,7 +305,7 @@ impl Unpacking<'_> {
     fn holes(&mut self, content: &mut impl Read, file: &mut File) -> Result<()> {
         let mut size = 0;
         loop {
-            let n = read(content, &mut self.buffer)?;
+            let n = entries::read(content, &mut self.buffer)?;
             if n == 0 {
                 file.set_len(size).map_err(sys::Error::of_io(|| format!("ftruncate({size})")))?;
                 return Ok(());
@@ -314,22 +314,7 @@ impl Unpacking<'_> {
             if self.buffer[..n].iter().all(|byte| *byte == 0) {
                 seek(file, SeekFrom::Start(size))?;
             } else {
-                self.write(n, file)?;
-            }
-        }
-    }
-
-    fn write(&mut self, n: usize, file: &mut File) -> Result<()> {
-        self.room.take(n as u64)?;
-        file.write_all(&self.buffer[..n]).map_err(sys::Error::of_io(|| format!("write({n} bytes)")))?;
-        Ok(())
-    }
-
-    fn copy(&mut self, content: &mut impl Read, file: &mut File) -> Result<()> {
-        loop {
-            match read(content, &mut self.buffer)? {
-                0 => return Ok(()),
-                n => self.write(n, file)?,
+                self.room.write(&self.buffer[..n], file)?;
             }
         }
     }
@@ -589,15 +574,6 @@ fn zero_byte() -> Error {
 fn seek(file: &mut File, to: SeekFrom) -> Result<()> {
     file.seek(to).map_err(sys::Error::of_io(|| format!("lseek({to:?})")))?;
     Ok(())
-}
-
-fn read(content: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
-    loop {
-        match content.read(buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            result => return result.map_err(corrupt),
-        }
-    }
 }
 
 fn text(path: &[u8]) -> String {

@@ -4,7 +4,7 @@ use super::{Failure, Message, Order, Progress, Task, pull, push};
 use crate::paths::Paths;
 use crate::{commit, content, images};
 use image::Store;
-use registry::{Client, Repository, Use};
+use registry::{Client, Fetched, Repository, Use};
 use spec::Reference;
 use spec::image::Descriptor;
 use std::ffi::OsString;
@@ -110,26 +110,22 @@ pub(super) fn parse(name: &str) -> Result<Reference, Failure> {
 
 /// As it was sent.
 fn manifest(client: &Client, names: &[String]) -> Result<String, Failure> {
-    let mut failure = None;
-    for name in names {
-        let reference = parse(name)?;
-        let which = pull::which(&reference);
-        match client.first(&reference, Use::Pull, |repository| repository.manifest(&which)) {
-            Ok((_, fetched)) => return Ok(String::from_utf8_lossy(&fetched.bytes).into_owned()),
-            Err(error) => failure = failure.or(Some(error.at(format!("cannot inspect {}", reference.familiar())))),
-        }
-    }
-    Err(failure
-        .map_or_else(|| Failure { what: String::new(), why: "no image is named".into(), hint: None }, Failure::from))
+    first(client, names).map(|(_, fetched)| String::from_utf8_lossy(&fetched.bytes).into_owned())
 }
 
 fn referrers(client: &Client, names: &[String], kind: Option<&str>) -> Result<Vec<Descriptor>, Failure> {
+    let (repository, fetched) = first(client, names)?;
+    Ok(repository.referrers(&fetched.descriptor.digest, kind)?)
+}
+
+/// The manifest of the first of the names that is there.
+fn first(client: &Client, names: &[String]) -> Result<(Repository, Fetched), Failure> {
     let mut failure = None;
     for name in names {
         let reference = parse(name)?;
         let which = pull::which(&reference);
         match client.first(&reference, Use::Pull, |repository| repository.manifest(&which)) {
-            Ok((repository, fetched)) => return Ok(repository.referrers(&fetched.descriptor.digest, kind)?),
+            Ok(found) => return Ok(found),
             Err(error) => failure = failure.or(Some(error.at(format!("cannot inspect {}", reference.familiar())))),
         }
     }

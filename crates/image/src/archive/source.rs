@@ -8,7 +8,7 @@ use crate::limit::{Limit, Room};
 use crate::temp::Temp;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -34,8 +34,8 @@ impl Source {
     }
 
     pub fn tar(temp: Temp, archive: impl Read) -> Result<Self> {
-        let mut files =
-            Files { names: HashMap::new(), temp: &temp, room: Room::on(temp.as_fd(), Limit(u64::MAX)), count: 0 };
+        let room = Room::on(temp.as_fd(), Limit(u64::MAX));
+        let mut files = Files { names: HashMap::new(), temp: &temp, room, buffer: vec![0; 1 << 17], count: 0 };
         let mut archive = BufReader::with_capacity(1 << 17, archive);
         let head = archive.fill_buf().map_err(broken)?;
         let unpacked: Box<dyn Read + '_> = if head.starts_with(&[0x1f, 0x8b]) {
@@ -87,6 +87,7 @@ struct Files<'a> {
     names: HashMap<String, Place>,
     temp: &'a Temp,
     room: Room<'a>,
+    buffer: Vec<u8>,
     count: usize,
 }
 
@@ -101,8 +102,8 @@ impl Files<'_> {
             self.room.fits(entry.size())?;
             let number = self.count.to_string();
             self.count += 1;
-            let file = fs::create(self.temp, &number, 0o600)?;
-            copy(entry, file, &mut self.room)?;
+            let mut file = fs::create(self.temp, &number, 0o600)?;
+            self.room.copy(entry, &mut file, &mut self.buffer)?;
             Place::File(number)
         } else if kind.is_symlink() || kind.is_hard_link() {
             let target = entry.link_name_bytes().unwrap_or_default();
@@ -119,19 +120,6 @@ impl Files<'_> {
             fs::unlink(self.temp, earlier)?;
         }
         Ok(())
-    }
-}
-
-fn copy(from: &mut impl Read, mut to: File, room: &mut Room<'_>) -> Result<()> {
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        let n = match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            read => read.map_err(broken)?,
-        };
-        room.take(n as u64)?;
-        to.write_all(&buffer[..n]).map_err(sys::Error::of_io(|| format!("write({n} bytes)")))?;
     }
 }
 
