@@ -55,6 +55,7 @@ pub(crate) fn configured(request: &Run, image: &Execution) -> Execution {
     for (ports, protocol) in exposed.chain(published) {
         execution.exposed_ports.extend(ports.iter().map(|port| (format!("{port}/{protocol}"), Empty {})));
     }
+    // One that is given goes before the image's of that name.
     execution.labels.extend(request.labels.iter().cloned());
     execution
 }

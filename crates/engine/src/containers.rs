@@ -35,9 +35,7 @@ pub struct Record {
     pub layers: Vec<std::path::PathBuf>,
     /// Seconds since the epoch; 0 until it has ended.
     pub finished: u64,
-    /// The image's, and those given.
-    pub labels: std::collections::BTreeMap<String, String>,
-    /// What its image and the request say together, for an image of it.
+    /// What its image and the request say together: its labels, and all of it for an image of it.
     pub config: spec::image::Execution,
     /// Whose the files of its own layer are.
     pub ids: image::Ids,
@@ -299,7 +297,8 @@ fn end(directory: &Path) {
 }
 
 /// Seconds since the epoch.
-pub(crate) fn now() -> u64 {
+#[must_use]
+pub fn now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
 }

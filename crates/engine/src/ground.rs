@@ -31,8 +31,6 @@ pub struct Ground {
     pub fresh: Vec<String>,
     /// `PORT/PROTOCOL`, as the image has it.
     pub exposed: Vec<String>,
-    /// The image's.
-    pub labels: spec::image::Annotations,
     /// As an image of the container would have it.
     pub config: spec::image::Execution,
     /// Where the layers are.
@@ -201,7 +199,6 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         accounts,
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
-        labels: execution.labels,
         config,
         layers,
         hold: None,

@@ -71,7 +71,6 @@ pub struct Prepared {
     name: String,
     created: u64,
     image: String,
-    labels: std::collections::BTreeMap<String, String>,
     layers: Vec<std::path::PathBuf>,
     config: spec::image::Execution,
     ids: image::Ids,
@@ -148,8 +147,6 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         name,
         created: containers::now(),
         image: ground.name,
-        // One that is given goes before the image's of that name.
-        labels: ground.labels.into_iter().chain(request.labels.iter().cloned()).collect(),
         layers: ground.layers,
         config: ground.config,
         ids,
@@ -433,7 +430,6 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         pid_start: runtime::observe::start_time(pid),
         ports: prepared.net.ports.clone(),
         layers: prepared.layers.clone(),
-        labels: prepared.labels.clone(),
         config: prepared.config.clone(),
         ids: prepared.ids.clone(),
         ..Record::default()

@@ -25,6 +25,7 @@ mod version;
 
 use crate::cli::{Call, Verb};
 use crate::ui::{self, Failure, Ui};
+use engine::containers::now;
 
 /// # Errors
 /// [`Failure`], with the exit code where it is not 125.
@@ -91,11 +92,12 @@ fn clean_paths(globals: &crate::cli::Globals, ui: &Ui) -> Result<engine::Paths, 
     Ok(paths)
 }
 
-/// Seconds since the epoch.
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 fn seconds_since(then: u64) -> u64 {
     now().saturating_sub(then)
+}
+
+/// So much of an id as tables show.
+fn short(id: &str) -> &str {
+    let hex = id.strip_prefix("sha256:").unwrap_or(id);
+    hex.get(..12).unwrap_or(hex)
 }

@@ -154,7 +154,7 @@ pub fn select(
             Container::Name(name) => name.fits(&record.name),
             Container::Status(state) => State::of(container) == *state,
             Container::Ancestor(_) => ancestors[at].fits(container),
-            Container::Label(label) => label.fits(&record.labels),
+            Container::Label(label) => label.fits(&record.config.labels),
             Container::Exited(code) => !container.running && record.exit_code == Some(*code),
         };
         (all || container.running) && shown(filters, fits, |filter| matches!(filter, Container::Label(_)))

@@ -4,6 +4,7 @@ use super::containers::Ancestor;
 use super::*;
 use crate::containers::Record;
 use crate::error::Error;
+use spec::image::Execution;
 
 fn image(name: Option<&str>, created: Option<u64>, labels: &[(&str, &str)]) -> crate::images::Listed {
     let (repository, tag) = name.and_then(|name| name.rsplit_once(':')).unzip();
@@ -87,7 +88,7 @@ fn containers_are_chosen_as_docker_does() {
             image: "a:1".to_owned(),
             exit_code,
             layers: layers.iter().map(Into::into).collect(),
-            labels: [("x".to_owned(), name.to_owned())].into(),
+            config: Execution { labels: [("x".to_owned(), name.to_owned())].into(), ..Execution::default() },
             ..Record::default()
         },
         running,

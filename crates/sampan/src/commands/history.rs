@@ -2,10 +2,11 @@
 
 use super::list::List;
 use super::ps::{ago, cut};
+use super::short;
 use crate::cli::{Format, Globals, History, ImageTree};
 use crate::template::Field;
 use crate::ui::{self, Failure};
-use engine::history::{Level, Made, Tree};
+use engine::history::{Level, Made, Tree, date};
 use serde_json::{Value, json};
 use spec::Reference;
 use spec::unit::decimal;
@@ -54,15 +55,6 @@ fn row(arguments: &History, step: &Made) -> Value {
         "Size": if arguments.human { decimal(step.size, 3) } else { step.size.to_string() },
         "Comment": step.comment,
     })
-}
-
-fn date(seconds: u64) -> String {
-    engine::history::date(seconds)
-}
-
-fn short(id: &str) -> &str {
-    let hex = id.strip_prefix("sha256:").unwrap_or(id);
-    hex.get(..12).unwrap_or(hex)
 }
 
 /// # Errors

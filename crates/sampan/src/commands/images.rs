@@ -42,13 +42,12 @@ const FIELDS: [Field; 11] = [
 impl Row {
     /// docker's keys, all values texts.
     fn object(&self, whole: bool) -> Value {
-        let hex = self.id.strip_prefix("sha256:").unwrap_or(&self.id);
         let size = decimal(self.size, 3);
         json!({
             "Repository": named(&self.repository),
             "Tag": named(&self.tag),
             "Digest": named(&self.digest),
-            "ID": if whole { self.id.clone() } else { hex.chars().take(12).collect() },
+            "ID": if whole { &self.id } else { super::short(&self.id) },
             "CreatedSince": self.created.map_or("N/A".into(), |then| ago(super::seconds_since(then))),
             "CreatedAt": self.created.map_or("N/A".into(), engine::images::date),
             "Size": size, "VirtualSize": size,

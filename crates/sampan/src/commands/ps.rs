@@ -46,7 +46,7 @@ impl Row {
     fn object(&self, whole: bool) -> Value {
         let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         json!({
-            "ID": if whole { self.id.clone() } else { self.id.chars().take(12).collect() },
+            "ID": if whole { &self.id } else { super::short(&self.id) },
             "Image": self.image,
             "Command": format!("\"{}\"", cut(&self.command.join(" "), if whole { usize::MAX } else { 18 })),
             "RunningFor": ago(super::seconds_since(self.created)),
@@ -87,7 +87,7 @@ fn row(listed: Listed) -> Row {
         status,
         ports: record.ports.join(", "),
         name: record.name,
-        labels: record.labels,
+        labels: record.config.labels,
     }
 }
 
