@@ -6,34 +6,17 @@
 
 #[path = "../archive/mod.rs"]
 mod archive;
+#[path = "../../../../fuzz/random.rs"]
+mod random;
 mod target;
 
 use archive::{entry, pax};
+use random::{Random, number};
 use spec::image::{Descriptor, ImageConfig, Index, Manifest, media};
 use spec::{DiffId, Digest};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 use tar::EntryType::{Char, Directory, Fifo, Link, Regular, Symlink};
-
-/// xorshift64 (Marsaglia, 2003).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
-}
 
 /// Bytes that mean something somewhere.
 const TELLING: &[u8] = b"/.\0-07Aw59,:{}[]\"\n \xff\x80xgLKS";
@@ -43,14 +26,14 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     match random.below(6) {
         0 if !bytes.is_empty() => drop(bytes.remove(at)),
         1 if !bytes.is_empty() => bytes[at] = random.next() as u8,
-        2 => bytes.insert(at, TELLING[random.below(TELLING.len())]),
+        2 => bytes.insert(at, *random.pick(TELLING)),
         3 if !bytes.is_empty() => bytes.truncate(at),
         4 => {
             let from = random.below(other.len());
             let piece = &other[from..(from + 512 * (1 + random.below(3))).min(other.len())];
             bytes.splice(at..at, piece.iter().copied());
         }
-        _ if !bytes.is_empty() => bytes[at] = TELLING[random.below(TELLING.len())],
+        _ if !bytes.is_empty() => bytes[at] = *random.pick(TELLING),
         _ => {}
     }
 }
@@ -64,7 +47,7 @@ fn change_blocks(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
             bytes.splice(at..at, other[from..(from + 1024).min(other.len())].iter().copied());
         }
         1 => drop(bytes.drain(at..(at + 512).min(bytes.len()))),
-        _ if at + 512 <= bytes.len() => bytes[at + random.below(157)] = TELLING[random.below(TELLING.len())],
+        _ if at + 512 <= bytes.len() => bytes[at + random.below(157)] = *random.pick(TELLING),
         _ => {}
     }
     for header in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
@@ -89,10 +72,10 @@ fn mutate(rounds: u64, seeds: &[Vec<u8>], run: fn(&[u8]) -> bool, changes: &[Cha
     let rounds = number("ROUNDS", rounds);
     let mut accepted = 0;
     for _ in 0..rounds {
-        let mut bytes = seeds[random.below(seeds.len())].clone();
+        let mut bytes = random.pick(seeds).clone();
         for _ in 0..=random.below(4) {
-            let other = &seeds[random.below(seeds.len())];
-            changes[random.below(changes.len())](&mut bytes, other, &mut random);
+            let other = random.pick(seeds);
+            random.pick(changes)(&mut bytes, other, &mut random);
         }
         accepted += u64::from(check(&bytes));
     }

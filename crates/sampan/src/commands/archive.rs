@@ -18,9 +18,7 @@ pub fn save(arguments: &Save, globals: &Globals) -> Result<(), Failure> {
                 .hint("add --output DIR"));
         }
         if io::stdout().is_terminal() {
-            return Err(Failure::new("cannot save to a terminal")
-                .cause("an archive is no text")
-                .hint("add --output FILE, or redirect the output"));
+            return Err(no_text("cannot save to a terminal", "add --output FILE, or redirect the output"));
         }
         return Ok(engine::images::save(&paths, &arguments.images, None, &mut io::stdout().lock())?);
     };
@@ -28,6 +26,10 @@ pub fn save(arguments: &Save, globals: &Globals) -> Result<(), Failure> {
         return Ok(engine::images::save(&paths, &arguments.images, Some(output), &mut io::sink())?);
     }
     to_file(output, &mut |file| Ok(engine::images::save(&paths, &arguments.images, None, file)?))
+}
+
+pub(super) fn no_text(what: &str, hint: &str) -> Failure {
+    Failure::new(what).cause("an archive is no text").hint(hint)
 }
 
 /// Beside its name first: what fails leaves what was there.
@@ -63,9 +65,7 @@ pub fn load(arguments: &Load, globals: &Globals) -> Result<(), Failure> {
         Some(path) if path.is_dir() => engine::images::load(&paths, Archive::Directory(path), tag)?,
         Some(path) => engine::images::load(&paths, Archive::Stream(&mut open(path)?), tag)?,
         None if io::stdin().is_terminal() => {
-            return Err(Failure::new("cannot load from a terminal")
-                .cause("an archive is no text")
-                .hint("add --input FILE, or redirect the input"));
+            return Err(no_text("cannot load from a terminal", "add --input FILE, or redirect the input"));
         }
         None => engine::images::load(&paths, Archive::Stream(&mut io::stdin().lock()), tag)?,
     };

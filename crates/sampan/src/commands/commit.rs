@@ -1,6 +1,6 @@
 //! `sampan commit`, `export` and `import`.
 
-use super::archive::{open, to_file};
+use super::archive::{no_text, open, to_file};
 use crate::cli::{Commit, Export, Globals, Import};
 use crate::ui::{self, Failure, Ui};
 use engine::commit::Words;
@@ -30,9 +30,9 @@ pub fn export(arguments: &Export, globals: &Globals, ui: &Ui) -> Result<(), Fail
     let mut write = |output: &mut dyn Write| Ok(engine::content::export(&paths, arguments.container.as_str(), output)?);
     match &arguments.output {
         Some(output) => to_file(output, &mut write),
-        None if io::stdout().is_terminal() => Err(Failure::new("cannot export to a terminal")
-            .cause("an archive is no text")
-            .hint("add --output FILE, or redirect the output")),
+        None if io::stdout().is_terminal() => {
+            Err(no_text("cannot export to a terminal", "add --output FILE, or redirect the output"))
+        }
         None => write(&mut io::stdout().lock()),
     }
 }
@@ -48,9 +48,7 @@ pub fn import(arguments: &Import, globals: &Globals) -> Result<(), Failure> {
     let text = arguments.file.to_string_lossy();
     let id = if arguments.file == Path::new("-") {
         if io::stdin().is_terminal() {
-            return Err(Failure::new("cannot import from a terminal")
-                .cause("an archive is no text")
-                .hint("name a file, or redirect the input"));
+            return Err(no_text("cannot import from a terminal", "name a file, or redirect the input"));
         }
         make(&mut io::stdin().lock())?
     } else if text.starts_with("http://") || text.starts_with("https://") {
