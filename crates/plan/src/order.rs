@@ -487,6 +487,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         steps.push(InitStep::Domainname(input.config.domainname.clone()));
     }
 
+    // While no filter is there yet.
+    if input.bundle.is_some() && new.contains(&NamespaceKind::Pid) {
+        steps.push(InitStep::EndBySignals);
+    }
+
     let rights = Rights {
         process,
         personality: linux.personality.as_ref(),

@@ -300,6 +300,9 @@ pub enum InitStep {
         hook: Hook,
         state: State,
     },
+    /// To pid 1 a signal without a handler is lost (pid_namespaces(7)): from here on, and until the command begins, it ends
+    /// with the exit code that a shell would tell.
+    EndBySignals,
     /// The command can be executed, as far as that can be told before.
     FindCommand,
     /// From here on on its own, until somebody writes to the one pipe; what fails after it is told by the other.
@@ -623,6 +626,7 @@ impl InitStep {
             Self::Reaper => "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into(),
             Self::AwaitHooks => "wait until the hooks of prestart and createRuntime have run".into(),
             Self::Hook { stage, number, hook, .. } => format!("{stage} hook #{number}: {}", hook.path),
+            Self::EndBySignals => "a signal ends it as it would any process, though it is pid 1".into(),
             Self::FindCommand => "the command must be there".into(),
             Self::AwaitStart { .. } => "wait for the start".into(),
             Self::NotSampan => "the command must not be sampan's own program (CVE-2019-5736)".into(),
@@ -755,6 +759,9 @@ impl InitStep {
             Self::Reaper => "# no shell equivalent: here the command itself is pid 1".into(),
             Self::AwaitHooks => "# no shell equivalent: only sampan's parent runs them".into(),
             Self::Hook { hook, .. } => format!("{} <\"$STATE\"", quote(&hook.path)),
+            Self::EndBySignals => {
+                "# no shell equivalent: trap takes no real-time signals, and waits for a command".into()
+            }
             Self::FindCommand => "# no shell equivalent: here the exec finds it".into(),
             Self::AwaitStart { gate, .. } => format!("read -r <{}", quote(gate)),
             Self::NotSampan => "# no shell equivalent: here it is a shell that executes the command".into(),

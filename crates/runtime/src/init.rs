@@ -308,6 +308,7 @@ impl Compiler<'_> {
                 }
                 Op::Hook(self::hook(hook, state)?)
             }
+            InitStep::EndBySignals => Op::EndBySignals,
             InitStep::FindCommand => Op::FindCommand,
             InitStep::AwaitStart { gate, outcome } => {
                 let gate = self.keep(crate::gate::child(gate)?);

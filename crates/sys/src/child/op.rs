@@ -287,6 +287,8 @@ pub enum Op {
     /// Tell the parent that it may run its hooks, and wait until it has.
     AwaitHooks,
     Hook(Hook),
+    /// A handler for each signal that would end a process; it exits with 128 and its number.
+    EndBySignals,
     /// One of the exec's candidates is a file that can be executed.
     FindCommand,
     /// Let the parent go, with an end of file, and wait for a byte in the one pipe; to the other goes what is still to

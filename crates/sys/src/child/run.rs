@@ -401,6 +401,7 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
             wait(state.sync)
         }
         Op::Hook(hook) => self::hook(hook),
+        Op::EndBySignals => end_by_signals(),
         Op::FindCommand => find(state.exec),
         Op::AwaitStart { gate, outcome } => {
             close(std::mem::replace(&mut state.sync, *outcome));
@@ -503,6 +504,35 @@ fn hook(hook: &Hook) -> Outcome<()> {
         0 => Ok(()),
         status => Err((c_long::from(Report::ENDED), status)),
     }
+}
+
+/// A handler and not a signalfd: what waits by read(2) alone needs no call that a filter may refuse. The exec takes it
+/// back (execve(2)); what the caller ignores stays ignored across it, and so here.
+fn end_by_signals() -> Outcome<()> {
+    // Of the kernel: handler, flags, restorer, mask. Without a restorer x86 delivers nothing (arch/x86/kernel/signal_64.c);
+    // this one is not come back to.
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let handler = ended as extern "C" fn(c_int) as usize as u64;
+    let handled = [handler, SA_RESTORER, handler, 0];
+    for signal in (1..=64).filter(|signal| ends(*signal)) {
+        let mut before = [0u64; 4];
+        sys!(SYS_rt_sigaction, signal, handled.as_ptr(), before.as_mut_ptr(), 8)?;
+        if before[0] == libc::SIG_IGN as u64 {
+            sys!(SYS_rt_sigaction, signal, before.as_ptr(), 0, 8)?;
+        }
+    }
+    Ok(())
+}
+
+/// What it does without a handler (signal(7)). SIGSYS says what a filter refused, and kills pid 1, too.
+fn ends(signal: c_int) -> bool {
+    let stops = matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+    let ignored = matches!(signal, libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH);
+    !stops && !ignored && !matches!(signal, libc::SIGKILL | libc::SIGSYS)
+}
+
+extern "C" fn ended(signal: c_int) {
+    exit(128 + signal)
 }
 
 fn wait(sync: RawFd) -> Outcome<()> {
