@@ -15,6 +15,7 @@ pub mod process;
 pub mod security;
 mod text;
 
+use serde::{Deserialize, Serialize};
 use spec::ContainerId;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -30,7 +31,8 @@ pub use security::Security;
 pub use spec::unit::Invalid;
 
 /// `sampan run`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Run {
     pub rootfs: Rootfs,
     pub name: Option<ContainerId>,
@@ -54,17 +56,21 @@ pub struct Run {
     /// An OCI runtime, by name in PATH or by path, instead of sampan's own.
     pub runtime: Option<String>,
     /// Print the plan as a shell script and do nothing.
+    #[serde(skip)]
     pub explain: bool,
     /// Print how long each step took.
+    #[serde(skip)]
     pub timings: bool,
     /// No progress on the terminal.
+    #[serde(skip)]
     pub quiet: bool,
     /// How registries are reached, where the image is to be pulled.
+    #[serde(skip)]
     pub access: crate::remote::Access,
 }
 
 /// What the container stands on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rootfs {
     /// A reference as typed; resolving it is the image store's work.
     Image { reference: String, pull: Pull, platform: Option<Platform> },
@@ -78,7 +84,7 @@ impl Default for Rootfs {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pull {
     Always,
     #[default]
@@ -103,7 +109,7 @@ impl FromStr for Pull {
 }
 
 /// `os/arch[/variant]` in Go's words: `linux/arm64/v8`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     pub architecture: String,
     pub variant: Option<String>,
@@ -146,7 +152,8 @@ impl Platform {
 }
 
 /// How the caller's terminal and the container's are joined.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Terminal {
     /// Keep standard input open.
     pub interactive: bool,
@@ -166,7 +173,8 @@ impl Default for Terminal {
 }
 
 /// Files and devices beside the root file system.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Files {
     pub read_only: bool,
     /// In the order typed: `--volume`, then `--mount`, then `--tmpfs`. No two have the same target.
@@ -177,8 +185,10 @@ pub struct Files {
 }
 
 /// How the container is asked to stop; what is absent is the image's, then docker's default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stop {
+    #[serde(with = "process::by_name")]
     pub signal: Option<process::Signal>,
     pub patience: Option<process::Patience>,
 }

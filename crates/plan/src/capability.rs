@@ -1,5 +1,7 @@
 //! Capability names and numbers (capabilities(7), linux/capability.h).
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use spec::unit::Invalid;
 use std::str::FromStr;
 
@@ -85,6 +87,22 @@ impl Capability {
     #[must_use]
     pub fn is(self, name: &str) -> bool {
         matches!(self, Self::Named(asked) if asked == name)
+    }
+}
+
+/// As a name; a derived one would have the text live for ever.
+impl Serialize for Capability {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match self {
+            Self::All => "ALL",
+            Self::Named(name) => name,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 

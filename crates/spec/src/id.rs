@@ -1,10 +1,12 @@
 //! Names and ids of containers.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A container's id or name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 128 bytes (docker's rule; it makes the value
 /// safe as one path component).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ContainerId(String);
 
 /// Why a text is not a [`ContainerId`].
@@ -38,6 +40,20 @@ impl ContainerId {
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> Self {
+        id.0
     }
 }
 

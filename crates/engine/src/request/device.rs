@@ -1,11 +1,12 @@
 //! Devices and the rules of the device cgroup.
 
 use super::{Invalid, text};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// `--device HOST[:CONTAINER[:rwm]]`. The host path may be a directory, which stands for all devices in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     pub host: PathBuf,
     pub container: String,
@@ -13,7 +14,7 @@ pub struct Device {
 }
 
 /// What the device cgroup grants; at least one is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     pub read: bool,
     pub write: bool,
@@ -72,7 +73,7 @@ impl FromStr for Device {
 }
 
 /// `--device-cgroup-rule 'c 1:3 rwm'`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     pub kind: DeviceKind,
     /// Absent: any.
@@ -82,7 +83,7 @@ pub struct DeviceRule {
     pub access: Access,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     All,
     Char,

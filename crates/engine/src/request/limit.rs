@@ -1,12 +1,14 @@
 //! Resource limits: what the cgroup is asked for.
 
 use super::{DeviceRule, Invalid, text};
+use serde::{Deserialize, Serialize};
 use spec::unit::{Cpus, DeviceRate, DeviceWeight, Operations, Size};
 use std::fmt;
 use std::str::FromStr;
 
 /// Absent is the kernel's default. No size, share or weight is 0, which docker takes for "not given".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     pub memory: Option<Size>,
     /// Memory and swap together, as docker counts.
@@ -38,7 +40,7 @@ pub struct Limits {
 }
 
 /// A limit, or expressly none (`-1`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bound<T> {
     Unlimited,
     At(T),
@@ -91,7 +93,7 @@ pub fn ranged(text: &str, min: u64, max: u64) -> Result<u64, Invalid> {
 }
 
 /// CPUs or memory nodes: `0-3,5`. Sorted, without overlaps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// First and last of each run.
     pub runs: Vec<(u32, u32)>,

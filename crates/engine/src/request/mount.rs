@@ -5,13 +5,14 @@ mod long;
 mod short;
 
 use super::{Invalid, namespace, text};
+use serde::{Deserialize, Serialize};
 use spec::runtime::IdMapping;
 use std::path::PathBuf;
 
 pub use long::long;
 pub use short::{tmpfs, volume};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// In the container: absolute and without `.`, `..` or doubled slashes; not `/`.
     pub target: String,
@@ -20,7 +21,7 @@ pub struct Mount {
 }
 
 /// Mount flags as asked for; absent is the default of the kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flags {
     pub read_only: bool,
     pub exec: Option<bool>,
@@ -28,13 +29,13 @@ pub struct Flags {
     pub suid: Option<bool>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     Bind(Bind),
     Tmpfs(Tmpfs),
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// On the host. As typed, so perhaps relative, until the caller has made it absolute.
     pub source: PathBuf,
@@ -50,7 +51,7 @@ pub struct Bind {
 }
 
 /// What happens to mounts below the source.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recursion {
     /// They come along; a read-only flag reaches them where the kernel can (5.12), as docker does since 25.
     #[default]
@@ -64,7 +65,7 @@ pub enum Recursion {
 }
 
 /// mount_namespaces(7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     Private,
     RecursivePrivate,
@@ -108,21 +109,21 @@ impl Propagation {
 }
 
 /// SELinux: `z` shares the content among containers, `Z` keeps it to this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Relabel {
     Shared,
     Private,
 }
 
 /// mount_setattr(2) `MOUNT_ATTR_IDMAP`. Both empty: the map of the container's user namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idmap {
     pub uids: Vec<IdMapping>,
     pub gids: Vec<IdMapping>,
 }
 
 /// What is absent is the kernel's default (tmpfs(5)), except the mode, which is 1777 as in docker.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     pub size: Option<TmpfsSize>,
     pub mode: Option<u32>,
@@ -131,7 +132,7 @@ pub struct Tmpfs {
     pub inodes: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TmpfsSize {
     Bytes(spec::unit::Size),
     /// Of the machine's memory.

@@ -1,6 +1,7 @@
 //! Which namespaces are new, which are the host's, which are somebody else's.
 
 use super::{Invalid, text};
+use serde::{Deserialize, Serialize};
 use spec::ContainerId;
 use spec::runtime::IdMapping;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::str::FromStr;
 /// for containers that looked for the path of /proc/self/cgroup below a bound hierarchy, and tells them the names of
 /// the host's cgroups. Each sees its own cgroup as the root of every hierarchy instead, as on v2. An absent user
 /// namespace is for the plan: an ordinary user always needs one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Namespaces {
     pub pid: Join,
     pub ipc: Join,
@@ -22,7 +24,7 @@ pub struct Namespaces {
     pub gid_map: Vec<IdMapping>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Join {
     #[default]
     Private,
@@ -33,7 +35,7 @@ pub enum Join {
 }
 
 /// `Path` and `Container` mean that of another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum User {
     Host,
     /// All of the caller's subordinate ids.

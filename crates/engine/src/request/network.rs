@@ -2,13 +2,15 @@
 
 use super::namespace::{Join, elsewhere};
 use super::{Invalid, text};
+use serde::{Deserialize, Serialize};
 use spec::ContainerId;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Network {
     /// Absent: bridge, or for an ordinary user pasta or none.
     pub mode: Option<Mode>,
@@ -28,7 +30,7 @@ pub struct Network {
     pub expose: Vec<Expose>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     Bridge,
     None,
@@ -60,7 +62,7 @@ impl FromStr for Mode {
 }
 
 /// A unicast Ethernet address; the kernel refuses others for an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mac(pub [u8; 6]);
 
 impl FromStr for Mac {
@@ -92,7 +94,7 @@ impl fmt::Display for Mac {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protocol {
     #[default]
     Tcp,
@@ -109,7 +111,7 @@ impl fmt::Display for Protocol {
 }
 
 /// `first..=last`, neither 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     pub first: u16,
     pub last: u16,
@@ -145,7 +147,7 @@ impl FromStr for Ports {
 }
 
 /// One `-p`: `[[ADDRESS:][HOST]:]CONTAINER[/tcp|/udp]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publish {
     /// Absent: every address of the host, IPv4 and IPv6.
     pub address: Option<IpAddr>,
@@ -222,7 +224,7 @@ fn protocol(text: &str) -> Result<(&str, Protocol), Invalid> {
 }
 
 /// `--expose`: `80`, `80-90/udp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expose {
     pub ports: Ports,
     pub protocol: Protocol,
@@ -238,7 +240,7 @@ impl FromStr for Expose {
 }
 
 /// A line of `/etc/hosts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddHost {
     pub names: Vec<String>,
     /// Absent for `host-gateway`: the address at which the host is reached from the container.

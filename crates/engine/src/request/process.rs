@@ -2,10 +2,12 @@
 
 use super::{Invalid, text};
 pub use runtime::supervise::Signal;
+use serde::{Deserialize, Serialize};
 use spec::runtime::Rlimit;
 use std::str::FromStr;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Process {
     /// Absent: the image's. Empty: none, even if the image has one.
     pub entrypoint: Option<Vec<String>>,
@@ -25,7 +27,7 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variable {
     pub name: String,
     /// Absent: take the image's away.
@@ -122,7 +124,7 @@ pub fn sysctl(text: &str) -> Result<(String, String), Invalid> {
 }
 
 /// `--user USER[:GROUP]`: names or numbers, which the container's passwd and group files explain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     pub user: String,
     pub group: Option<String>,
@@ -223,8 +225,27 @@ pub fn signal(text: &str) -> Result<Signal, Invalid> {
     text.parse().map_err(unknown)
 }
 
+/// A signal in JSON: its name.
+pub(super) mod by_name {
+    use super::Signal;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(signal: &Option<Signal>, to: S) -> Result<S::Ok, S::Error> {
+        match signal {
+            Some(signal) => to.collect_str(signal),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Signal>, D::Error> {
+        let name = Option::<String>::deserialize(from)?;
+        name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
+    }
+}
+
 /// How long a container may take to stop before it is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Patience {
     Seconds(u32),
     /// `-1`

@@ -2,9 +2,11 @@
 
 use super::{Invalid, text};
 pub use plan::capability::Capability;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Security {
     pub privileged: bool,
     pub cap_add: Vec<Capability>,
@@ -21,7 +23,7 @@ pub struct Security {
     pub sysctls: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
     /// The built-in profile; none if privileged.
     #[default]
@@ -32,7 +34,7 @@ pub enum Seccomp {
 }
 
 /// SELinux.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     pub disable: bool,
     pub user: Option<String>,
@@ -42,7 +44,7 @@ pub struct Label {
 }
 
 /// Which of the default masked and read-only paths are left as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unmask {
     All,
     Paths(Vec<String>),

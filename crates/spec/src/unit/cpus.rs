@@ -1,11 +1,12 @@
 //! Numbers of CPUs.
 
 use super::Invalid;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// A share of CPU time in billionths of a CPU: `0.25` is a quarter of one. 0 is docker's "not given".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cpus(u64);
 
 const HOW: &str = "write a number of CPUs: 0.25, 1.5, 2";

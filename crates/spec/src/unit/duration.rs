@@ -1,11 +1,12 @@
 //! Durations.
 
 use super::Invalid;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// A length of time as Go writes it: `1m30s`, `500ms`, `1.5h`. Not negative.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Duration(pub std::time::Duration);
 
 const HOW: &str = "write numbers with h, m, s, ms, us or ns: 1m30s";

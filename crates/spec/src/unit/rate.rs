@@ -1,18 +1,19 @@
 //! Rates and weights of devices.
 
 use super::{Invalid, Size};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// A rate limit on one device: `/dev/sda:1mb`, in bytes or operations a second.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRate<Rate> {
     pub device: PathBuf,
     pub rate: Rate,
 }
 
 /// Operations a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operations(pub u64);
 
 impl FromStr for Operations {
@@ -45,7 +46,7 @@ impl FromStr for DeviceRate<Operations> {
 }
 
 /// A weight from 10 to 1000 for one device: `/dev/sda:500`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceWeight {
     pub device: PathBuf,
     pub weight: u16,

@@ -1,11 +1,12 @@
 //! Sizes in bytes.
 
 use super::Invalid;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// A number of bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Size(u64);
 
 const HOW: &str = "write a number and b, k, m, g, t or p: 100m";
