@@ -21,6 +21,7 @@ mod layout;
 pub mod limit;
 mod pack;
 mod partial;
+mod pax;
 mod pipe;
 pub mod program;
 pub mod rootfs;

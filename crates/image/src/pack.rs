@@ -222,7 +222,14 @@ fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| unpack::is_kept(name)) {
         let text = std::str::from_utf8(name)
-            .map_err(|_| Error::new(Kind::Unsupported, "", "an extended attribute's name is no UTF-8"))?;
+            .ok()
+            // The name is a PAX record's key, which ends there (pax(1)).
+            .filter(|text| !text.contains('='))
+            .ok_or_else(|| {
+                let name = String::from_utf8_lossy(name);
+                let why = format!("no layer can hold its attribute {name:?}: the name has a '=', or is no UTF-8");
+                Error::new(Kind::Unsupported, "", why)
+            })?;
         let mut value = vec![0_u8; 1 << 16];
         match fs::fgetxattr(file, text, &mut value[..]) {
             Ok(length) => value.truncate(length),

@@ -64,7 +64,7 @@ impl Sparse {
 }
 
 impl Map {
-    fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let mut end = 0;
         for (offset, length) in &self.pieces {
             if *offset < end {

@@ -5,7 +5,7 @@
 //! last component is created exclusively and never followed (tar extraction is CVE-2018-15664, CVE-2019-14271 and many
 //! more). Must not: run beside another writer of the same directory.
 
-use crate::entries::{self, broken as corrupt};
+use crate::entries::{self, Entry, broken as corrupt};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs as dirfs;
 use crate::limit::{Limit, Room};
@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use tar::{Entry, EntryType};
+use tar::EntryType;
 
 /// layer.md, "Whiteouts".
 pub(crate) const WHITEOUT: &[u8] = b".wh.";
@@ -80,7 +80,7 @@ pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights, limit: L
         buffer: vec![0; 1 << 17],
     };
     entries::each(archive, |entry| {
-        let mut name = entry.path_bytes().into_owned();
+        let mut name = std::mem::take(&mut entry.name);
         layer.entry(&mut name, entry).context(|| format!("cannot unpack {}", text(&name)))
     })?;
     layer.finish()?;
@@ -113,11 +113,8 @@ struct Meta {
 impl Unpacking<'_> {
     /// `name` becomes the one that the records of a sparse file have.
     fn entry<R: Read>(&mut self, name: &mut Vec<u8>, entry: &mut Entry<'_, R>) -> Result<()> {
-        let kind = entry.header().entry_type();
-        self.room.entry(entry.size())?;
-        if kind == EntryType::XGlobalHeader {
-            return Ok(());
-        }
+        let kind = entry.kind;
+        self.room.entry(entry.size)?;
         let (meta, mut sparse) = Meta::of(entry)?;
         if let Some(own) = sparse.name.take() {
             *name = own;
@@ -131,12 +128,13 @@ impl Unpacking<'_> {
             return self.whiteout(&parents, last);
         }
         self.check_ids(&meta)?;
-        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
-        let target = || link.clone().ok_or_else(|| Error::new(Kind::Corrupt, "", "the link has no target"));
+        let link = entry.link.take();
+        let target = || link.ok_or_else(|| Error::new(Kind::Corrupt, "", "the link has no target"));
         match kind {
             EntryType::Directory => self.directory(&parents, last, meta),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let map = sparse.map(entry)?;
+                let old = entry.map.take();
+                let map = if old.is_some() { old } else { sparse.map(entry)? };
                 self.file(&parents, last, &meta, entry, map)
             }
             EntryType::Symlink => self.symlink(&parents, last, &meta, &target()?),
@@ -274,15 +272,11 @@ impl Unpacking<'_> {
         content: &mut Entry<'_, R>,
         map: Option<Map>,
     ) -> Result<()> {
-        let gnu = content.header().entry_type() == EntryType::GNUSparse;
-        if !gnu {
-            self.room.fits(content.size())?;
-        }
+        self.room.fits(content.size)?;
         self.vacate(parents, name)?;
         let mut file = dirfs::create(self.parent(parents)?, OsStr::from_bytes(name), 0o600)?;
         match map {
             Some(map) => self.pieces(content, &map, &mut file)?,
-            None if gnu => self.holes(content, &mut file)?,
             None => self.room.copy(content, &mut file, &mut self.buffer)?,
         }
         self.describe(file.as_fd(), meta)
@@ -299,24 +293,6 @@ impl Unpacking<'_> {
         }
         file.set_len(map.size).map_err(sys::Error::of_io(|| format!("ftruncate({})", map.size)))?;
         Ok(())
-    }
-
-    /// A sparse file of GNU's older form: the map is not told, and its holes come as zeros.
-    fn holes(&mut self, content: &mut impl Read, file: &mut File) -> Result<()> {
-        let mut size = 0;
-        loop {
-            let n = entries::read(content, &mut self.buffer)?;
-            if n == 0 {
-                file.set_len(size).map_err(sys::Error::of_io(|| format!("ftruncate({size})")))?;
-                return Ok(());
-            }
-            size += n as u64;
-            if self.buffer[..n].iter().all(|byte| *byte == 0) {
-                seek(file, SeekFrom::Start(size))?;
-            } else {
-                self.room.write(&self.buffer[..n], file)?;
-            }
-        }
     }
 
     fn symlink(&mut self, parents: &[u8], name: &[u8], meta: &Meta, target: &[u8]) -> Result<()> {
@@ -440,23 +416,24 @@ impl Unpacking<'_> {
 }
 
 impl Meta {
-    fn of<R: Read>(entry: &mut Entry<'_, R>) -> Result<(Self, Sparse)> {
-        let header = entry.header();
-        let id = |id: std::io::Result<u64>| -> Result<u32> {
-            let id = u32::try_from(id.map_err(corrupt)?).ok().filter(|id| *id != u32::MAX);
-            id.ok_or_else(|| Error::new(Kind::Corrupt, "", "a user or group id is out of range"))
+    fn of<R>(entry: &Entry<'_, R>) -> Result<(Self, Sparse)> {
+        let Entry { header, records, .. } = entry;
+        let id = |key: &[u8], header: std::io::Result<u64>| -> Result<u32> {
+            let id = records.last(key).map_or_else(|| header.map_err(corrupt), number)?;
+            u32::try_from(id)
+                .ok()
+                .filter(|id| *id != u32::MAX)
+                .ok_or_else(|| Error::new(Kind::Corrupt, "", "a user or group id is out of range"))
         };
         let mut meta = Self {
-            uid: id(header.uid())?,
-            gid: id(header.gid())?,
+            uid: id(b"uid", header.uid())?,
+            gid: id(b"gid", header.gid())?,
             mode: Mode::from_raw_mode(header.mode().map_err(corrupt)? & 0o7777),
             mtime: Timespec { tv_sec: i64::try_from(header.mtime().map_err(corrupt)?).unwrap_or(0), tv_nsec: 0 },
             xattrs: vec![],
         };
         let mut sparse = Sparse::default();
-        for extension in entry.pax_extensions().map_err(corrupt)?.into_iter().flatten() {
-            let extension = extension.map_err(corrupt)?;
-            let (key, value) = (extension.key_bytes(), extension.value_bytes());
+        for (key, value) in records.iter() {
             if sparse.record(key, value)? {
                 continue;
             }
@@ -466,8 +443,6 @@ impl Meta {
             }
             match key {
                 b"mtime" => meta.mtime = pax_time(value).unwrap_or(meta.mtime),
-                // What the header says would count where another reader takes the record, so both must be right.
-                b"size" | b"uid" | b"gid" => _ = number(value)?,
                 b"path" | b"linkpath" if value.contains(&0) => return Err(zero_byte()),
                 _ => {}
             }
@@ -512,8 +487,8 @@ fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     Ok(names)
 }
 
-fn device<R: Read>(entry: &Entry<'_, R>) -> Result<u64> {
-    let header = entry.header();
+fn device<R>(entry: &Entry<'_, R>) -> Result<u64> {
+    let header = &entry.header;
     let major = header.device_major().map_err(corrupt)?.unwrap_or(0);
     let minor = header.device_minor().map_err(corrupt)?.unwrap_or(0);
     Ok(fs::makedev(major, minor))

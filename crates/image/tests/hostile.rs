@@ -358,10 +358,32 @@ fn records_that_lie() {
         entry(&mut tar, "file", Regular, "", b"");
         ground.refused(kind, &tar);
     }
-    for bytes in [&b"5 a=b"[..], b"999 a=b\n", b"no record", b"6 a=\xff\n\0\0", b"-5 a=b\n"] {
+    for bytes in [
+        &b"5 a=b"[..],
+        b"999 a=b\n",
+        b"no record",
+        b"6 a=\xff\n\0\0",
+        b"-5 a=b\n",
+        // One that ends early, or late, must not give the next another key.
+        b"17 SCHILY.x=\n9 uid=7\n",
+        b"6 a=b\n12 a=b\n6 c=d\n",
+        b"7 a=b\n",
+        b"99999999999999999999 a=b\n",
+        b"6 a=b\n\n6 a=b\n",
+        b"4 =\n",
+        b"1 a=b\n",
+    ] {
         let tar = tar_of(&[("x", EntryType::XHeader, "", bytes), ("file", Regular, "", b"")]);
         ground.refused(Kind::Corrupt, &tar);
     }
+    // Of one key the last counts; an empty one is none.
+    let mut tar = vec![];
+    pax(&mut tar, &[("path", b"first"), ("path", b"second"), ("uid", b"9"), ("uid", b""), ("mtime", b"")]);
+    entry(&mut tar, "header", Regular, "", b"");
+    ground.unpack(&tar).unwrap();
+    let found = ground.root().join("second").symlink_metadata().unwrap();
+    assert_eq!((found.uid(), found.mtime()), (rustix::process::geteuid().as_raw(), 1_000_000_000));
+    assert!(!ground.root().join("first").exists() && !ground.root().join("header").exists());
     // A time that no clock shows is none.
     for time in ["99999999999999999999.5", "-9223372036854775808.5", "9223372036854775807.999999999", "-.", "1.-1"] {
         let mut tar = vec![];
@@ -375,7 +397,7 @@ fn records_that_lie() {
 fn sizes_beyond_the_archive() {
     let ground = Ground::new("sizes");
     for size in [1 << 63, u64::MAX, u64::MAX - 511] {
-        for kind in [Regular, Directory, Symlink, EntryType::XHeader, EntryType::GNULongName] {
+        for kind in [Regular, EntryType::XHeader, EntryType::XGlobalHeader, EntryType::GNULongName] {
             let mut tar = vec![];
             entry_of(&mut tar, "big", kind, "x", b"", |header| {
                 header.set_mode(0o644);
@@ -391,6 +413,53 @@ fn sizes_beyond_the_archive() {
         header.set_size(1 << 20);
     });
     ground.refused(Kind::Corrupt, &tar);
+    // What the records say counts, and is not believed either.
+    for size in ["1025", "1048576", "9223372036854775807"] {
+        let mut tar = vec![];
+        pax(&mut tar, &[("size", size.as_bytes())]);
+        entry(&mut tar, "short", Regular, "", b"");
+        let error = ground.unpack(&tar).unwrap_err();
+        assert!(matches!(error.kind, Kind::TooLarge | Kind::Corrupt), "{size}: {error}");
+    }
+}
+
+#[test]
+fn entries_that_have_no_content() {
+    let ground = Ground::new("content");
+    // Go's reader takes what follows for the next header, so whoever hides an entry in there shows it to both.
+    for (kind, name) in [(Directory, "kind/"), (Symlink, "kind"), (EntryType::Fifo, "kind")] {
+        let mut tar = vec![];
+        entry_of(&mut tar, name, kind, "x", b"", |header| {
+            header.set_mode(0o755);
+            header.set_size(512);
+        });
+        entry(&mut tar, "seen", Regular, "", b"content");
+        ground.unpack(&tar).unwrap();
+        assert_eq!(fs::read(ground.root().join("seen")).unwrap(), b"content");
+        fs::remove_file(ground.root().join("seen")).unwrap();
+    }
+    // Before there was a type for directories.
+    let mut tar = vec![];
+    entry_of(&mut tar, "old/", Regular, "", b"", |header| {
+        header.set_mode(0o755);
+        header.as_old_mut().linkflag = [0];
+    });
+    ground.unpack(&tar).unwrap();
+    assert!(ground.root().join("old").is_dir());
+}
+
+#[test]
+fn headers_of_nothing() {
+    let ground = Ground::new("nothing");
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
+        ground.refused(Kind::Corrupt, &tar_of(&[("x", kind, "", b"")]));
+        ground.refused(Kind::Corrupt, &tar_of(&[("x", kind, "", b""), ("x", kind, "", b""), ("f", Regular, "", b"")]));
+    }
+    let mut tar = tar_of(&[("f", Regular, "", b"")]);
+    tar[0] = b'g';
+    ground.refused(Kind::Corrupt, &tar);
+    ground.unpack(&tar_of(&[("x", EntryType::XGlobalHeader, "", b"9 uid=99\n"), ("f", Regular, "", b"")])).unwrap();
+    assert_ne!(ground.root().join("f").symlink_metadata().unwrap().uid(), 99);
 }
 
 #[test]
@@ -402,8 +471,11 @@ fn headers_without_end() {
         let why = ground.refused(Kind::TooLarge, &tar);
         assert!(why.contains("headers of an entry are longer than 1MiB"), "{why}");
     }
+    // Each of them short, but no end to them.
+    let many = vec![("x", EntryType::XGlobalHeader, "", &b""[..]); 4096];
+    ground.refused(Kind::TooLarge, &tar_of(&many));
     // What is content is no header, however long.
-    ground.unpack(&tar_of(&[("a", Directory, "", &long), ("b", Regular, "", &long)])).unwrap();
+    ground.unpack(&tar_of(&[("a", Regular, "", &long), ("b", Regular, "", &long)])).unwrap();
 }
 
 /// An entry of GNU's older form with this map.
@@ -436,6 +508,7 @@ fn sparse_files_of_the_old_form() {
         (&[(512, 512), (0, 512)], 1024),
         (&[(0, 1024)], 1024),
         (&[(1 << 32, 512)], 512),
+        (&[(0, 100), (512, 412)], 924),
         (&[], 1 << 40),
     ] {
         ground.refused(Kind::Corrupt, &sparse(map, size, &block));

@@ -11,6 +11,7 @@ use rustix::fs::FileType;
 use spec::Reference;
 use spec::image::ImageConfig;
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -193,6 +194,41 @@ fn entries_keep_what_they_carry() {
     assert_eq!(attr("attr", "user.mine").as_deref(), Some(&b"value"[..]));
     assert_eq!(attr("attr", "trusted.overlay.redirect"), None);
     assert_eq!(meta("attr").mtime_nsec(), 500_000_000);
+}
+
+#[test]
+fn attributes_of_any_bytes_come_back() {
+    let dir = Dir::new("bytes");
+    let (from, to) = (dir.0.join("from"), dir.0.join("to"));
+    fs::create_dir_all(from.join("d")).unwrap();
+    fs::create_dir(&to).unwrap();
+    fs::write(from.join("d/f"), "content").unwrap();
+    let set = |path: &str, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(from.join(path), name, value, rustix::fs::XattrFlags::empty())
+    };
+    let any: Vec<u8> = (0..=255).chain(*b"\n9 uid=7\n").collect();
+    // cap_setpcap, cap_linux_immutable: the bytes 0x0a and 0x3d.
+    let capability = [1, 0, 0, 2, 0x0a, 0x3d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut kept = vec![("d", "user.any", &any[..]), ("d/f", "user.any", &any), ("d/f", "user.none", b"")];
+    if rustix::process::geteuid().is_root() {
+        kept.push(("d/f", "security.capability", &capability));
+    } else {
+        println!("skipped: only root gives a file capabilities");
+    }
+    kept.iter().for_each(|(path, name, value)| set(path, name, value).unwrap());
+    let mut tar = vec![];
+    image::difference::pack::<&Path>(&from, &[], &image::Ids::default(), &mut tar).unwrap();
+    let root = fs::File::open(&to).unwrap();
+    let (rights, limit) = (image::unpack::Rights::current(), image::limit::Limit(1 << 20));
+    image::unpack::unpack(root.as_fd(), tar.as_slice(), rights, limit).unwrap();
+    for (path, name, value) in kept {
+        let mut found = [0; 512];
+        let length = rustix::fs::getxattr(to.join(path), name, &mut found[..]).unwrap();
+        assert_eq!(&found[..length], value, "{path} {name}");
+    }
+    set("d/f", "user.a=b", b"c").unwrap();
+    let refused = image::difference::pack::<&Path>(&from, &[], &image::Ids::default(), &mut vec![]).unwrap_err();
+    assert!(refused.to_string().contains("no layer can hold its attribute \"user.a=b\""), "{refused}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where an archive's files are: a tar is put into a temporary directory first, for its list may be at its end. Each file
 //! lies there under a number.
 
-use crate::entries::{self, broken};
+use crate::entries::{self, Entry, broken};
 use crate::error::{Error, Kind, Result};
 use crate::fs;
 use crate::limit::{Limit, Room};
@@ -92,21 +92,21 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<()> {
-        let name = clean(&String::from_utf8_lossy(&entry.path_bytes()), "");
-        let kind = entry.header().entry_type();
+    fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
+        let name = clean(&String::from_utf8_lossy(&entry.name), "");
+        let kind = entry.kind;
         if self.names.len() == NAMES {
             return Err(Error::new(Kind::TooLarge, "", format!("it has more than {NAMES} files")));
         }
         let place = if kind.is_file() {
-            self.room.fits(entry.size())?;
+            self.room.fits(entry.size)?;
             let number = self.count.to_string();
             self.count += 1;
             let mut file = fs::create(self.temp, &number, 0o600)?;
             self.room.copy(entry, &mut file, &mut self.buffer)?;
             Place::File(number)
         } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name_bytes().unwrap_or_default();
+            let target = entry.link.take().unwrap_or_default();
             let target = String::from_utf8_lossy(&target).into_owned();
             let from = if kind.is_symlink() { name.rsplit_once('/').map_or("", |(dir, _)| dir) } else { "" };
             Place::Link(clean(&target, from))

@@ -16,7 +16,7 @@ use spec::image::{Descriptor, ImageConfig, Index, Manifest, media};
 use spec::{DiffId, Digest};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
-use tar::EntryType::{Char, Directory, Fifo, Link, Regular, Symlink};
+use tar::EntryType::{Char, Directory, Fifo, GNUSparse, Link, Regular, Symlink};
 
 /// Bytes that mean something somewhere.
 const TELLING: &[u8] = b"/.\0-07Aw59,:{}[]\"\n \xff\x80xgLKS";
@@ -98,7 +98,7 @@ fn layers() -> Vec<Vec<u8>> {
     entry(&mut plain, "d/.wh.gone", Regular, "", b"");
     entry(&mut plain, "d/.wh..wh..opq", Regular, "", b"");
     let mut odd = vec![];
-    pax(&mut odd, &[("path", b"long/name"), ("mtime", b"1.5"), ("uid", b"0"), ("SCHILY.xattr.user.a", b"v")]);
+    pax(&mut odd, &[("path", b"long/name"), ("mtime", b"1.5"), ("uid", b"0"), ("SCHILY.xattr.user.a", b"\n6 a=b\n")]);
     entry(&mut odd, "x", Regular, "", b"1234");
     pax(&mut odd, &[("GNU.sparse.major", b"1"), ("GNU.sparse.realsize", b"9"), ("GNU.sparse.name", b"holes")]);
     let mut map = b"1\n5\n4\n".to_vec();
@@ -106,6 +106,13 @@ fn layers() -> Vec<Vec<u8>> {
     entry(&mut odd, "y", Regular, "", &[&map[..], b"data"].concat());
     entry(&mut odd, "././@LongLink", tar::EntryType::GNULongName, "", b"another/long/name\0");
     entry(&mut odd, "z", Fifo, "", b"");
+    archive::entry_of(&mut odd, "old", GNUSparse, "", b"data", |header| {
+        header.set_mode(0o644);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.sparse[0].offset[..11].copy_from_slice(b"00000000005");
+        gnu.sparse[0].numbytes[..11].copy_from_slice(b"00000000004");
+        gnu.realsize[..11].copy_from_slice(b"00000000011");
+    });
     entry(&mut odd, "l", Symlink, "/proc/self/root", b"");
     vec![ended(plain), ended(odd)]
 }
