@@ -4,11 +4,10 @@
 
 use crate::{io, refused};
 use plan::Rejected;
-use plan::capability::bits;
 use runtime::Result;
+use runtime::join::grant;
 use spec::json::parse;
 use spec::runtime::{Config, DeviceRule, Mount, NamespaceKind, Process};
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -132,19 +131,6 @@ pub(crate) fn settle(process: &mut Process, rootfs: &Path) -> Vec<String> {
     process.env = all.iter().enumerate().filter(is_last).map(|(_, variable)| variable.clone()).collect();
     set_home(process, rootfs);
     warnings
-}
-
-/// What cannot be given is left out and told (config.md, "process.capabilities"): what the kernel does not know, and
-/// what the caller lacks, unless the process is in another user namespace than the caller.
-pub(crate) fn grant(process: &mut Process, elsewhere: bool) -> Result<Vec<String>> {
-    let Some(sets) = &mut process.capabilities else { return Ok(Vec::new()) };
-    let given = if elsewhere { u64::MAX } else { runtime::observe::capabilities()? };
-    let mut lacking = BTreeSet::new();
-    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.inheritable, &mut sets.ambient]
-    {
-        lacking.extend(set.extract_if(.., |name| bits(std::slice::from_ref(name)) & given == 0));
-    }
-    Ok(lacking.iter().map(|name| format!("cannot grant {name}: it is unknown, or the caller has it not")).collect())
 }
 
 /// As runc: from the container's own passwd, where the configuration does not say it; the last one counts.

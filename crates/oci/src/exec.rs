@@ -1,6 +1,6 @@
 //! `exec`: one more process in a container that runs.
 
-use crate::bundle::{grant, read, settle};
+use crate::bundle::{read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, Scope, write_whole};
 use crate::run::watch;
@@ -10,9 +10,10 @@ use plan::capability::Capability;
 use plan::cgroup::Enter;
 use runtime::Result;
 use runtime::container::{Call, Stage};
+use runtime::join;
 use runtime::supervise::Signals;
 use spec::json::parse;
-use spec::runtime::{NamespaceKind, Process, Status};
+use spec::runtime::{Process, Status};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -82,33 +83,23 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     }
     let model = Model::load(&home)?;
     let (mut process, warnings) = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
-    let namespaces = runtime::observe::foreign_namespaces(record.pid);
-    let lacking = grant(&mut process, namespaces.contains(&NamespaceKind::User))?;
-    warnings.iter().chain(&lacking).for_each(|warning| warn(warning));
     label::check(&process.selinux_label)?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
     let enter = enter(&record, cgroup.as_deref())?;
-    let mut host = runtime::observe::host()?;
-    if namespaces.contains(&NamespaceKind::User) {
-        host.setgroups = runtime::observe::may_set_groups(&record.pid.to_string());
-    }
-    let compiled = root.filters().of(model.seccomp.as_ref(), &host);
-    let plan = plan::join::plan(plan::join::Input {
-        process: &process,
-        personality: model.personality.as_ref(),
-        memory: model.memory.as_ref(),
-        filter: model.seccomp.as_ref(),
-        compiled: compiled.as_ref(),
-        host: &host,
-        first: (record.pid, record.start),
-        namespaces,
+    let container = join::Container {
+        first: record.process(),
         chrooted: record.chrooted,
         cgroup,
         cgroups,
         enter,
-        foreground: exec.foreground,
-    })?;
+        personality: model.personality.as_ref(),
+        memory: model.memory.as_ref(),
+        filter: model.seccomp.as_ref(),
+    };
+    let compiled = |host: &plan::host::Host| root.filters().of(model.seccomp.as_ref(), host);
+    let (plan, lacking) = join::plan(container, &mut process, compiled, exec.foreground)?;
+    warnings.iter().chain(&lacking).for_each(|warning| warn(warning));
     // Blocked before the clone: from here on a signal is read, not suffered.
     let signals = exec.foreground.then(Signals::take).transpose()?;
     let mut at = |stage, pid, terminal: &mut Option<OwnedFd>| match stage {
