@@ -117,26 +117,28 @@ fn env(request: &Run, facts: &Facts) -> Vec<String> {
     if request.terminal.tty {
         env.push("TERM=xterm".to_owned());
     }
-    let set = |env: &mut Vec<String>, name: &str, value: Option<String>| {
-        let at = env.iter().position(|var| var.split('=').next() == Some(name));
-        match (at, value) {
-            (Some(at), Some(value)) => env[at] = value,
-            (Some(at), None) => drop(env.remove(at)),
-            (None, Some(value)) => env.push(value),
-            (None, None) => {}
-        }
-    };
     for var in &facts.env {
-        set(&mut env, var.split('=').next().unwrap_or_default(), Some(var.clone()));
+        set_variable(&mut env, var.split('=').next().unwrap_or_default(), Some(var.clone()));
     }
     for var in &request.process.env {
         let value = var.value.as_ref().map(|value| format!("{}={value}", var.name));
-        set(&mut env, &var.name, value);
+        set_variable(&mut env, &var.name, value);
     }
     if !env.iter().any(|var| var.starts_with("HOME=") && var.len() > 5) {
-        set(&mut env, "HOME", Some(format!("HOME={}", facts.home)));
+        set_variable(&mut env, "HOME", Some(format!("HOME={}", facts.home)));
     }
     env
+}
+
+/// Without a line there is no such variable any more.
+pub fn set_variable(env: &mut Vec<String>, name: &str, line: Option<String>) {
+    let at = env.iter().position(|known| known.split('=').next() == Some(name));
+    match (at, line) {
+        (Some(at), Some(line)) => env[at] = line,
+        (Some(at), None) => drop(env.remove(at)),
+        (None, Some(line)) => env.push(line),
+        (None, None) => {}
+    }
 }
 
 fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Vec<Mount> {

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::filter;
 use crate::paths::{Paths, cannot_use};
 use runtime::journal::Journal;
+use runtime::process::Process;
 use serde::{Deserialize, Serialize};
 use spec::ContainerId;
 use std::io::{ErrorKind, Write};
@@ -170,21 +171,72 @@ pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
     })
 }
 
+/// By what its name or the beginning of its id says where it is, not by a look at all of them.
 fn look_up(paths: &Paths, word: &str) -> Result<Option<Listed>> {
-    let all = list(paths);
-    let exact = |listed: &&Listed| listed.record.name == word || listed.record.id == word;
-    if let Some(found) = all.iter().find(exact) {
-        return Ok(Some(found.clone()));
+    if word.is_empty() || word.contains('/') {
+        return Ok(None);
     }
-    let mut matching = all.into_iter().filter(|listed| !word.is_empty() && listed.record.id.starts_with(word));
-    match (matching.next(), matching.next()) {
-        (found, None) => Ok(found),
+    let named = std::fs::read_link(paths.names().join(word)).ok();
+    if let Some(found) = named.and_then(|id| of_id(paths, &id.to_string_lossy())) {
+        return Ok(Some(found));
+    }
+    let of_file = |path: std::path::PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+    let files = entries(&paths.journals()).into_iter().chain(entries(&paths.containers()));
+    let mut ids: Vec<String> = files.filter_map(of_file).filter(|id| id.starts_with(word)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = ids.iter().filter_map(|id| of_id(paths, id));
+    match (found.next(), found.next()) {
         (Some(_), Some(_)) => {
             Err(Error::rejected(format!("cannot tell which container {word} is"), "the id of more than one starts so")
                 .hint("sampan ps -a --no-trunc shows the whole ids"))
         }
-        (None, Some(_)) => Ok(None),
+        (found, _) => Ok(found),
     }
+}
+
+/// As [`list`] has it.
+fn of_id(paths: &Paths, id: &str) -> Option<Listed> {
+    let listed = |path: &Path, running| {
+        let record = load(path).filter(|record| record.id == id)?;
+        Some(Listed { record, running })
+    };
+    let kept = || listed(&paths.container(id).join("record.json"), false);
+    listed(&paths.running(id), true).or_else(kept)
+}
+
+/// Which container a command is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Which {
+    /// By name, id or the beginning of an id.
+    Named(String),
+    /// The one that was made last.
+    #[default]
+    Latest,
+}
+
+/// # Errors
+/// There is none, or more than one.
+pub fn which(paths: &Paths, which: &Which) -> Result<Listed> {
+    match which {
+        Which::Named(word) => find(paths, word),
+        Which::Latest => list(paths)
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::rejected("cannot find the latest container", "there is none")),
+    }
+}
+
+/// The first process of a container that runs.
+///
+/// # Errors
+/// It does not.
+pub fn first(paths: &Paths, record: &Record, what: &str) -> Result<Process> {
+    let process = Process { pid: record.pid, start: record.pid_start };
+    if record.pid > 0 && paths.running(&record.id).exists() && process.lives() {
+        return Ok(process);
+    }
+    Err(Error::rejected(what, "it is not running"))
 }
 
 /// Remove a container that is kept; with `force` one that runs, too, and one that is not there is no error. Whether
@@ -284,6 +336,7 @@ pub fn forget_running(paths: &Paths, id: &str) {
     let running = paths.running(id);
     let _ = std::fs::remove_file(running.with_extension("tmp"));
     let _ = std::fs::remove_file(running);
+    let _ = std::fs::remove_file(paths.model(id));
 }
 
 /// Nobody saw this container end: its sampan was killed, or the machine went down. To be called by who holds its
@@ -314,9 +367,5 @@ fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
 /// When there is none, or it does not run.
 pub fn pid(paths: &Paths, name: &ContainerId) -> Result<i32> {
     let found = find(paths, name.as_str())?;
-    let Record { pid, pid_start, .. } = found.record;
-    if found.running && pid > 0 && runtime::observe::start_time(pid) == pid_start {
-        return Ok(pid);
-    }
-    Err(Error::rejected(format!("cannot join container {name}"), "it is not running"))
+    Ok(first(paths, &found.record, &format!("cannot join container {name}"))?.pid)
 }

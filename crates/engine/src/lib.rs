@@ -5,6 +5,7 @@
 pub mod commit;
 pub mod containers;
 pub mod content;
+pub mod exec;
 pub mod filter;
 pub mod history;
 pub mod images;
@@ -17,6 +18,7 @@ mod config;
 mod error;
 mod ground;
 mod lsm;
+mod model;
 mod names;
 mod net;
 mod paths;

@@ -117,6 +117,12 @@ impl Paths {
         self.journals().join(format!("{id}.json"))
     }
 
+    /// See [`crate::model`].
+    #[must_use]
+    pub(crate) fn model(&self, id: &str) -> PathBuf {
+        self.journals().join(format!("{id}.model"))
+    }
+
     #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")

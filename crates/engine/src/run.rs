@@ -5,10 +5,11 @@ use crate::containers::{self, Durable, Record};
 use crate::error::{Error, Result};
 use crate::ground::{self, Ground};
 use crate::lsm;
+use crate::model::Model;
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::remote::{self, Progress, Pulled};
-use crate::request::{Limits, Platform, Pull, Rootfs, Run};
+use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
 use crate::{images, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
@@ -76,6 +77,7 @@ pub struct Prepared {
     ids: image::Ids,
     hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
+    model: Model,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
     /// What it does without, though nobody asked for it: for who asks for the plan.
@@ -118,6 +120,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
+    let model = Model::of(request, &config, &layout.path, &planned_cgroup);
     // An ordinary user's files are those of the ids that his store has, too.
     let ids = if host.is_machines_root() {
         image::Ids { uid: facts.uid_map.clone(), gid: facts.gid_map.clone() }
@@ -152,6 +155,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         ids,
         hold: ground.hold,
         cgroup: planned_cgroup,
+        model,
         memory_limit,
         warnings,
         notes,
@@ -309,13 +313,8 @@ fn live(
     // The ports are the container's now, and the layers, as its record says.
     prepared.net.held = None;
     prepared.hold = None;
-    let exit = watch(request, &mut started, signals, tell)?;
-    let code = match exit {
-        Exit::Code(code) => code as u8,
-        Exit::Signal(signal) => 128 + signal.as_raw() as u8,
-        // Nobody would watch it: without a monitor of its own a container ends with its terminal.
-        Exit::Detached | Exit::Interrupted(_) => 130,
-    };
+    // Nobody would watch it: without a monitor of its own a container ends with its terminal.
+    let code = code(watch(&request.terminal, &mut started, signals, tell)?);
     let killed = runtime::apply::cgroup::oom_kills(&prepared.cgroup).unwrap_or(0) > 0;
     let command = executed.elapsed();
     let timings = started.timings.map(|start| Timings { start, command, ..Timings::default() });
@@ -329,6 +328,7 @@ fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Resu
     if !request.remove {
         containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
     }
+    prepared.model.save(paths, &prepared.id)?;
     containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
     write_files(request, &prepared.id, pid)
 }
@@ -346,21 +346,32 @@ fn starved(error: runtime::Error, prepared: &Prepared) -> Error {
     error.into()
 }
 
-fn watch(request: &Run, started: &mut Started, signals: &Signals, tell: &mut dyn FnMut(Notice)) -> Result<Exit> {
+/// docker's.
+pub(crate) fn code(exit: Exit) -> u8 {
+    match exit {
+        Exit::Code(code) => code as u8,
+        Exit::Signal(signal) => 128 + signal.as_raw() as u8,
+        Exit::Detached | Exit::Interrupted(_) => 130,
+    }
+}
+
+pub(crate) fn watch(
+    asked: &Terminal,
+    started: &mut Started,
+    signals: &Signals,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Exit> {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     let has_terminal = started.terminal.is_some();
     let terminal = has_terminal.then(|| supervise::Terminal {
         master: &mut started.terminal,
-        stdin: request.terminal.interactive.then(|| stdin.as_fd()),
+        stdin: asked.interactive.then(|| stdin.as_fd()),
         stdout: stdout.as_fd(),
         plain: false,
-        detach_keys: DetachKeys::from_bytes(&request.terminal.detach_keys),
+        detach_keys: DetachKeys::from_bytes(&asked.detach_keys),
     });
-    let container = supervise::Container {
-        pidfd: started.child.pidfd.as_fd(),
-        terminal,
-        forward_signals: request.terminal.forward_signals,
-    };
+    let container =
+        supervise::Container { pidfd: started.child.pidfd.as_fd(), terminal, forward_signals: asked.forward_signals };
     let mut say = |event: Event| {
         if let Some(text) = describe(&event) {
             tell(Notice::Warning(text));

@@ -5,12 +5,14 @@
 //! a millisecond, which every start would pay.
 
 mod archive;
+mod exec;
 mod globals;
 mod image;
 mod list;
 pub mod oci;
 mod registry;
 mod run;
+mod select;
 mod tree;
 mod usage;
 
@@ -37,6 +39,7 @@ pub struct Call {
 #[derive(Debug)]
 pub enum Verb {
     Run(Box<request::Run>),
+    Exec(Box<engine::exec::Exec>),
     Ps(Ps),
     Remove(Remove),
     ImageBootstrap(ImageBootstrap),

@@ -6,6 +6,7 @@ mod commit;
 mod completion;
 mod df;
 mod diff;
+mod exec;
 mod history;
 mod image;
 mod images;
@@ -33,6 +34,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     let Call { globals, verb } = call;
     match verb {
         Verb::Run(request) => return run::run(*request, &globals, ui),
+        Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(&arguments),

@@ -556,3 +556,28 @@ fn what_a_container_of_a_range_has_changed() {
     sampan(&["rmi", "busybox", "mine", "back"]);
     assert_eq!(fs::read_dir(user.ground.dir.join("data/layers")).unwrap().count(), 0);
 }
+
+#[test]
+fn one_more_process_in_it() {
+    let users = [Ordinary::new(), Ordinary::with_subordinates("exec")];
+    for user in users.into_iter().flatten() {
+        let mut run = user.runner(&["--name=c", "--hostname=ship"], "echo up >/tmp/up; exec sleep 1000");
+        let mut run = run.stdout(Stdio::null()).spawn().unwrap();
+        let exec = |flags: &[&str], script: &str| {
+            ran(user.sampan(&[&["exec"], flags, &["c", "sh", "-c", script]].concat()).output().unwrap())
+        };
+        until("it is up", || exec(&[], "test -e /tmp/up").code == 0);
+        assert_eq!(exec(&[], "hostname; id -u; touch /new && stat -c %u /new").ok(), "ship\n0\n0");
+        let caps = "grep -E '^(Cap|Seccomp:)' /proc/self/status; readlink /proc/self/ns/user";
+        assert_eq!(exec(&[], caps).ok(), exec(&[], &caps.replace("self", "1")).ok());
+        if user.account.is_some() {
+            assert_eq!(exec(&["-u", "app"], "id -u; id -g").ok(), "1000\n1001");
+        }
+        assert_eq!(exec(&["-t"], "test -t 1 && echo terminal").ok().trim_end(), "terminal");
+        let pid = user.processes().into_iter().find(|(_, name)| name == "sleep").unwrap().0;
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL)
+            .unwrap();
+        run.wait().unwrap();
+        user.is_clean();
+    }
+}

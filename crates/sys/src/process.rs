@@ -430,10 +430,19 @@ pub fn random() -> Result<[u8; 32]> {
 /// For a child that outlives its caller: a session of its own, and none of the caller's files, so that who reads the
 /// caller's output meets its end.
 pub fn leave_caller() {
+    leave_with(None, None);
+}
+
+/// [`leave_caller`], but for these two, which become its standard input and output.
+pub fn leave_caller_with(input: BorrowedFd<'_>, output: BorrowedFd<'_>) {
+    leave_with(Some(input), Some(output));
+}
+
+fn leave_with(input: Option<BorrowedFd<'_>>, output: Option<BorrowedFd<'_>>) {
     let _ = rustix::process::setsid();
     if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
-        let _ = rustix::stdio::dup2_stdin(&null);
-        let _ = rustix::stdio::dup2_stdout(&null);
+        let _ = rustix::stdio::dup2_stdin(input.unwrap_or(null.as_fd()));
+        let _ = rustix::stdio::dup2_stdout(output.unwrap_or(null.as_fd()));
         let _ = rustix::stdio::dup2_stderr(&null);
     }
     // SAFETY: takes three numbers; what is closed is not used by the child, which only goes on with what it opens.

@@ -4,7 +4,12 @@ use super::Finding;
 use super::source::File;
 
 const CLAIMS: &str = "SECURITY.md";
-const TESTS: [&str; 2] = ["crates/sampan/tests/security.rs", "crates/sampan/tests/oci_security.rs"];
+const TESTS: [&str; 4] = [
+    "crates/sampan/tests/security.rs",
+    "crates/sampan/tests/oci_security.rs",
+    "crates/sampan/tests/exec.rs",
+    "crates/sampan/tests/cp.rs",
+];
 
 pub fn check(files: &[File]) -> Vec<Finding> {
     let text = |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str());

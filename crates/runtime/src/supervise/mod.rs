@@ -8,10 +8,12 @@
 //! Must not: print, journal, or touch anything of the container but its init process and its terminal.
 
 mod detach;
+mod hold;
 mod pump;
 mod stop;
 
 pub use detach::DetachKeys;
+pub use hold::hold;
 pub use sys::signal::{Signal, Signals};
 pub use sys::terminal::Size;
 

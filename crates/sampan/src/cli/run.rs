@@ -1,6 +1,6 @@
 //! `sampan run`: docker's flags into the request.
 
-mod flags;
-mod request;
+pub(super) mod flags;
+pub(super) mod request;
 
 pub use flags::Args;

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, image, list, oci, registry, run, usage};
+use super::{Verb, archive, exec, image, list, oci, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -51,8 +51,9 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 34] = [
+static ENTRIES: [Entry; 35] = [
     entry::<run::Args>(),
+    entry::<exec::Exec>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
     entry::<list::ImageList>(),

@@ -80,7 +80,7 @@ fn process_of(flags: flags::Process, command: Vec<String>, oom_score_adj: Option
     })
 }
 
-fn environment(files: &[PathBuf], given: &[String]) -> Result<Vec<Variable>, Failure> {
+pub(in crate::cli) fn environment(files: &[PathBuf], given: &[String]) -> Result<Vec<Variable>, Failure> {
     // As docker's: the configuration is JSON, which cannot hold other bytes.
     let caller = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let mut variables = Vec::new();
@@ -102,7 +102,7 @@ fn labels(files: &[PathBuf], given: Vec<(String, String)>) -> Result<Vec<(String
     Ok(labels)
 }
 
-fn workdir(text: &str) -> Result<String, Invalid> {
+pub(in crate::cli) fn workdir(text: &str) -> Result<String, Invalid> {
     let relative = || Invalid::new("not an absolute path").hint(format!("/{text}"));
     if text.starts_with('/') { Ok(text.to_owned()) } else { Err(relative()) }
 }
@@ -117,7 +117,7 @@ fn last_of_each(given: Vec<Rlimit>) -> Vec<Rlimit> {
     limits
 }
 
-fn terminal_of(flags: flags::Terminal) -> Result<Terminal, Failure> {
+pub(in crate::cli) fn terminal_of(flags: flags::Terminal) -> Result<Terminal, Failure> {
     let default = Terminal::default();
     let detach_keys = flags.detach_keys.map(|text| value("--detach-keys", &text, process::detach_keys)).transpose()?;
     Ok(Terminal {
@@ -213,7 +213,11 @@ fn security_of(flags: flags::Security) -> Result<Security, Failure> {
 }
 
 /// For flags whose value needs more than itself to be read; the message is that of all others.
-fn value<T>(flag: &str, text: &str, read: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Failure> {
+pub(in crate::cli) fn value<T>(
+    flag: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, Invalid>,
+) -> Result<T, Failure> {
     read(text).map_err(|error| Failure::invalid(format!("invalid value {text:?} for {flag}"), error))
 }
 

@@ -1,0 +1,92 @@
+//! A container that runs while a test looks at it.
+//!
+//! Invariant: it ends with the value.
+
+use super::ground::{Ground, Ran, ran, until};
+use std::fs;
+use std::io::Write as _;
+use std::process::{Child, Command, Output, Stdio};
+
+pub struct Live {
+    pub ground: Ground,
+    run: std::cell::RefCell<Child>,
+}
+
+impl Live {
+    /// Called `c`, without a network unless the flags have one.
+    pub fn new(flags: &[&str]) -> Option<Self> {
+        Some(Self::on(Ground::new()?, flags))
+    }
+
+    pub fn on(ground: Ground, flags: &[&str]) -> Self {
+        let pidfile = ground.dir.join("pid");
+        let _ = fs::remove_file(&pidfile);
+        let flags = [&["--name=c", "--pidfile", pidfile.to_str().unwrap()], flags].concat();
+        let mut run = ground.runner(&flags, &["sleep", "1000"]);
+        let run = run.stdout(Stdio::null()).spawn().unwrap();
+        until("the container runs", || fs::read_to_string(&pidfile).is_ok_and(|text| text.ends_with('\n')));
+        Self { ground, run: run.into() }
+    }
+
+    pub fn command(&self, words: &[&str]) -> Command {
+        self.ground.command(words)
+    }
+
+    pub fn sampan(&self, words: &[&str]) -> Ran {
+        ran(self.command(words).output().unwrap())
+    }
+
+    pub fn feed(&self, words: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command(words);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(stdin.write_all(input)));
+            child.wait_with_output().unwrap()
+        })
+    }
+
+    /// Of its first process.
+    pub fn pid(&self) -> i32 {
+        fs::read_to_string(self.ground.dir.join("pid")).unwrap().trim().parse().unwrap()
+    }
+
+    pub fn id(&self) -> String {
+        let target = fs::read_link(self.ground.dir.join("data/names/c")).unwrap();
+        target.to_string_lossy().into_owned()
+    }
+
+    /// All that are in its pid namespace.
+    pub fn processes(&self) -> Vec<String> {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let own = namespace(&self.pid().to_string());
+        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        all.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && namespace(pid) == own).collect()
+    }
+
+    /// It ends, and its sampan has undone it.
+    pub fn end(&self) {
+        let mut run = self.run.borrow_mut();
+        let pid = rustix::process::Pid::from_raw(self.pid()).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = run.wait();
+    }
+
+    /// The ground, for another one.
+    pub fn leave(self) -> Ground {
+        self.end();
+        let this = std::mem::ManuallyDrop::new(self);
+        Ground { dir: this.ground.dir.clone() }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut run = self.run.borrow_mut();
+        if let Ok(None) = run.try_wait() {
+            let pid = rustix::process::Pid::from_raw(self.pid()).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = run.wait();
+        }
+    }
+}
