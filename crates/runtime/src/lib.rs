@@ -23,6 +23,7 @@ pub mod sync;
 pub mod systemd;
 pub mod tree;
 pub mod undo;
+pub mod watch;
 pub mod worker;
 
 mod error;
