@@ -10,9 +10,11 @@ pub mod filter;
 pub mod history;
 pub mod images;
 pub mod info;
+pub mod logs;
 pub mod remote;
 pub mod request;
 pub mod run;
+pub mod time;
 
 mod config;
 mod error;

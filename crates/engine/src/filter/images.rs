@@ -1,10 +1,10 @@
 //! Images.
 
 use super::{Label, Pattern, key_and_value, shown, unknown};
-use crate::containers::now;
 use crate::error::Result;
 use crate::images::Listed;
-use spec::unit::{Duration, Invalid, boolean};
+use crate::time::moment;
+use spec::unit::{Invalid, boolean};
 use std::str::FromStr;
 
 const KEYS: &str = "before, dangling, label, reference, since, until";
@@ -33,27 +33,10 @@ impl FromStr for Image {
             "before" => Self::Before(value.to_owned()),
             "since" => Self::Since(value.to_owned()),
             "reference" => Self::Reference(value.parse()?),
-            "until" => Self::Until(until(value)?),
+            "until" => Self::Until(moment(value)?.seconds()),
             _ => return Err(unknown(key, KEYS)),
         })
     }
-}
-
-/// So long ago, seconds since the epoch, or a date.
-fn until(text: &str) -> Result<u64, Invalid> {
-    if let Ok(Duration(ago)) = text.parse() {
-        return Ok(now().saturating_sub(ago.as_secs()));
-    }
-    // Without a zone it is UTC, as dates are printed.
-    let date = || {
-        let forms = [text.to_owned(), format!("{text}Z"), format!("{text}T00:00:00Z")];
-        let time = forms.iter().find_map(|form| form.parse::<jiff::Timestamp>().ok())?;
-        u64::try_from(time.as_second()).ok()
-    };
-    text.parse().ok().or_else(date).ok_or_else(|| {
-        Invalid::new(format!("{text:?} is no time"))
-            .hint("write 24h, 2024-05-06, 2024-05-06T07:08:09Z or seconds since 1970")
-    })
 }
 
 /// What is left of the list.
