@@ -8,6 +8,7 @@ pub mod change;
 mod check;
 pub mod device;
 pub mod limit;
+pub mod log;
 pub mod mount;
 pub mod namespace;
 pub mod network;
@@ -23,6 +24,7 @@ use std::str::FromStr;
 pub use change::Changes;
 pub use device::{Device, DeviceRule};
 pub use limit::Limits;
+pub use log::Log;
 pub use mount::Mount;
 pub use namespace::{Join, Namespaces, User};
 pub use network::Network;
@@ -46,6 +48,7 @@ pub struct Run {
     pub files: Files,
     pub security: Security,
     pub stop: Stop,
+    pub log: Log,
     /// Later ones win over earlier ones with the same key.
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,

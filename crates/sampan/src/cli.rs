@@ -9,6 +9,7 @@ mod exec;
 mod globals;
 mod image;
 mod list;
+mod logs;
 pub mod oci;
 mod registry;
 mod run;
@@ -21,6 +22,7 @@ pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
+pub use logs::Logs;
 pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Referrers, Search, Tag, Tags, Untag};
 pub use tree::tree;
 
@@ -55,6 +57,7 @@ pub enum Verb {
     Tags(Tags),
     Search(Search),
     ManifestInspect(ManifestInspect),
+    Logs(Logs),
     History(History),
     ImageTree(ImageTree),
     Commit(Commit),

@@ -14,6 +14,7 @@ mod info;
 mod inspect;
 mod list;
 mod login;
+mod logs;
 mod oci;
 mod ps;
 mod pull;
@@ -41,6 +42,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Completion(shell) => completion::print(shell),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
         Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
+        Verb::Logs(arguments) => logs::run(&arguments, &globals),
         Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
         Verb::ImageList(arguments) => images::run(&arguments, &globals),
         Verb::ImageInspect(arguments) => inspect::run(&arguments, &globals),

@@ -5,10 +5,12 @@
 
 mod failure;
 mod progress;
+mod streams;
 mod table;
 
 pub use failure::Failure;
 pub use progress::{Bars, To};
+pub use streams::{Streams, of_number};
 pub use table::{columns, table};
 
 use std::borrow::Cow;

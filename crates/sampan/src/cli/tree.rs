@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, exec, image, list, oci, registry, run, usage};
+use super::{Verb, archive, exec, image, list, logs, oci, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -51,11 +51,12 @@ const fn entry<L: Leaf>() -> Entry {
     Entry { names: L::NAMES, command: described::<L>, parse: parse::<L> }
 }
 
-static ENTRIES: [Entry; 35] = [
+static ENTRIES: &[Entry] = &[
     entry::<run::Args>(),
     entry::<exec::Exec>(),
     entry::<list::Ps>(),
     entry::<list::Remove>(),
+    entry::<logs::Logs>(),
     entry::<list::ImageList>(),
     entry::<list::ImageRemove>(),
     entry::<list::ImageBootstrap>(),
@@ -196,7 +197,7 @@ pub fn tree() -> Command {
         let group = Command::new(name).about(about).arg(help_flag(true));
         group.subcommand_required(true).arg_required_else_help(true)
     });
-    for entry in &ENTRIES {
+    for entry in ENTRIES {
         let mut shown = Vec::new();
         for name in entry.names {
             let (group, verb) = name.split_once(' ').unwrap_or(("", name));

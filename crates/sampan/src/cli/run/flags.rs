@@ -5,6 +5,7 @@ use crate::cli::registry::Access;
 use clap::Args as Flags;
 use engine::request::device::{Device, DeviceRule};
 use engine::request::limit::{self, Bound, Numbers};
+use engine::request::log;
 use engine::request::mount::{self, Mount};
 use engine::request::namespace::{self, Join};
 use engine::request::network::{self, AddHost, Expose, Mac, Mode, Publish};
@@ -84,6 +85,12 @@ pub struct Container {
     /// Seconds until it is killed, or -1
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<Patience>,
+    /// Where its output is kept: k8s-file, json-file, journald or none
+    #[arg(long, value_name = "DRIVER")]
+    pub log_driver: Option<log::Driver>,
+    /// How: max-size, max-file, path, tag, labels or env
+    #[arg(long, value_name = "OPTION=VALUE")]
+    pub log_opt: Vec<log::Opt>,
     /// Print the plan as a shell script and do nothing
     #[arg(long)]
     pub explain: bool,

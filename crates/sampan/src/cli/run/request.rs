@@ -5,10 +5,13 @@ use crate::cli::Verb;
 use crate::cli::tree::Leaf;
 use crate::ui::{FAILED, Failure};
 use engine::request::limit::Bound;
+use engine::request::log;
 use engine::request::mount::{Kind, Mount};
 use engine::request::process::{self, Variable};
 use engine::request::security::Seccomp;
-use engine::request::{Files, Invalid, Limits, Namespaces, Network, Process, Rootfs, Run, Security, Stop, Terminal};
+use engine::request::{
+    Files, Invalid, Limits, Log, Namespaces, Network, Process, Rootfs, Run, Security, Stop, Terminal,
+};
 use spec::runtime::Rlimit;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +44,7 @@ impl Args {
             security: security_of(security)?,
             limits: limits_of(limits, files.device_cgroup_rule.clone()),
             files: files_of(files)?,
+            log: log_of(container.log_driver, container.log_opt)?,
             stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },
             labels,
             annotations: container.annotation,
@@ -137,6 +141,11 @@ fn files_of(flags: flags::Files) -> Result<Files, Failure> {
     }
     let shm_size = flags.shm_size.filter(|size| size.bytes() > 0);
     Ok(Files { read_only: flags.read_only, mounts, shm_size, devices: flags.device })
+}
+
+fn log_of(driver: Option<log::Driver>, options: Vec<log::Opt>) -> Result<Log, Failure> {
+    let log = Log::new(driver, options).map_err(|error| Failure::invalid("invalid value for --log-opt", error))?;
+    Ok(Log { path: log.path.map(absolute).transpose()?, ..log })
 }
 
 fn network_of(flags: flags::Network) -> Network {

@@ -28,6 +28,11 @@ fn verbs_have_dockers_names() {
         ),
         ("rmi busybox", "ImageRemove(ImageRemove { force: false, images: [\"busybox\"]"),
         ("image rm -f a b", "ImageRemove(ImageRemove { force: true, images: [\"a\", \"b\"]"),
+        ("logs -f --tail 5 --since 0 a b", "Logs(Logs { follow: true, tail: Count(Some(5)), since: Some(Moment(0))"),
+        (
+            "container logs -lt",
+            "Logs(Logs { follow: false, tail: Count(None), since: None, until: None, timestamps: true",
+        ),
         ("pull -q x", "Pull(Pull { all_tags: false, platform: None, quiet: true, disable_content_trust: true"),
         ("image pull -a x --tls-verify=false", "Pull(Pull { all_tags: true"),
         ("push -q a b", "Push(Push { quiet: true"),
