@@ -10,7 +10,7 @@ use crate::retry::{self, Backoff, PATIENCE};
 use crate::tls::Tls;
 use rustls::ClientConfig;
 use serde::Deserialize;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use ureq::http::{Method, Response, StatusCode};
@@ -34,7 +34,7 @@ pub struct Host {
 pub enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    Stream { open: &'a dyn Content, size: u64 },
+    Stream { open: &'a dyn Content, from: u64, size: u64 },
 }
 
 pub struct Request<'a> {
@@ -135,7 +135,10 @@ impl Host {
     }
 
     /// Waits as the registry asks, or as seems right.
-    fn pause(&self, response: &mut Response<ureq::Body>, backoff: &mut Backoff) -> Result<()> {
+    ///
+    /// # Errors
+    /// It asks for more than anybody would wait, or it is time to give up.
+    pub fn pause(&self, response: &mut Response<ureq::Body>, backoff: &mut Backoff) -> Result<()> {
         let status = response.status();
         let asked = header(response, "retry-after").and_then(retry::after);
         let limited = status == StatusCode::TOO_MANY_REQUESTS;
@@ -165,8 +168,8 @@ impl Host {
             Body::None if writes => self.agent.run(builder.body(&[][..]).map_err(bad)?),
             Body::None => self.agent.run(builder.body(()).map_err(bad)?),
             Body::Bytes(bytes) => self.agent.run(builder.body(*bytes).map_err(bad)?),
-            Body::Stream { open, size } => {
-                let mut reader = open.open()?;
+            Body::Stream { open, from, size } => {
+                let mut reader = open.open(*from)?.take(*size);
                 let builder = builder.header("Content-Length", size.to_string());
                 self.agent.run(builder.body(SendBody::from_reader(&mut reader)).map_err(bad)?)
             }

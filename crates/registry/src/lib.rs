@@ -20,6 +20,7 @@ mod retry;
 pub mod side;
 mod tags;
 mod tls;
+mod upload;
 
 pub use blob::Blob;
 pub use client::{Access, Client, Repository, Use};

@@ -4,19 +4,19 @@ use crate::client::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::host::{self, Body as Sent, Request};
 use crate::retry::Backoff;
+use crate::upload::Halt;
 use spec::Digest;
 use spec::image::Descriptor;
 use std::io::Read;
-use ureq::Body;
-use ureq::http::{Method, Response, StatusCode};
+use ureq::http::{Method, StatusCode};
 
 /// What can be sent more than once.
 pub trait Content {
-    /// From its beginning.
+    /// From there on.
     ///
     /// # Errors
     /// It cannot be had.
-    fn open(&self) -> Result<Box<dyn Read + '_>>;
+    fn open(&self, offset: u64) -> Result<Box<dyn Read + '_>>;
 }
 
 /// What came of a blob.
@@ -30,7 +30,7 @@ pub enum Pushed {
 }
 
 impl Repository {
-    fn push_scope(&self, from: Option<&str>) -> String {
+    pub(crate) fn push_scope(&self, from: Option<&str>) -> String {
         let own = format!("repository:{}:pull,push", self.name);
         from.map_or(own.clone(), |from| format!("{own} repository:{from}:pull"))
     }
@@ -44,53 +44,23 @@ impl Repository {
         self.try_push_blob(blob, from, open).map_err(|error| error.at(what()))
     }
 
-    /// An upload that breaks begins again with a session of its own: the first one's has half of it.
+    /// An upload of which the registry knows nothing any more begins again.
     fn try_push_blob(&self, blob: &Descriptor, from: Option<&str>, open: &dyn Content) -> Result<Pushed> {
         let mut backoff = Backoff::default();
+        let mut whole = false;
         loop {
             if self.has_blob(&blob.digest)? {
                 return Ok(Pushed::There);
             }
-            let Some(place) = self.begin(blob, from.filter(|from| *from != self.name))? else {
+            let Some(start) = self.begin(blob, from.filter(|from| *from != self.name))? else {
                 return Ok(Pushed::Mounted);
             };
-            match self.upload(blob, &place, open) {
-                Err(error) if error.kind == Kind::Unreachable && backoff.wait() => {}
-                sent => return sent.map(|()| Pushed::Sent),
+            match self.upload(blob, open, start, whole) {
+                Ok(()) => return Ok(Pushed::Sent),
+                Err(Halt::NoPieces) => whole = true,
+                Err(Halt::Forgotten(_)) if backoff.wait() => {}
+                Err(Halt::Forgotten(error) | Halt::Refused(error)) => return Err(error),
             }
-        }
-    }
-
-    /// Where the upload goes; `None`: it was mounted.
-    fn begin(&self, blob: &Descriptor, from: Option<&str>) -> Result<Option<String>> {
-        let mut path = format!("/v2/{}/blobs/uploads/", self.name);
-        if let Some(from) = from {
-            path = format!("{path}?mount={}&from={from}", blob.digest);
-        }
-        let mut response = self.host.send(&Request::new(Method::POST, &path, &self.push_scope(from)))?;
-        match response.status() {
-            StatusCode::CREATED => Ok(None),
-            StatusCode::ACCEPTED => location(&response, &path).map(Some),
-            _ => Err(host::refusal(&mut response, "the registry takes no uploads to this repository")),
-        }
-    }
-
-    /// In one piece.
-    fn upload(&self, blob: &Descriptor, place: &str, open: &dyn Content) -> Result<()> {
-        let mark = if place.contains('?') { '&' } else { '?' };
-        let path = format!("{place}{mark}digest={}", blob.digest);
-        let scope = self.push_scope(None);
-        let headers = [("Content-Type", "application/octet-stream")];
-        let content = Sent::Stream { open, size: blob.size };
-        let request = Request { method: Method::PUT, path: &path, headers: &headers, scope: &scope, content };
-        let mut response = self.host.send(&request)?;
-        match response.status() {
-            StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
-            status if status.is_server_error() => Err(Error::new(
-                Kind::Unreachable,
-                format!("the registry answers {status}{}", host::words(&mut response)),
-            )),
-            _ => Err(host::refusal(&mut response, "the registry has forgotten the upload")),
         }
     }
 
@@ -138,17 +108,4 @@ impl Repository {
         };
         push().map_err(|error: Error| error.at(what()))
     }
-}
-
-/// Where the upload goes on: an address, or a path of the host.
-fn location(response: &Response<Body>, asked: &str) -> Result<String> {
-    let place = host::header(response, "location").unwrap_or_default();
-    let absolute = place.starts_with("http://") || place.starts_with("https://");
-    if absolute || (place.starts_with('/') && !place.starts_with("//")) {
-        return Ok(place.to_owned());
-    }
-    Err(Error::new(
-        Kind::Corrupt,
-        format!("the registry does not say where the upload goes on ({place:?} after {asked})"),
-    ))
 }

@@ -26,8 +26,8 @@ fn repository(client: &Client, host: &str, name: &str) -> Repository {
 struct Bytes(&'static [u8]);
 
 impl Content for Bytes {
-    fn open(&self) -> Result<Box<dyn Read + '_>> {
-        Ok(Box::new(Cursor::new(self.0)))
+    fn open(&self, offset: u64) -> Result<Box<dyn Read + '_>> {
+        Ok(Box::new(Cursor::new(&self.0[usize::try_from(offset).unwrap()..])))
     }
 }
 
@@ -75,7 +75,7 @@ fn pushes_and_pulls() {
     let other = self::repository(&client, &server.host(), "c");
     struct Never;
     impl Content for Never {
-        fn open(&self) -> Result<Box<dyn Read + '_>> {
+        fn open(&self, _: u64) -> Result<Box<dyn Read + '_>> {
             panic!("sent, and not mounted")
         }
     }

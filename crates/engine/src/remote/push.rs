@@ -9,7 +9,7 @@ use registry::{Client, Content, Pushed, Repository, Use};
 use spec::Reference;
 use spec::image::{Descriptor, Manifest};
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::time::{Duration, Instant};
 
 /// The digest that the registry gives it.
@@ -82,10 +82,12 @@ struct Outgoing<'a> {
 }
 
 impl Content for Outgoing<'_> {
-    fn open(&self) -> registry::Result<Box<dyn Read + '_>> {
-        let failed = |error: image::Error| registry::Error::new(registry::Kind::Configuration, error.to_string());
-        let file = self.store.blob(&self.blob.digest).map_err(failed)?;
-        Ok(Box::new(Watched { file, done: 0, blob: self.blob, tell: self.tell, said: None }))
+    fn open(&self, offset: u64) -> registry::Result<Box<dyn Read + '_>> {
+        let failed =
+            |error: &dyn std::fmt::Display| registry::Error::new(registry::Kind::Configuration, error.to_string());
+        let mut file = self.store.blob(&self.blob.digest).map_err(|error| failed(&error))?;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| failed(&error))?;
+        Ok(Box::new(Watched { file, done: offset, blob: self.blob, tell: self.tell, said: None }))
     }
 }
 

@@ -5,11 +5,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ impl Registry {
         let mut config = format!(
             "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
              storage: {{filesystem: {{rootdirectory: {dir}/data}}, delete: {{enabled: true}}}}\n\
-             http:\n  addr: 127.0.0.1:{port}\n"
+             http:\n  addr: 127.0.0.1:{port}\n  secret: for uploads that outlive a restart\n"
         );
         match kind {
             Kind::Plain => {}
@@ -148,11 +148,12 @@ impl Drop for Registry {
     }
 }
 
-/// One request: its first line and the headers, in lower case.
+/// One request: its first line, the headers, in lower case, and so much of its body as came with them.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub line: String,
     pub headers: Vec<(String, String)>,
+    pub first: Vec<u8>,
 }
 
 impl Asked {
@@ -215,7 +216,8 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, answer: &Answer) {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
-    let asked = Asked { line: String::from_utf8_lossy(&line).trim().to_owned(), headers };
+    let line = String::from_utf8_lossy(&line).trim().to_owned();
+    let asked = Asked { line, headers, first: reader.buffer().to_vec() };
     log.lock().unwrap().push(asked.clone());
     answer(&asked, &mut stream);
 }
@@ -239,6 +241,18 @@ pub struct Proxy {
     pub budget: Arc<Mutex<Option<u64>>>,
     /// Bytes a second, for those who must be killed in time.
     pub pace: Arc<Mutex<Option<u64>>>,
+    pub uploads: Arc<Uploads>,
+}
+
+/// What goes the other way.
+#[derive(Default)]
+pub struct Uploads {
+    /// Bytes of blobs that were handed on.
+    pub bytes: AtomicU64,
+    /// So many pieces go through, then one is cut off before its first byte; then the number is gone.
+    pub pieces: Mutex<Option<u32>>,
+    /// After so many bytes a connection is cut; then the budget is gone.
+    pub budget: Mutex<Option<u64>>,
 }
 
 impl Proxy {
@@ -249,12 +263,13 @@ impl Proxy {
             blobs: Arc::default(),
             budget: Arc::default(),
             pace: Arc::default(),
+            uploads: Arc::default(),
         };
-        let shared = (own.blobs.clone(), own.budget.clone(), own.pace.clone());
+        let shared = (own.blobs.clone(), own.budget.clone(), own.pace.clone(), own.uploads.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (blobs, budget, pace) = (shared.0.clone(), shared.1.clone(), shared.2.clone());
-                std::thread::spawn(move || _ = pass(stream, to, &blobs, &budget, &pace));
+                let (blobs, budget, pace, uploads) = shared.clone();
+                std::thread::spawn(move || _ = pass(stream, to, &blobs, &budget, &pace, &uploads));
             }
         });
         own
@@ -274,6 +289,39 @@ impl Proxy {
     }
 }
 
+impl Uploads {
+    fn is_cut(&self) -> bool {
+        let mut pieces = self.pieces.lock().unwrap();
+        let cut = *pieces == Some(0);
+        *pieces = pieces.and_then(|left| left.checked_sub(1));
+        cut
+    }
+
+    /// So many bytes were.
+    fn hand_on(&self, from: &mut impl Read, to: &mut TcpStream, size: u64, counts: bool) -> std::io::Result<u64> {
+        let mut done = 0;
+        let mut buffer = [0; 16 << 10];
+        while done < size {
+            let room = if counts { self.budget.lock().unwrap().unwrap_or(u64::MAX) } else { u64::MAX };
+            let room = usize::try_from(room.min(size - done)).unwrap_or(usize::MAX).min(buffer.len());
+            let length = from.read(&mut buffer[..room])?;
+            if length == 0 {
+                *self.budget.lock().unwrap() = None;
+                break;
+            }
+            to.write_all(&buffer[..length])?;
+            done += length as u64;
+            if counts {
+                self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+                if let Some(left) = self.budget.lock().unwrap().as_mut() {
+                    *left -= length as u64;
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
 /// One request of the client, answered by the registry; then the connection ends.
 fn pass(
     mut client: TcpStream,
@@ -281,6 +329,7 @@ fn pass(
     blobs: &Mutex<Vec<(String, u64, u64)>>,
     budget: &Mutex<Option<u64>>,
     pace: &Mutex<Option<u64>>,
+    uploads: &Uploads,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut first = Vec::new();
@@ -290,11 +339,14 @@ fn pass(
     }
     let line = String::from_utf8_lossy(&first).into_owned();
     let mut head = line.clone();
-    let mut from = 0;
+    let (mut from, mut body) = (0, 0);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
         let lower = header.to_ascii_lowercase();
+        if let Some(length) = lower.strip_prefix("content-length:") {
+            body = length.trim().parse().unwrap_or(0);
+        }
         if let Some(range) = lower.strip_prefix("range: bytes=") {
             from = range.trim().trim_end_matches('-').parse().unwrap_or(0);
         }
@@ -305,8 +357,14 @@ fn pass(
             head += &header;
         }
     }
+    if line.starts_with("PATCH") && uploads.is_cut() {
+        return client.shutdown(std::net::Shutdown::Both);
+    }
     let mut server = TcpStream::connect(("127.0.0.1", to))?;
     server.write_all((head + "Connection: close\r\n\r\n").as_bytes())?;
+    if uploads.hand_on(&mut reader, &mut server, body, line.contains("/uploads/"))? < body {
+        return client.shutdown(std::net::Shutdown::Both);
+    }
     let mut answer = BufReader::new(server);
     loop {
         let mut header = String::new();
