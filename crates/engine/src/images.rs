@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::remote::{self, Access, Progress, Pull, Pulled, Task};
+use crate::remote::{self, Access, Progress, Pull, Pulled, Push, Task};
 use crate::{containers, filter, ground, request};
 use image::Store;
 use image::archive::{self, Form};
@@ -272,12 +272,60 @@ pub fn push(
     access: &Access,
     name: &str,
     to: Option<&str>,
+    push: Push,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<String> {
     let (name, _) = here(paths, name)?;
-    let to = to.map_or_else(|| Ok(name.clone()), parse)?;
-    let task = Task::Push(remote::Push { name: name.to_string(), to: to.to_string() });
-    remote::call(paths, access, task, tell)
+    let to = to.map_or_else(|| Ok(name.clone()), destination)?;
+    let push = Push { images: vec![(name.to_string(), to.to_string())], ..push };
+    let digests: Vec<String> = remote::call(paths, access, Task::Push(push), tell)?;
+    Ok(digests.into_iter().last().unwrap_or_default())
+}
+
+/// Send all images of the store that have a tag of the repository. Their digests.
+///
+/// # Errors
+/// As [`push`]; the name has a tag.
+pub fn push_all(
+    paths: &Paths,
+    access: &Access,
+    name: &str,
+    push: Push,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Vec<String>> {
+    let whole = destination(name)?;
+    let what = || format!("cannot push all tags of {name}");
+    if name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+        return Err(
+            Error::rejected(what(), "the name has one").hint("give the repository alone, or push without --all-tags")
+        );
+    }
+    let same = |other: &Reference| {
+        other.tag().is_some()
+            && (other.registry(), other.repository()) == (whole.registry(), whole.repository())
+            && other.digest().is_none()
+    };
+    let all = Store::open(&paths.data).list()?;
+    let names = all.iter().filter_map(|listed| listed.name.as_ref()?.parse::<Reference>().ok()).filter(same);
+    let images: Vec<_> = names.map(|name| (name.to_string(), name.to_string())).collect();
+    if images.is_empty() {
+        return Err(Error::rejected(what(), "the store has none").hint("sampan images shows what there is"));
+    }
+    remote::call(paths, access, Task::Push(Push { images, ..push }), tell)
+}
+
+/// A name at a registry, with podman's `docker://` before it or without.
+///
+/// # Errors
+/// It is no name, or it is a place that is no registry.
+pub(crate) fn destination(text: &str) -> Result<Reference> {
+    let transports = ["containers-storage:", "dir:", "docker-archive:", "docker-daemon:", "oci-archive:", "oci:"];
+    if let Some(transport) = transports.iter().find(|transport| text.starts_with(**transport)) {
+        let what = format!("cannot push to {text}");
+        return Err(Error::rejected(what, format!("{} is no registry", transport.trim_end_matches(':')))
+            .hint("sampan save --format oci-dir, oci-archive or docker-archive writes files"));
+    }
+    parse(text.strip_prefix("docker://").unwrap_or(text))
 }
 
 /// One more name for an image.

@@ -4,6 +4,7 @@
 
 mod documents;
 pub mod login;
+mod parcel;
 mod pull;
 mod push;
 mod worker;
@@ -11,6 +12,7 @@ mod worker;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::{commit, content};
+pub use image::convert::{Documents, Packing, Wish};
 pub(crate) use registry::Policy;
 pub use registry::{Access, Credentials};
 use serde::{Deserialize, Serialize};
@@ -69,12 +71,13 @@ pub(crate) enum Task {
     Differ(content::Differ),
 }
 
-/// An image of the store, to where its name says or to another name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Images of the store, to one repository.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Push {
-    /// Whole references.
-    pub name: String,
-    pub to: String,
+    /// Whole references: what it is called here, and there.
+    pub images: Vec<(String, String)>,
+    pub platform: Option<Platform>,
+    pub wish: Wish,
 }
 
 /// An image, or all tags of a repository.

@@ -17,8 +17,8 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What the source promised; nothing gets a name in the store that differs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

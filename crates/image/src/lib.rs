@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod check;
 pub mod commit;
 mod compare;
+pub mod convert;
 pub mod difference;
 mod elf;
 mod entries;

@@ -43,6 +43,14 @@ pub struct Repository {
     pub(crate) name: String,
 }
 
+impl Repository {
+    /// Its name, where it is of the same host as the other.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> Option<&str> {
+        (self.host.name == other.host.name).then_some(&self.name)
+    }
+}
+
 impl Client {
     /// `root`: of the machine. `env` is the caller's environment.
     ///

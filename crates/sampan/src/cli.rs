@@ -11,6 +11,7 @@ mod image;
 mod list;
 mod logs;
 pub mod oci;
+mod push;
 mod registry;
 mod run;
 mod select;
@@ -23,7 +24,8 @@ pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
 pub use logs::Logs;
-pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Push, Referrers, Search, Tag, Tags, Untag};
+pub use push::{Outgoing, Push};
+pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Referrers, Search, Tag, Tags, Untag};
 pub use tree::tree;
 
 use crate::ui::Failure;
@@ -49,7 +51,7 @@ pub enum Verb {
     ImageRemove(ImageRemove),
     ImageInspect(ImageInspect),
     Pull(Pull),
-    Push(Push),
+    Push(Box<Push>),
     Login(Login),
     Logout(Logout),
     Tag(Tag),

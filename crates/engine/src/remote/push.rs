@@ -1,73 +1,108 @@
-//! An image of the store to a registry: its blobs side by side, those that are there left out, then its manifests.
+//! Images of the store to a registry: blobs side by side, those that are there left out, then the manifests.
 
+use super::parcel::{Image, Parcel};
 use super::pull::WIDTH;
 use super::worker::{Tell, parse};
 use super::{Failure, Progress, Push, State};
-use image::{Store, Stored};
+use image::Store;
 use registry::side::by_side;
 use registry::{Client, Content, Pushed, Repository, Use};
 use spec::Reference;
-use spec::image::{Descriptor, Manifest};
-use std::collections::HashSet;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use spec::image::Descriptor;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-/// The digest that the registry gives it.
+/// The digests that the registry gives them.
 ///
 /// # Errors
 /// The registry's, or the store's.
-pub fn push(client: &Client, store: &Store, task: &Push, tell: &Tell) -> Result<String, Failure> {
-    let (name, to) = (parse(&task.name)?, parse(&task.to)?);
-    let refuse = |why: &str| Failure { what: format!("cannot push {}", to.familiar()), why: why.into(), hint: None };
-    let tag = to.tag().filter(|_| to.digest().is_none()).ok_or_else(|| refuse("a tag is pushed, not a digest"))?;
+pub fn push(client: &Client, store: &Store, task: &Push, tell: &Tell) -> Result<Vec<String>, Failure> {
     let _hold = store.hold()?;
-    let stored = store.stored(&name)?.ok_or_else(|| refuse("it is not in the store"))?;
-    let (repository, ()) =
-        client.first(&to, Use::Push, |_| Ok(())).map_err(|error| error.at(format!("cannot push {}", to.familiar())))?;
-    tell.progress(Progress::Pushing { repository: format!("{}/{}", to.registry(), to.repository()) });
-    // Of an index only what is here whole can be handed on; else the variant that is.
-    let whole = stored.whole && stored.entry.is_index();
-    let manifests = if whole { &stored.manifests[..] } else { stored.manifests.get(..1).unwrap_or_default() };
-    let blobs = blobs(manifests.iter().map(|(_, _, manifest)| manifest));
-    blobs.iter().for_each(|blob| say(tell, blob, State::Preparing));
-    by_side(&blobs, WIDTH, |_, blob| one(store, &repository, &to, blob, tell))?;
-    for (descriptor, bytes, manifest) in manifests.iter().filter(|_| whole) {
-        let kind = manifest.media_type.as_ref().unwrap_or(&descriptor.media_type);
-        repository.push_manifest(&descriptor.digest.to_string(), kind, bytes)?;
+    let mut open = None;
+    let mut digests = Vec::new();
+    for (name, to) in &task.images {
+        let (name, to) = (parse(name)?, parse(to)?);
+        let refuse = |why: &str| refused(&to, why);
+        let stored = store.stored(&name)?.ok_or_else(|| refuse("it is not in the store"))?;
+        let mut parcel = Parcel::of_stored(store, stored, task.platform.as_ref())?;
+        parcel.dress(&task.wish, WIDTH)?;
+        // One conversation for all tags of a repository.
+        let repository = match open.take() {
+            Some(repository) => repository,
+            None => destination(client, &to, tell)?,
+        };
+        digests.push(send(&parcel, store, &repository, &to, tell)?);
+        open = Some(repository);
     }
-    let (kind, bytes) = top(&stored, whole).ok_or_else(|| refuse("it has no manifest"))?;
-    let digest = repository.push_manifest(tag, kind, bytes)?.to_string();
+    Ok(digests)
+}
+
+fn refused(to: &Reference, why: &str) -> Failure {
+    Failure { what: format!("cannot push {}", to.familiar()), why: why.into(), hint: None }
+}
+
+/// # Errors
+/// Nobody answers there.
+pub(super) fn destination(client: &Client, to: &Reference, tell: &Tell) -> Result<Repository, Failure> {
+    let (repository, ()) =
+        client.first(to, Use::Push, |_| Ok(())).map_err(|error| error.at(format!("cannot push {}", to.familiar())))?;
+    tell.progress(Progress::Pushing { repository: format!("{}/{}", to.registry(), to.repository()) });
+    Ok(repository)
+}
+
+/// # Errors
+/// The registry's; the name has no tag.
+pub(super) fn send(
+    parcel: &Parcel<'_>,
+    store: &Store,
+    repository: &Repository,
+    to: &Reference,
+    tell: &Tell,
+) -> Result<String, Failure> {
+    let tag = to.tag().filter(|_| to.digest().is_none());
+    let tag = tag.ok_or_else(|| refused(to, "a tag is pushed, not a digest"))?;
+    let blobs = parcel.blobs();
+    blobs.iter().for_each(|(_, blob)| say(tell, blob, State::Preparing));
+    let way = Way { parcel, store, repository, to, tell };
+    by_side(&blobs, WIDTH, |_, (image, blob)| way.one(image, blob))?;
+    for image in parcel.images.iter().filter(|_| parcel.index.is_some()) {
+        let kind = image.manifest.media_type.as_ref().unwrap_or(&image.descriptor.media_type);
+        repository.push_manifest(&image.descriptor.digest.to_string(), kind, &image.bytes)?;
+    }
+    let (entry, bytes) = parcel.top().ok_or_else(|| refused(to, "it has no manifest"))?;
+    let digest = repository.push_manifest(tag, &entry.media_type, bytes)?.to_string();
     let size = bytes.len() as u64;
     tell.progress(Progress::Pushed { tag: tag.to_owned(), digest: digest.clone(), size });
     Ok(digest)
 }
 
-/// What the tag will name.
-fn top(stored: &Stored, whole: bool) -> Option<(&str, &[u8])> {
-    if whole {
-        return Some((&stored.entry.media_type, &stored.top));
+struct Way<'a> {
+    parcel: &'a Parcel<'a>,
+    store: &'a Store,
+    repository: &'a Repository,
+    to: &'a Reference,
+    tell: &'a Tell,
+}
+
+impl Way<'_> {
+    fn one(&self, image: &Image, blob: &Descriptor) -> Result<(), Failure> {
+        let home = image.home.as_ref().and_then(|home| home.beside(self.repository));
+        let from = match home {
+            Some(name) => Some(name.to_owned()),
+            None => {
+                let known = self.store.repositories_with(self.to.registry(), &blob.digest)?;
+                known.into_iter().find(|from| from != self.to.repository())
+            }
+        };
+        let outgoing = Outgoing { parcel: self.parcel, image, blob, tell: self.tell };
+        let state = match self.repository.push_blob(blob, from.as_deref(), &outgoing)? {
+            Pushed::There => State::Known,
+            Pushed::Mounted => State::Mounted,
+            Pushed::Sent => State::Sent,
+        };
+        say(self.tell, blob, state);
+        Ok(())
     }
-    stored.manifest().map(|(descriptor, bytes, _)| (descriptor.media_type.as_str(), bytes.as_slice()))
-}
-
-/// Each once, configurations last.
-fn blobs<'a>(manifests: impl Iterator<Item = &'a Manifest> + Clone) -> Vec<Descriptor> {
-    let layers = manifests.clone().flat_map(|manifest| &manifest.layers);
-    let all = layers.chain(manifests.map(|manifest| &manifest.config));
-    let mut seen = HashSet::new();
-    all.filter(|blob| seen.insert(blob.digest)).cloned().collect()
-}
-
-fn one(store: &Store, repository: &Repository, to: &Reference, blob: &Descriptor, tell: &Tell) -> Result<(), Failure> {
-    let from = store.repositories_with(to.registry(), &blob.digest)?;
-    let from = from.iter().find(|from| *from != to.repository());
-    let state = match repository.push_blob(blob, from.map(String::as_str), &Outgoing { store, blob, tell })? {
-        Pushed::There => State::Known,
-        Pushed::Mounted => State::Mounted,
-        Pushed::Sent => State::Sent,
-    };
-    say(tell, blob, state);
-    Ok(())
 }
 
 fn say(tell: &Tell, blob: &Descriptor, state: State) {
@@ -76,24 +111,23 @@ fn say(tell: &Tell, blob: &Descriptor, state: State) {
 }
 
 struct Outgoing<'a> {
-    store: &'a Store,
+    parcel: &'a Parcel<'a>,
+    image: &'a Image,
     blob: &'a Descriptor,
     tell: &'a Tell,
 }
 
 impl Content for Outgoing<'_> {
     fn open(&self, offset: u64) -> registry::Result<Box<dyn Read + '_>> {
-        let failed =
-            |error: &dyn std::fmt::Display| registry::Error::new(registry::Kind::Configuration, error.to_string());
-        let mut file = self.store.blob(&self.blob.digest).map_err(|error| failed(&error))?;
-        file.seek(SeekFrom::Start(offset)).map_err(|error| failed(&error))?;
-        Ok(Box::new(Watched { file, done: offset, blob: self.blob, tell: self.tell, said: None }))
+        let failed = |failure: Failure| registry::Error::new(registry::Kind::Configuration, failure.why);
+        let from = self.parcel.open(self.image, self.blob, offset).map_err(failed)?;
+        Ok(Box::new(Watched { from, done: offset, blob: self.blob, tell: self.tell, said: None }))
     }
 }
 
 /// A blob on its way out.
 struct Watched<'a> {
-    file: std::fs::File,
+    from: Box<dyn Read + 'a>,
     done: u64,
     blob: &'a Descriptor,
     tell: &'a Tell,
@@ -102,7 +136,7 @@ struct Watched<'a> {
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
+        let n = self.from.read(buffer)?;
         self.done += n as u64;
         if self.said.is_none_or(|said| said.elapsed() > Duration::from_millis(100)) {
             self.said = Some(Instant::now());

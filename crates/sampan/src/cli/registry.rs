@@ -82,26 +82,6 @@ impl Leaf for Pull {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Push {
-    /// Print nothing but the digest
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Taken and not needed: contents are verified by their digests
-    #[arg(long, default_value = "true")]
-    pub disable_content_trust: bool,
-    #[command(flatten)]
-    pub access: Access,
-    /// By name or id
-    #[arg(value_name = "IMAGE")]
-    pub name: String,
-    /// Under another name
-    #[arg(value_name = "DESTINATION")]
-    pub to: Option<String>,
-}
-
-named!(Push, ["push", "image push"], "Send an image to a registry", "sampan push [OPTIONS] IMAGE [DESTINATION]");
-
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Login {
     /// Who to be there
     #[arg(long, short, value_name = "USER")]

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, exec, image, list, logs, oci, registry, run, usage};
+use super::{Verb, archive, exec, image, list, logs, oci, push, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -62,7 +62,7 @@ static ENTRIES: &[Entry] = &[
     entry::<list::ImageBootstrap>(),
     entry::<registry::ImageInspect>(),
     entry::<registry::Pull>(),
-    entry::<registry::Push>(),
+    entry::<push::Push>(),
     entry::<registry::Login>(),
     entry::<registry::Logout>(),
     entry::<registry::Tag>(),

@@ -35,8 +35,11 @@ fn verbs_have_dockers_names() {
         ),
         ("pull -q x", "Pull(Pull { all_tags: false, platform: None, quiet: true, disable_content_trust: true"),
         ("image pull -a x --tls-verify=false", "Pull(Pull { all_tags: true"),
-        ("push -q a b", "Push(Push { quiet: true"),
-        ("image push a", "Push("),
+        (
+            "push -q a b",
+            "Push(Push { all_tags: false, disable_content_trust: true, platform: None, outgoing: Outgoing { compression_format: None",
+        ),
+        ("image push -a a", "Push(Push { all_tags: true"),
         ("login -u a --password-stdin h", "Login(Login { username: Some(\"a\")"),
         ("logout --all", "Logout(Logout { all: true"),
         ("tag a b", "Tag(Tag { source: \"a\", target: \"b\" }"),
