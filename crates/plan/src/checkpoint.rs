@@ -34,11 +34,10 @@ pub struct Outside {
 /// # Errors
 /// A mount that comes back as another one.
 pub fn outside(all: &[Mount], linux: &Linux, cgroup: &cgroup::Cgroup) -> Result<Vec<Outside>, Rejected> {
-    let cgroup_namespace = linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Cgroup);
     let mut found = Vec::new();
     for spec in all {
         if spec.kind == "cgroup" {
-            let own = cgroup::container_mounts(cgroup, cgroup_namespace).into_iter();
+            let own = cgroup::container_mounts(cgroup, cgroup::Within::of(linux)).into_iter();
             found.extend(own.filter_map(|mount| match mount {
                 cgroup::Mount::Bind { source, destination } => Some(Outside { destination, source, recursive: false }),
                 _ => None,
@@ -118,7 +117,7 @@ mod tests {
             source: source.into(),
             recursive,
         };
-        assert_eq!(found[..2], [mount("/data", "/srv", true), mount("/sys/fs/cgroup", "/sys/fs/cgroup/c", false)]);
+        assert_eq!(found[..2], [mount("/data", "/srv", true), mount("/sys/fs/cgroup", "/sys/fs/cgroup", false)]);
         assert!(found[2..].iter().all(|it| it.destination.starts_with("/dev/") && it.destination == it.source));
         linux.namespaces = serde_json::from_str(r#"[{"type": "cgroup"}]"#).unwrap();
         assert!(!outside(&config.mounts, linux, &cgroup).unwrap().iter().any(|it| it.destination.contains("cgroup")));

@@ -400,7 +400,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let mut sealed = Vec::new();
     for spec in &input.config.mounts {
         if spec.kind == "cgroup" {
-            cgroup_mounts(input, spec, &linux.mount_label, new, &mut steps)?;
+            cgroup_mounts(input, spec, linux, &mut steps)?;
             continue;
         }
         let host = input.bundle.as_ref().and_then(|_| volumes::host_sysfs(spec, linux));
@@ -601,8 +601,7 @@ fn overlay(
 fn cgroup_mounts(
     input: &Input<'_>,
     spec: &spec::runtime::Mount,
-    label: &str,
-    new: &[NamespaceKind],
+    linux: &Linux,
     steps: &mut Vec<InitStep>,
 ) -> Result<(), Rejected> {
     let mut push = |kind: &str, source: &str, destination: &str, more: &[String]| {
@@ -620,10 +619,10 @@ fn cgroup_mounts(
             mount.options.retain(|option| !cgroup::HIERARCHY_OPTIONS.contains(&option.as_str()));
         }
         mount.options.extend_from_slice(more);
-        mounts::parse(&mount).map(|mount| steps.extend(label::mount(mount, label)))
+        mounts::parse(&mount).map(|mount| steps.extend(label::mount(mount, &linux.mount_label)))
     };
     let (mut links, mut sealed) = (Vec::new(), Vec::new());
-    for mount in cgroup::container_mounts(&input.cgroup.cgroup, new.contains(&NamespaceKind::Cgroup)) {
+    for mount in cgroup::container_mounts(&input.cgroup.cgroup, cgroup::Within::of(linux)) {
         match mount {
             cgroup::Mount::Tmpfs { destination } => {
                 push("tmpfs", "tmpfs", &destination, &["mode=755".to_owned()])?;

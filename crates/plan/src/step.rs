@@ -826,6 +826,9 @@ fn mount_why(mount: &Mount) -> String {
         (_, "/dev/shm") => "shared memory".into(),
         (_, "/dev/mqueue") => "message queues, its own only".into(),
         (_, "/sys") => "devices as the network namespace has them, read-only".into(),
+        (Source::Bind { path, .. }, at) if path == at && at == "/sys/fs/cgroup" => {
+            "the cgroups that its caller sees".into()
+        }
         (_, at) if at.starts_with("/sys/fs/cgroup") => "its own limits, read-only".into(),
         (Source::Bind { path, opened: Opened::Inside, .. }, at) => format!("its own {path} as {at}"),
         (Source::Bind { path, .. }, at) => format!("the host's {path} as {at}"),

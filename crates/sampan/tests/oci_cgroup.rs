@@ -474,3 +474,24 @@ fn limits_of_disks_and_huge_pages_are_taken_away() {
     bundle.oci(&["delete", "--force", &id]).ok();
     bundle.nothing_left(&id);
 }
+
+/// What /proc/self/cgroup says leads to it in the whole tree of v2, as privileged agents count on; of v1 there are its own.
+#[test]
+fn without_a_namespace_the_callers_cgroups_are_seen() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("seen");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
+    let own = if is_v1("memory") { "memory".to_owned() } else { format!("sampan-{id}") };
+    let own = format!("/sys/fs/cgroup/{own}");
+    for (options, writable) in [(["ro", "nosuid"], "1"), (["rw", "nosuid"], "0")] {
+        let is_cgroup = |mount: &&mut Value| mount["type"] == "cgroup";
+        bundle.config["mounts"].as_array_mut().unwrap().iter_mut().find(is_cgroup).unwrap()["options"] = json!(options);
+        bundle.sh(&format!("grep -x $$ {own}/cgroup.procs; (: >>{own}/cgroup.procs) 2>/dev/null; echo $?"));
+        assert_eq!(bundle.oci(&["run", &id]).ok(), format!("1\n{writable}"));
+        bundle.nothing_left(&id);
+    }
+    if is_v1("memory") && Path::new("/sys/fs/cgroup/unified").exists() {
+        bundle.sh("cat /sys/fs/cgroup/unified/cgroup.procs");
+        assert!(bundle.oci(&["run", &id]).ok().lines().any(|pid| pid == "1"));
+    }
+}

@@ -181,6 +181,17 @@ fn namespaces_of_the_host_and_of_paths() {
     assert_eq!(inside(&["--ipc=ns:/proc/self/ns/ipc"], "ipc"), own("ipc"));
 }
 
+/// On v2 the whole tree, as what looks after others' cgroups wants it.
+#[test]
+fn cgroups_of_the_host() {
+    let Some(ground) = Ground::new() else { return };
+    let v1 = std::fs::read_to_string("/proc/self/cgroup").unwrap().contains(":memory:");
+    let own = if v1 { "memory" } else { "$(grep ^0:: /proc/self/cgroup | cut -d: -f3)" };
+    let script = format!("at=/sys/fs/cgroup/{own}/cgroup.procs; grep -x $$ $at; (: >>$at) 2>/dev/null; echo $?");
+    assert_eq!(ground.sh(&["--cgroupns=host"], &script).ok(), "1\n1");
+    assert_eq!(ground.sh(&["--cgroupns=host", "--privileged"], &script).ok(), "1\n0");
+}
+
 #[test]
 fn namespaces_of_another_container() {
     let Some(ground) = Ground::new() else { return };

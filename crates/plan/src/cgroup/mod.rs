@@ -27,7 +27,7 @@ pub use delegate::delegate;
 pub use device::{Insn, default_rules};
 pub use layout::{Current, Disk, Features, Hierarchy, IdSet, Layout, Level, Target, Unified};
 pub use limit::Limit;
-pub use mount::{HIERARCHY_OPTIONS, Mount, container_mounts};
+pub use mount::{HIERARCHY_OPTIONS, Mount, Within, container_mounts};
 pub use path::CgroupPath;
 pub use property::{Property, properties};
 pub use resctrl::{Resctrl, group as resctrl_group, plan as resctrl, schemata};

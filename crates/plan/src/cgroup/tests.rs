@@ -434,11 +434,13 @@ fn delegated_in_part() {
 fn what_the_container_sees() {
     let cgroup = |layout| plan(&layout, &Resources::default(), false).unwrap().cgroup;
     let root = "/sys/fs/cgroup".to_owned();
-    assert_eq!(container_mounts(&cgroup(v2()), true), [Mount::Cgroup2 { destination: root.clone() }]);
+    assert_eq!(container_mounts(&cgroup(v2()), Within::Own), [Mount::Cgroup2 { destination: root.clone() }]);
     assert_eq!(
-        container_mounts(&cgroup(v2()), false),
+        container_mounts(&cgroup(v2()), Within::Joined),
         [Mount::Bind { source: "/sys/fs/cgroup/sampan/abc".into(), destination: root.clone() }]
     );
+    let whole = Mount::Bind { source: root.clone(), destination: root.clone() };
+    assert_eq!(container_mounts(&cgroup(v2()), Within::Callers), [whole]);
     let at = |name: &str| format!("/sys/fs/cgroup/{name}");
     let cgroup = cgroup(v1());
     let mut expected = vec![Mount::Tmpfs { destination: root }];
@@ -449,10 +451,12 @@ fn what_the_container_sees() {
             expected.push(Mount::Symlink { target: name.into(), link: at("cpuacct") });
         }
     }
-    assert_eq!(container_mounts(&cgroup, true), expected);
+    assert_eq!(container_mounts(&cgroup, Within::Own), expected);
     let named = Cgroup { v1: vec![(vec!["name=systemd".into()], "/s".into())], v2: None, ..cgroup };
     let mount = Mount::Cgroup { destination: at("systemd"), options: "name=systemd".into() };
-    assert_eq!(container_mounts(&named, true)[1], mount);
+    assert_eq!(container_mounts(&named, Within::Own)[1], mount);
+    let bound = Mount::Bind { source: "/s".into(), destination: at("systemd") };
+    assert_eq!(container_mounts(&named, Within::Callers)[1], bound);
 }
 
 #[test]
