@@ -2,9 +2,10 @@
 
 use crate::record::Record;
 use crate::root::Root;
-use crate::{Id, refused, usage};
+use crate::{Id, refused};
 use runtime::Result;
 use runtime::oom::{Watch, Woken};
+use runtime::usage::{self, Places};
 use serde::Serialize;
 use serde_json::Value;
 use spec::runtime::Status;
@@ -62,5 +63,11 @@ fn load(root: &Root, id: &Id) -> Result<Record> {
 }
 
 fn of(record: &Record) -> Event {
-    Event { kind: "stats", id: record.id.clone(), data: Some(usage::of(record)) }
+    let places = Places {
+        v2: record.cgroup.as_deref(),
+        v1: &record.cgroups,
+        resctrl: record.resctrl.first().map(String::as_str),
+        pid: record.pid,
+    };
+    Event { kind: "stats", id: record.id.clone(), data: Some(usage::of(places)) }
 }

@@ -25,7 +25,6 @@ mod run;
 mod start;
 mod template;
 mod update;
-mod usage;
 
 pub use bundle::whole;
 pub use checkpoint::{Cgroups, Checkpoint, Saving, checkpoint};

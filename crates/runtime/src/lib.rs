@@ -23,6 +23,7 @@ pub mod sync;
 pub mod systemd;
 pub mod tree;
 pub mod undo;
+pub mod usage;
 pub mod watch;
 pub mod worker;
 

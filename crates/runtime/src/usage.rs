@@ -2,24 +2,37 @@
 //!
 //! Invariant: times are nanoseconds, sizes bytes; what the kernel does not tell is 0, and no limit is the largest number.
 
-use crate::record::Record;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub(crate) fn of(record: &Record) -> Value {
-    let v2 = record.cgroup.as_deref().map(Group::new).unwrap_or_default();
-    let v1 = |controller| record.v1(controller).map(Group::new);
-    let on_v1 = |cpu: Group| cpu_v1(&cpu, &v1("cpuacct").unwrap_or_default());
+/// Where it is counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The container's directory on cgroup v2, and those on v1, each with its hierarchy's controllers.
+    pub v2: Option<&'a str>,
+    pub v1: &'a [(Vec<String>, String)],
+    pub resctrl: Option<&'a str>,
+    /// Of its first process.
+    pub pid: i32,
+}
+
+#[must_use]
+pub fn of(places: Places<'_>) -> Value {
+    let v2 = places.v2.map(Group::new).unwrap_or_default();
+    let serves = |controllers: &[String], name: &str| controllers.iter().any(|known| known == name);
+    let v1 = |name: &str| places.v1.iter().find(|(all, _)| serves(all, name)).map(|(_, dir)| Group::new(dir));
+    // Whoever has limits of cpu only has no cgroup where it is counted.
+    let on_v1 = |acct: Group| cpu_v1(&v1("cpu").unwrap_or_default(), &acct);
     let mut all = json!({
-        "cpu": v1("cpu").map_or_else(|| cpu_v2(&v2), on_v1),
+        "cpu": v1("cpuacct").map_or_else(|| cpu_v2(&v2), on_v1),
         "cpuset": v1("cpuset").map_or_else(|| cpuset(&v2, ".effective"), |group| cpuset(&group, "")),
         "memory": v1("memory").map_or_else(|| memory_v2(&v2), |group| memory_v1(&group)),
         "pids": pids(v1("pids").as_ref().unwrap_or(&v2)),
         "blkio": v1("blkio").map_or_else(|| io_v2(&v2), |group| io_v1(&group)),
         "hugetlb": v1("hugetlb").map_or_else(|| pages(&v2, &PAGES_V2), |group| pages(&group, &PAGES_V1)),
-        "intel_rdt": record.resctrl.first().map_or_else(|| json!({}), |dir| resctrl(&Group::new(dir))),
-        "network_interfaces": interfaces(record.pid),
+        "intel_rdt": places.resctrl.map_or_else(|| json!({}), |dir| resctrl(&Group::new(dir))),
+        "network_interfaces": interfaces(places.pid),
     });
     let group = v1("rdma").unwrap_or(v2);
     if let (true, Some(all)) = (group.has("rdma.current"), all.as_object_mut()) {
