@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::filter;
+use crate::model::Model;
 use crate::paths::{Paths, cannot_use};
 use runtime::journal::Journal;
 use runtime::process::Process;
@@ -251,6 +252,9 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
         if !force {
             return Err(Error::rejected(format!("cannot remove container {word}"), "it is running")
                 .hint("stop it first, or use --force"));
+        }
+        if let Ok(model) = Model::load(paths, &record) {
+            runtime::apply::cgroup::thaw(&model.all_cgroups()).map_err(runtime::Error::from)?;
         }
         // Its own sampan sees the end of the process and undoes the rest.
         runtime::undo::kill_process(record.pid, record.pid_start)?;

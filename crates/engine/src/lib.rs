@@ -11,10 +11,14 @@ pub mod history;
 pub mod images;
 pub mod info;
 pub mod logs;
+pub mod pause;
+pub mod port;
 pub mod remote;
 pub mod request;
 pub mod run;
+pub mod stats;
 pub mod time;
+pub mod top;
 
 mod config;
 mod error;

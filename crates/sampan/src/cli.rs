@@ -9,6 +9,7 @@ mod exec;
 mod globals;
 mod image;
 mod list;
+mod live;
 mod logs;
 pub mod oci;
 mod push;
@@ -23,6 +24,7 @@ pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
+pub use live::{Port, Selected, Stats, Top};
 pub use logs::Logs;
 pub use push::{Outgoing, Push};
 pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Referrers, Search, Tag, Tags, Untag};
@@ -44,6 +46,11 @@ pub struct Call {
 pub enum Verb {
     Run(Box<request::Run>),
     Exec(Box<engine::exec::Exec>),
+    Pause(Selected),
+    Unpause(Selected),
+    Top(Top),
+    Port(Port),
+    Stats(Stats),
     Ps(Ps),
     Remove(Remove),
     ImageBootstrap(ImageBootstrap),

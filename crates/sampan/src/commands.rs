@@ -16,13 +16,17 @@ mod list;
 mod login;
 mod logs;
 mod oci;
+mod pause;
+mod port;
 mod ps;
 mod pull;
 mod push;
 mod registry;
 mod rm;
 mod run;
+mod stats;
 mod timings;
+mod top;
 mod version;
 
 use crate::cli::{Call, Verb};
@@ -41,6 +45,11 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
+        Verb::Pause(of) => pause::pause(&of, &globals, ui),
+        Verb::Unpause(of) => pause::unpause(&of, &globals, ui),
+        Verb::Top(arguments) => top::run(&arguments, &globals),
+        Verb::Port(arguments) => port::run(&arguments, &globals),
+        Verb::Stats(arguments) => stats::run(&arguments, &globals),
         Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
         Verb::Logs(arguments) => logs::run(&arguments, &globals),
         Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
@@ -94,6 +103,17 @@ fn clean_paths(globals: &crate::cli::Globals, ui: &Ui) -> Result<engine::Paths, 
         ui.warn(&format!("not undone yet, the next command tries again: {error}"));
     }
     Ok(paths)
+}
+
+/// The last that failed; those before it are told.
+fn all(done: impl Iterator<Item = Result<(), Failure>>, ui: &Ui) -> Result<(), Failure> {
+    let mut last = Ok(());
+    for failure in done.filter_map(Result::err) {
+        if let Err(earlier) = std::mem::replace(&mut last, Err(failure)) {
+            ui.failed(&earlier);
+        }
+    }
+    last
 }
 
 fn seconds_since(then: u64) -> u64 {

@@ -3,11 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
 
 mod ground;
-#[path = "ground/live.rs"]
-mod live;
 
+use ground::live::Live;
 use ground::{Ground, Ran, until};
-use live::Live;
 use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::process::{Command, Stdio};

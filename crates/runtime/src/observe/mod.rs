@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod lsm;
 pub mod mount;
 pub mod network;
+pub mod process;
 
 use crate::error::Result;
 use plan::Rejected;
@@ -102,6 +103,22 @@ fn own_map(path: &str) -> Result<Vec<IdMapping>> {
         other => other.map_err(sys::Error::of_io(|| format!("read({path:?})")))?,
     };
     Ok(text.lines().filter_map(mapping).collect())
+}
+
+/// All that the machine has, in bytes.
+#[must_use]
+pub fn memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// The users and groups of a process's user namespace, by the numbers that they have in the caller's.
+#[must_use]
+pub fn id_maps(pid: i32) -> (Vec<IdMapping>, Vec<IdMapping>) {
+    let map = |name| own_map(&format!("/proc/{pid}/{name}")).unwrap_or_default();
+    (map("uid_map"), map("gid_map"))
 }
 
 /// user_namespaces(7): three numbers.

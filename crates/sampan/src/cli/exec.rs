@@ -1,6 +1,5 @@
 //! The verb that starts one more process in a container.
 
-use super::list::container;
 use super::run::flags::Terminal;
 use super::run::request::{environment, terminal_of, value, workdir};
 use super::tree::Leaf;
@@ -49,12 +48,11 @@ impl Leaf for Exec {
     fn verb(self) -> Result<Verb, Failure> {
         let mut words = self.words;
         let named = (!self.latest && !words.is_empty()).then(|| words.remove(0));
-        let named = named.map(|word| value("CONTAINER", &word, container)).transpose()?;
         if words.is_empty() {
             return Err(Failure::new("no command to run").hint("name one after the container"));
         }
         Ok(Verb::Exec(Box::new(engine::exec::Exec {
-            container: select::one(named, self.latest)?,
+            container: select::word(named, self.latest)?,
             command: words,
             env: environment(&self.env_file, &self.env)?,
             workdir: self.workdir.map(|text| value("--workdir", &text, workdir)).transpose()?,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: it ends with the value.
 
-use super::ground::{Ground, Ran, ran, until};
+use super::{Ground, Ran, ran, until};
 use std::fs;
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};

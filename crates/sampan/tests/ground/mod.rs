@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod bundle;
+pub mod live;
 pub mod room;
 
 use std::ffi::OsStr;

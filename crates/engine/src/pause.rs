@@ -1,0 +1,51 @@
+//! `pause` and `unpause`: the processes of a container get no CPU, and get it again.
+
+use crate::containers::{self, Listed};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::paths::Paths;
+use runtime::apply::cgroup;
+
+/// # Errors
+/// It does not run, is paused already, or has no cgroup.
+pub fn pause(paths: &Paths, of: &Listed) -> Result<()> {
+    let what = format!("cannot pause container {}", of.record.name);
+    let model = running(paths, of, &what)?;
+    if model.is_paused() {
+        return Err(Error::rejected(what, "it is paused already"));
+    }
+    freeze(&model, true, what)
+}
+
+/// # Errors
+/// It is not paused.
+pub fn unpause(paths: &Paths, of: &Listed) -> Result<()> {
+    let what = format!("cannot unpause container {}", of.record.name);
+    let model = running(paths, of, &what)?;
+    if !model.is_paused() {
+        return Err(Error::rejected(what, "it is not paused"));
+    }
+    freeze(&model, false, what)
+}
+
+fn running(paths: &Paths, of: &Listed, what: &str) -> Result<Model> {
+    containers::first(paths, &of.record, what)?;
+    Model::load(paths, &of.record)
+}
+
+fn freeze(model: &Model, frozen: bool, what: String) -> Result<()> {
+    let cgroups = model.all_cgroups();
+    let freezer = cgroup::freezer(&cgroups).map_err(runtime::Error::from)?;
+    if freezer.is_none() {
+        return Err(Error::rejected(what, "it has no cgroup that can: none is delegated to this user")
+            .hint("systemd-run --user --scope -p Delegate=yes sampan run … gives it one"));
+    }
+    cgroup::freeze(&cgroups, frozen).map_err(|error| Error::rejected(what, error.to_string()))
+}
+
+/// All that run and are, or are not, paused.
+#[must_use]
+pub fn all(paths: &Paths, paused: bool) -> Vec<Listed> {
+    let is = |listed: &Listed| Model::load(paths, &listed.record).is_ok_and(|model| model.is_paused() == paused);
+    containers::list(paths).into_iter().filter(|listed| listed.running && is(listed)).collect()
+}
