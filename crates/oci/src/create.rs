@@ -10,6 +10,7 @@ use plan::host::Host;
 use plan::order::NetworkSteps;
 use plan::step::InitStep;
 use plan::{Input, Plan, Rootfs};
+use runtime::apply::device::kept;
 use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::process::Process;
@@ -91,6 +92,8 @@ pub fn create(root: &Root, id: &Id, create: &Create, warn: &mut dyn FnMut(&str))
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     check_terminal(terminal, create.foreground, create.console_socket.as_deref())?;
     let (plan, placed) = plan(root, id, &bundle, create)?;
+    let linux = bundle.config.linux.as_ref();
+    linux.iter().flat_map(|linux| kept(&plan, linux)).for_each(|warning| warn(&warning));
     let (home, mut journal) = root.claim(id)?;
     let record = record(id, &bundle, &plan, placed, create.passed);
     let made = make(&home, &mut journal, &plan, record.clone(), &bundle, create);

@@ -18,6 +18,9 @@ pub enum UserNamespaces {
     AppArmor,
 }
 
+/// Nobody (/proc/sys/kernel/overflowuid): what a user namespace shows of an id that it does not have.
+pub const OVERFLOW: u32 = 65534;
+
 /// How an ordinary user comes to have subordinate ids.
 pub const SUBORDINATE: &str = "give the caller ranges in /etc/subuid and /etc/subgid (usermod --add-subuids \
     100000-165535 --add-subgids 100000-165535 NAME), and install uidmap (Fedora: shadow-utils)";

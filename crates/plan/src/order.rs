@@ -708,9 +708,6 @@ const DEVICES: [(&str, i64, i64); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-/// Nobody (/proc/sys/kernel/overflowuid).
-const OVERFLOW: u32 = 65534;
-
 /// Where the container's devices are.
 pub(crate) fn device_paths(linux: &Linux) -> impl Iterator<Item = String> {
     DEVICES.iter().map(|(path, ..)| (*path).to_owned()).chain(linux.devices.iter().map(|device| device.path.clone()))
@@ -761,7 +758,7 @@ fn nodes_at(data: &str) -> String {
 /// The devices that the parent makes for a user namespace.
 fn nodes(data: &str, linux: &Linux, init: &[InitStep]) -> Vec<HostStep> {
     // What the maps do not have looks there like what the host's nodes do.
-    let id = |map: &[IdMapping], id: Option<u32>| ids::on_host(map, id.unwrap_or(0)).unwrap_or(OVERFLOW);
+    let id = |map: &[IdMapping], id: Option<u32>| ids::on_host(map, id.unwrap_or(0)).unwrap_or(ids::OVERFLOW);
     let made = init.iter().filter_map(|step| match step {
         InitStep::Device { device, node: Node::Parent(path) } => Some(HostStep::Node {
             path: path.clone(),

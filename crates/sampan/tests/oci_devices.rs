@@ -65,9 +65,25 @@ fn in_a_joined_user_namespace_the_host_must_have_the_device() {
         bundle.sh("true");
         bundle.oci(&["run", &second]).fails(1, said);
     }
-    bundle.config["linux"]["devices"] = json!([{ "path": "/dev/zero", "type": "c", "major": 1, "minor": 5 }]);
-    bundle.sh("head -c 3 /dev/zero | wc -c");
-    assert_eq!(bundle.oci(&["run", &second]).ok(), "3");
+    // The host's root is none of the container's, and its node is for all.
+    let kept = "/dev/zero is the host's node, and keeps its owner and mode (65534:65534, 0o666 in the container)";
+    for (more, said) in [
+        (json!({}), ""),
+        (json!({ "fileMode": 0o666, "uid": 65534 }), ""),
+        (json!({ "uid": 0 }), kept),
+        (json!({ "fileMode": 0o600 }), kept),
+    ] {
+        let mut device = json!({ "path": "/dev/zero", "type": "c", "major": 1, "minor": 5 });
+        device.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        bundle.config["linux"]["devices"] = json!([device]);
+        bundle.sh("head -c 3 /dev/zero | wc -c");
+        let _ = std::fs::remove_file(bundle.at("log"));
+        assert_eq!(bundle.oci(&["--log", "log", "--log-format", "json", "run", &second]).ok(), "3");
+        let log = std::fs::read_to_string(bundle.at("log")).unwrap_or_default();
+        let told: Vec<String> =
+            log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["msg"].to_string()).collect();
+        assert_eq!(told.concat().trim_matches('"'), said);
+    }
     bundle.oci(&["delete", "--force", &first]).ok();
     bundle.nothing_left(&first);
     bundle.nothing_left(&second);

@@ -158,3 +158,17 @@ fn a_cgroup_that_is_named_must_be_possible() {
     user.oci(&["--rootless=false", "run", &id]).fails(1, "unable to apply cgroup configuration");
     user.deleted(&id);
 }
+
+/// He has the host's nodes as they are, which is told.
+#[test]
+fn an_owner_that_no_device_can_have_is_told() {
+    let Some(mut user) = Ordinary::new(4) else { return };
+    let id = id("owner");
+    user.bundle.config["linux"]["devices"] =
+        json!([{ "path": "/dev/zero", "type": "c", "major": 1, "minor": 5, "uid": 0, "fileMode": 0o666 }]);
+    user.bundle.sh("stat -c %u:%a /dev/zero");
+    assert_eq!(user.oci(&["--log", "log", "run", &id]).ok(), "65534:666");
+    let log = fs::read_to_string(user.bundle.at("log")).unwrap();
+    assert!(log.contains("warning") && log.contains("/dev/zero is the host's node"), "{log}");
+    user.deleted(&id);
+}

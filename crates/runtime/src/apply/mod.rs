@@ -1,7 +1,7 @@
 //! Steps to syscalls.
 
 pub mod cgroup;
-pub(crate) mod device;
+pub mod device;
 pub mod network;
 
 use crate::error::{Error, Result};

@@ -34,7 +34,7 @@ pub fn host() -> Result<Host> {
         initial: sys::process::in_initial_user_namespace(),
         setgroups: may_set_groups("self"),
         owned: [NamespaceKind::Mount, NamespaceKind::Network].into_iter().filter(|kind| owns(*kind)).collect(),
-        ids: Ids { uid: own_map("/proc/self/uid_map")?, gid: own_map("/proc/self/gid_map")? },
+        ids: Ids { uid: map("/proc/self/uid_map")?, gid: map("/proc/self/gid_map")? },
         machine: rustix::system::uname().machine().to_string_lossy().into_owned(),
     })
 }
@@ -96,8 +96,8 @@ fn owns(kind: NamespaceKind) -> bool {
         .is_ok_and(|namespace| sys::process::owns_namespace(namespace.as_fd()))
 }
 
-/// A map of this process's own user namespace; a kernel without any has them all.
-fn own_map(path: &str) -> Result<Vec<IdMapping>> {
+/// A map of a process's user namespace; a kernel without any has them all.
+pub(crate) fn map(path: &str) -> Result<Vec<IdMapping>> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => "0 0 4294967295".to_owned(),
         other => other.map_err(sys::Error::of_io(|| format!("read({path:?})")))?,
