@@ -2,6 +2,7 @@
 
 use crate::containers;
 use crate::error::{Error, Result};
+use crate::events::{self, Kind, News};
 use crate::images::{collect, parse};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Task};
@@ -99,6 +100,7 @@ pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Resu
         return Err(refuse("it is running, and this version commits only what has ended").hint("stop it first"));
     }
     let record = found.record;
+    let told = News::of(&record, "commit").with("comment", &words.message);
     let (Some(top), true) = (record.layers.first(), record.layers.iter().all(|layer| layer.starts_with(&paths.data)))
     else {
         return Err(
@@ -127,7 +129,9 @@ pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Resu
         author: words.author.clone(),
         history,
     };
-    put(paths, Task::Commit(Box::new(task)), None)
+    let id = put(paths, Task::Commit(Box::new(task)), None)?;
+    events::tell(paths, [told.with("imageID", &id).with("imageRef", name.familiar())]);
+    Ok(id)
 }
 
 /// The name of the image of which that is the top layer: its own, if that still says so.
@@ -178,7 +182,9 @@ pub fn import(
     };
     words.changes.iter().for_each(|change| change.apply(&mut config.config));
     config.history.push(History { created, comment: words.message.clone(), ..History::default() });
-    put(paths, Task::Import(Box::new(Import { name: name.to_string(), config })), Some(from))
+    let id = put(paths, Task::Import(Box::new(Import { name: name.to_string(), config })), Some(from))?;
+    events::tell(paths, [News::new(Kind::Image, "import", &id).with("name", name.familiar())]);
+    Ok(id)
 }
 
 /// In the child.

@@ -4,6 +4,7 @@
 //! What has neither is what a killed sampan left: the reaper undoes it. Readers take no lock.
 
 use crate::error::{Error, Result};
+use crate::events::{self, News};
 use crate::filter;
 use crate::model::Model;
 use crate::paths::{Paths, cannot_use};
@@ -263,6 +264,7 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
     // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
     release(paths, &record.name, &record.id);
+    events::tell(paths, [News::of(&record, "destroy")]);
     // Its image may be gone already.
     crate::images::sweep(paths, &record.layers)?;
     Ok(true)

@@ -2,6 +2,7 @@
 
 use crate::containers::{self, Record};
 use crate::error::{Error, Result};
+use crate::events::{self, News};
 use crate::ground;
 use crate::images::{absent, here};
 use crate::paths::Paths;
@@ -39,7 +40,9 @@ impl Export {
 /// No such container; one that stands on the host; the output cannot be written.
 pub fn export(paths: &Paths, container: &str, output: &mut dyn Write) -> Result<()> {
     let found = containers::find(paths, container)?;
-    remote::call_for(paths, Task::Export(Export::of(paths, &found.record, "export")?), output)
+    remote::call_for(paths, Task::Export(Export::of(paths, &found.record, "export")?), output)?;
+    events::tell(paths, [News::of(&found.record, "export")]);
+    Ok(())
 }
 
 /// In the child.

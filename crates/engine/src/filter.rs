@@ -3,11 +3,14 @@
 //! Invariant: of several values of one key one must fit, of labels all; of several keys all.
 
 mod containers;
+mod events;
 mod images;
 mod pattern;
 
 pub(crate) use containers::{Ancestor, select as containers};
 pub use containers::{Container, Name, State};
+pub use events::Event;
+pub(crate) use events::shows as events;
 pub use images::Image;
 pub(crate) use images::select as images;
 pub use pattern::Pattern;

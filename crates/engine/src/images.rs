@@ -1,6 +1,7 @@
 //! Images, as the commands have them.
 
 use crate::error::{Error, Result};
+use crate::events::{self, Kind, News};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Progress, Pull, Pulled, Push, Task};
 use crate::{containers, filter, ground, request};
@@ -135,8 +136,21 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
         own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop))?;
     }
     let left = store.list()?.iter().any(|listed| listed.id == id);
-    let names = names.iter().map(Reference::familiar).collect();
+    let names: Vec<String> = names.iter().map(Reference::familiar).collect();
+    let untagged = names.iter().map(|name| of_image("untag", &id, name));
+    let deleted = (!left).then(|| of_image("delete", &id, &id.to_string()));
+    events::tell(paths, untagged.chain(deleted));
     Ok(Removed { names, id: (!left).then(|| id.to_string()) })
+}
+
+fn of_image(action: &str, id: &Digest, name: &str) -> News {
+    News::new(Kind::Image, action, id.to_string()).with("name", name)
+}
+
+/// What came from a registry or went there has the name that it has there.
+fn of_name(action: &str, name: &str) -> News {
+    let name = name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar());
+    News::new(Kind::Image, action, &name).with("name", &name)
 }
 
 /// The layers of all containers.
@@ -256,6 +270,7 @@ pub fn pull(
     paths.ensure()?;
     let names = candidates(name)?.iter().map(Reference::to_string).collect();
     let pulled: Vec<Pulled> = remote::call(paths, access, Task::Pull(Pull { names, ..pull }), tell)?;
+    events::tell(paths, pulled.iter().map(|pulled| of_name("pull", &pulled.name)));
     // What a name stood for before, nobody can name any more.
     if pulled.iter().any(|pulled| pulled.moved) {
         collect(paths)?;
@@ -279,6 +294,7 @@ pub fn push(
     let to = to.map_or_else(|| Ok(name.clone()), destination)?;
     let push = Push { images: vec![(name.to_string(), to.to_string())], ..push };
     let digests: Vec<String> = remote::call(paths, access, Task::Push(push), tell)?;
+    events::tell(paths, [of_name("push", &to.to_string())]);
     Ok(digests.into_iter().last().unwrap_or_default())
 }
 
@@ -311,7 +327,10 @@ pub fn push_all(
     if images.is_empty() {
         return Err(Error::rejected(what(), "the store has none").hint("sampan images shows what there is"));
     }
-    remote::call(paths, access, Task::Push(Push { images, ..push }), tell)
+    let told: Vec<News> = images.iter().map(|(_, name)| of_name("push", name)).collect();
+    let digests = remote::call(paths, access, Task::Push(Push { images, ..push }), tell)?;
+    events::tell(paths, told);
+    Ok(digests)
 }
 
 /// A name at a registry, with podman's `docker://` before it or without.
@@ -339,11 +358,12 @@ pub fn tag(paths: &Paths, source: &str, target: &str) -> Result<()> {
     }
     let store = Store::open(&paths.data);
     let writer = store.writer()?;
-    let (name, _) = here(paths, source)?;
+    let (name, id) = here(paths, source)?;
     let mut entry = store.entry(&name)?.ok_or_else(|| absent(source))?;
     entry.annotations.clear();
     let moved = writer.name_image(&target, entry, &[])?;
     drop(writer);
+    events::tell(paths, [of_image("tag", &id, &target.familiar())]);
     if moved {
         collect(paths)?;
     }
@@ -372,7 +392,11 @@ pub fn untag(paths: &Paths, source: &str, names: &[String]) -> Result<()> {
         return Err(Error::rejected(format!("cannot untag {source}"), "it would have no name left")
             .hint(format!("sampan rmi {source} removes it")));
     }
-    names.iter().try_for_each(|name| own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop)))
+    for name in &names {
+        own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop))?;
+        events::tell(paths, [of_image("untag", &id, &name.familiar())]);
+    }
+    Ok(())
 }
 
 /// The image of the store that a word stands for: one of its names, and its id.
@@ -451,7 +475,9 @@ pub fn save(paths: &Paths, words: &[String], directory: Option<&Path>, output: &
         Some(path) => Form::Directory(path.to_owned()),
         None => Form::Tar(output),
     };
-    Ok(archive::save(&Store::open(&paths.data), &names, form)?)
+    archive::save(&Store::open(&paths.data), &names, form)?;
+    events::tell(paths, names.iter().map(|name| of_name("save", &name.to_string())));
+    Ok(())
 }
 
 /// Where images are read from.
@@ -480,6 +506,7 @@ pub fn load(paths: &Paths, from: Archive<'_>, tag: Option<&str>) -> Result<Vec<R
     if loaded.iter().any(|loaded| loaded.moved) {
         collect(paths)?;
     }
+    events::tell(paths, loaded.iter().map(|loaded| of_name("load", &loaded.name)));
     loaded.iter().map(|loaded| parse(&loaded.name)).collect()
 }
 
@@ -516,7 +543,10 @@ pub fn prune(paths: &Paths, all: bool) -> Result<Pruned> {
         }
     }
     own_or_mapped(paths, image::gc::collect_all(&store, &|| in_use(paths)).map(drop))?;
-    Ok(Pruned { names, freed: before.saturating_sub(image::usage::of(store.root())) })
+    let freed = before.saturating_sub(image::usage::of(store.root()));
+    let pruned = News::new(Kind::Image, "prune", "").with("reclaimed", freed);
+    events::tell(paths, names.iter().map(|name| of_name("untag", name)).chain([pruned]));
+    Ok(Pruned { names, freed })
 }
 
 /// Prove that the store holds what it says; with `repair`, fetch again what it does not.

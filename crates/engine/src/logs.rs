@@ -6,11 +6,11 @@
 //! Must not: read a whole log, or hold more of it than a piece: writers live as long as their containers.
 
 mod containers;
-mod files;
-mod format;
+pub(crate) mod files;
+pub(crate) mod format;
 mod journal;
 mod lines;
-mod reader;
+pub(crate) mod reader;
 mod search;
 mod writer;
 

@@ -2,6 +2,7 @@
 
 use crate::containers::{self, Listed};
 use crate::error::{Error, Result};
+use crate::events::{self, News};
 use crate::model::Model;
 use crate::paths::Paths;
 use runtime::apply::cgroup;
@@ -14,7 +15,9 @@ pub fn pause(paths: &Paths, of: &Listed) -> Result<()> {
     if model.is_paused() {
         return Err(Error::rejected(what, "it is paused already"));
     }
-    freeze(&model, true, what)
+    freeze(&model, true, what)?;
+    events::tell(paths, [News::of(&of.record, "pause")]);
+    Ok(())
 }
 
 /// # Errors
@@ -25,7 +28,9 @@ pub fn unpause(paths: &Paths, of: &Listed) -> Result<()> {
     if !model.is_paused() {
         return Err(Error::rejected(what, "it is not paused"));
     }
-    freeze(&model, false, what)
+    freeze(&model, false, what)?;
+    events::tell(paths, [News::of(&of.record, "unpause")]);
+    Ok(())
 }
 
 fn running(paths: &Paths, of: &Listed, what: &str) -> Result<Model> {

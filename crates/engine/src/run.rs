@@ -3,6 +3,7 @@
 use crate::config::{self, Facts};
 use crate::containers::{self, Durable, Record};
 use crate::error::{Error, Result};
+use crate::events::{self, News};
 use crate::ground::{self, Ground};
 use crate::lsm;
 use crate::model::Model;
@@ -321,6 +322,9 @@ fn live(
     let mut started = runtime::container::start(&prepared.plan, Some(journal), context, call)
         .map_err(|error| starved(error, prepared))?;
     let executed = Instant::now();
+    // Now, and not when it was made: so the command waits for none of it.
+    let record = record(prepared, 0);
+    events::tell(paths, [News::of(&record, "create"), News::of(&record, "start")]);
     // The ports are the container's now, and the layers, as its record says.
     prepared.net.held = None;
     prepared.hold = None;
@@ -439,6 +443,17 @@ fn finish(
     for error in runtime::undo::replay(journal, keep.as_deref()) {
         tell(Notice::Leftover(error.into()));
     }
+    if let Ok(ended) = outcome {
+        tell_end(paths, &record(prepared, 0), ended, kept);
+    }
+}
+
+fn tell_end(paths: &Paths, record: &Record, ended: &Ended, kept: bool) {
+    let oom = ended.out_of_memory.map(|_| News::of(record, "oom"));
+    let lived = containers::now().saturating_sub(record.created);
+    let die = News::of(record, "die").with("exitCode", ended.code).with("execDuration", lived);
+    let destroy = (!kept).then(|| News::of(record, "destroy"));
+    events::tell(paths, oom.into_iter().chain([die]).chain(destroy));
 }
 
 fn record(prepared: &Prepared, pid: i32) -> Record {

@@ -25,7 +25,7 @@ pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
 pub use live::{Port, Selected, Stats, Top};
-pub use logs::Logs;
+pub use logs::{Events, Logs};
 pub use push::{Outgoing, Push};
 pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Referrers, Search, Tag, Tags, Untag};
 pub use tree::tree;
@@ -67,6 +67,7 @@ pub enum Verb {
     Search(Search),
     ManifestInspect(ManifestInspect),
     Logs(Logs),
+    Events(Events),
     History(History),
     ImageTree(ImageTree),
     Commit(Commit),

@@ -6,6 +6,7 @@ mod commit;
 mod completion;
 mod df;
 mod diff;
+mod events;
 mod exec;
 mod history;
 mod image;
@@ -52,6 +53,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Stats(arguments) => stats::run(&arguments, &globals),
         Verb::Remove(arguments) => rm::run(&arguments, &globals, ui),
         Verb::Logs(arguments) => logs::run(&arguments, &globals),
+        Verb::Events(arguments) => events::run(&arguments, &globals),
         Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
         Verb::ImageList(arguments) => images::run(&arguments, &globals),
         Verb::ImageInspect(arguments) => inspect::run(&arguments, &globals),

@@ -23,5 +23,9 @@ fn run(words: Vec<OsString>) -> u8 {
         Err(failure) => return ui::Ui::plain().failed(&failure),
     };
     let ui = ui::Ui::new(call.globals.level(), call.verb.quiet());
-    commands::dispatch(call, &ui).unwrap_or_else(|failure| ui.failed(&failure))
+    let code = commands::dispatch(call, &ui).unwrap_or_else(|failure| ui.failed(&failure));
+    if let Some(why) = engine::events::failure() {
+        ui.warn(why);
+    }
+    code
 }

@@ -1,5 +1,6 @@
 //! The logs of containers, several at once, in the order of time.
 
+use super::format::decode;
 use super::journal::Exported;
 use super::reader::{Ask, Files, Line};
 use super::writer::{Whose, path};
@@ -127,7 +128,7 @@ impl Source {
             Driver::Journald => End::Journal(Box::new(Exported::open(&record.id, ask)?)),
             Driver::K8sFile | Driver::JsonFile => {
                 let path = path(&log, &paths.container(&record.id));
-                let files = Files::open(&path, ask);
+                let files = Files::open(&path, decode, ask);
                 let files = files.map_err(|error| Error::io(format!("cannot read {}", path.display()), &error))?;
                 End::Files(Box::new(files))
             }

@@ -69,6 +69,32 @@ pub fn after(log: &Path, file: &File) -> io::Result<Option<Vec<File>>> {
     }
 }
 
+/// Give the file that was written to its number, and remove what is more than so many files, the next one included. One
+/// that is gone was somebody's to take away.
+pub fn number(log: &Path, number: u64, count: usize) -> io::Result<()> {
+    gone(if count > 1 { std::fs::rename(log, numbered(log, number)) } else { std::fs::remove_file(log) })?;
+    let numbers = numbers(log);
+    let more = numbers.len().saturating_sub(count.saturating_sub(1));
+    numbers.into_iter().take(more).try_for_each(|number| gone(std::fs::remove_file(numbered(log, number))))
+}
+
+fn gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether this file still has the log's name.
+pub fn is_current(log: &Path, file: &File) -> io::Result<bool> {
+    let (named, opened) = match (std::fs::metadata(log), file.metadata()?) {
+        (Ok(named), opened) => (named, opened),
+        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        (Err(error), _) => return Err(error),
+    };
+    Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
+}
+
 fn is_same(one: &File, other: &File) -> bool {
     match (one.metadata(), other.metadata()) {
         (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),

@@ -94,6 +94,9 @@ pub struct Decoded<'a> {
     pub complete: bool,
 }
 
+/// How a line of a file is read.
+pub type Decode = for<'a> fn(&'a [u8]) -> Option<Decoded<'a>>;
+
 /// A line of a file, with or without its newline; `None`: it is in neither form, torn by a crash of the machine.
 pub fn decode(line: &[u8]) -> Option<Decoded<'_>> {
     if line.first() == Some(&b'{') { decode_json(line) } else { decode_k8s(line) }

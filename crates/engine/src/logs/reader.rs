@@ -1,6 +1,6 @@
 //! The reading end, of one container's files: where to begin, then record after record, over files that get full.
 
-use super::format::decode;
+use super::format::Decode;
 use super::lines::Forward;
 use super::search::{self, Place};
 use super::{Stream, files};
@@ -41,6 +41,7 @@ impl Default for Line {
 /// Reads what is there, and later what came since.
 pub struct Files {
     log: PathBuf,
+    decode: Decode,
     ask: Ask,
     lines: Option<Forward>,
     /// The number of the file that is read, and those after it.
@@ -57,7 +58,7 @@ pub struct Files {
 }
 
 impl Files {
-    pub fn open(log: &Path, ask: Ask) -> io::Result<Self> {
+    pub fn open(log: &Path, decode: Decode, ask: Ask) -> io::Result<Self> {
         let files = files::open(log)?;
         let last = files.len().saturating_sub(1);
         let mut end = Place {
@@ -67,11 +68,11 @@ impl Files {
         if let Some(until) = ask.until
             && !ask.follow
         {
-            end = search::by_time(&files, end, Moment(until.0.saturating_add(1)))?;
+            end = search::by_time(&files, decode, end, Moment(until.0.saturating_add(1)))?;
         }
-        let start = ask.since.map_or(Ok(Place::default()), |since| search::by_time(&files, end, since))?;
+        let start = ask.since.map_or(Ok(Place::default()), |since| search::by_time(&files, decode, end, since))?;
         let from = match ask.tail {
-            Some(count) => search::by_lines(&files, start, end, count)?,
+            Some(count) => search::by_lines(&files, decode, start, end, count)?,
             None => [start; 2],
         };
         let begin = from[0].min(from[1]);
@@ -79,7 +80,7 @@ impl Files {
         let lines = later.pop_front().map(|file| Forward::new(file, begin.offset));
         let (log, file) = (log.to_owned(), begin.file);
         let complete = [true; 2];
-        Ok(Self { log, ask, lines, file, later, from, end, complete, time: Moment::default(), over: false })
+        Ok(Self { log, decode, ask, lines, file, later, from, end, complete, time: Moment::default(), over: false })
     }
 
     /// Fills in the next; false: there is none now.
@@ -103,7 +104,7 @@ impl Files {
                 break;
             }
             line.text.clear();
-            let complete = match decode(raw) {
+            let complete = match (self.decode)(raw) {
                 Some(record) => {
                     (line.time, line.stream) = (record.time, record.stream);
                     line.text.extend_from_slice(&record.text);

@@ -3,7 +3,7 @@
 //! Records are in the order of time, as far as the machine's clock never went back. Where it did, a search by time may
 //! begin too late or too early by what it went back.
 
-use super::format::decode;
+use super::format::Decode;
 use super::lines::{Backward, Forward};
 use crate::time::Moment;
 use std::fs::File;
@@ -20,11 +20,11 @@ pub struct Place {
 const NEAR: u64 = 64 << 10;
 
 /// The first record that is not before this moment; the end, if there is none.
-pub fn by_time(files: &[File], end: Place, moment: Moment) -> io::Result<Place> {
+pub fn by_time(files: &[File], decode: Decode, end: Place, moment: Moment) -> io::Result<Place> {
     // A file whose first record is late enough is not the place, unless it is that record itself.
     let mut at = 0;
     for (index, file) in files.iter().enumerate().skip(1) {
-        match first(file, 0)? {
+        match first(file, decode, 0)? {
             Some((_, time)) if time < moment => at = index,
             _ => break,
         }
@@ -33,7 +33,7 @@ pub fn by_time(files: &[File], end: Place, moment: Moment) -> io::Result<Place> 
     let (mut low, mut high) = (0, file.metadata()?.len());
     while high - low > NEAR {
         let middle = low + (high - low) / 2;
-        match first(file, middle)? {
+        match first(file, decode, middle)? {
             Some((offset, time)) if time < moment && offset < high => low = offset,
             _ => high = middle,
         }
@@ -48,7 +48,7 @@ pub fn by_time(files: &[File], end: Place, moment: Moment) -> io::Result<Place> 
 }
 
 /// The first record that begins at this place or behind it.
-fn first(file: &File, from: u64) -> io::Result<Option<(u64, Moment)>> {
+fn first(file: &File, decode: Decode, from: u64) -> io::Result<Option<(u64, Moment)>> {
     // One byte before: a line may begin right here.
     let mut lines = Forward::new(file.try_clone()?, from.saturating_sub(1));
     if from > 0 {
@@ -67,7 +67,7 @@ fn first(file: &File, from: u64) -> io::Result<Option<(u64, Moment)>> {
 const APART: u64 = 4 << 20;
 
 /// Where each stream's part of the last so many lines begins, between two places.
-pub fn by_lines(files: &[File], start: Place, end: Place, count: u64) -> io::Result<[Place; 2]> {
+pub fn by_lines(files: &[File], decode: Decode, start: Place, end: Place, count: u64) -> io::Result<[Place; 2]> {
     let mut from = [end; 2];
     // Per stream: how a line whose pieces are being passed stands.
     let mut streams = [Pass::Nothing; 2];

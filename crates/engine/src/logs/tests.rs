@@ -27,7 +27,7 @@ impl Ground {
     }
 
     fn read(&self, log: &Log, ask: Ask) -> Vec<Line> {
-        rest(&mut Files::open(&self.path(log), ask).unwrap())
+        rest(&mut Files::open(&self.path(log), format::decode, ask).unwrap())
     }
 
     fn files(&self, log: &Log) -> Vec<(String, u64)> {
@@ -242,7 +242,7 @@ fn who_follows_misses_nothing_when_files_get_full() {
     let ground = Ground::new("follow");
     let log = Log { max_size: Some(3000), max_files: Some(40), ..Log::default() };
     let ask = Ask { follow: true, ..Ask::default() };
-    let mut files = Files::open(&ground.path(&log), ask).unwrap();
+    let mut files = Files::open(&ground.path(&log), format::decode, ask).unwrap();
     assert_eq!(rest(&mut files), [], "not even the file is there");
     let mut writer = ground.writer(&log);
     let mut seen = Vec::new();
@@ -267,7 +267,7 @@ fn who_follows_misses_nothing_when_files_get_full() {
         late.iter().map(|line| String::from_utf8_lossy(&line.text).trim().parse().unwrap()).collect();
     assert!(numbers.is_sorted() && numbers.last() == Some(&8999) && numbers.len() > 1000);
     let until = Ask { until: Some(Moment(8990)), tail: Some(20), ..ask };
-    let mut files = Files::open(&ground.path(&log), until).unwrap();
+    let mut files = Files::open(&ground.path(&log), format::decode, until).unwrap();
     assert_eq!(rest(&mut files).last().unwrap().text, b"8990\n");
     assert!(files.is_over());
 }

@@ -295,21 +295,8 @@ impl Rotated {
     }
 
     fn next(&mut self) -> io::Result<File> {
-        let gone = |result: io::Result<()>| match result {
-            // Somebody took it away; that was his right.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
-        };
-        if self.count > 1 {
-            gone(std::fs::rename(&self.path, files::numbered(&self.path, self.number + 1)))?;
-            self.number += 1;
-        } else {
-            gone(std::fs::remove_file(&self.path))?;
-        }
-        let numbers = files::numbers(&self.path);
-        for number in numbers.iter().take(numbers.len().saturating_sub(self.count - 1)) {
-            gone(std::fs::remove_file(files::numbered(&self.path, *number)))?;
-        }
+        files::number(&self.path, self.number + 1, self.count)?;
+        self.number += 1;
         files::create(&self.path)
     }
 }

@@ -1,10 +1,11 @@
-//! The verbs that look back: what containers printed.
+//! The verbs that look back: what containers printed, and what happened.
 
 use super::Verb;
-use super::list::container;
+use super::list::{Format, container};
 use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
+use engine::filter;
 use engine::time::{Moment, moment};
 use spec::ContainerId;
 use spec::unit::Invalid;
@@ -62,3 +63,27 @@ named!(
     "Print what containers printed",
     "sampan logs [OPTIONS] CONTAINER [CONTAINER...]"
 );
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Events {
+    /// Print only those of which this is true: container, event, image, label, network, type or volume
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub filter: Vec<filter::Event>,
+    /// Begin with those of this moment: 2024-05-06T07:08:09Z, seconds since 1970, or 10m for so long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Moment>,
+    /// End with those of this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Moment>,
+    /// json, or a template as docker takes
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Go on with those that come
+    #[arg(long, default_value = "true")]
+    pub stream: bool,
+    /// Taken and not needed: ids are whole
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+named!(Events, ["events", "system events"], "Print what happens", "sampan events [OPTIONS]");

@@ -62,6 +62,7 @@ static ENTRIES: &[Entry] = &[
     entry::<list::Ps>(),
     entry::<list::Remove>(),
     entry::<logs::Logs>(),
+    entry::<logs::Events>(),
     entry::<list::ImageList>(),
     entry::<list::ImageRemove>(),
     entry::<list::ImageBootstrap>(),

@@ -15,20 +15,12 @@ pub fn run(arguments: &Logs, globals: &Globals) -> Result<(), Failure> {
     let which: Vec<Which> = named.chain(arguments.latest.then_some(Which::Latest)).collect();
     let several = which.len() > 1;
     let mut streams = Streams::new();
-    let mut left = false;
-    let mut tell = |told: Told<'_>| {
-        let result = match told {
-            Told::Line(source, line) => print(arguments, several, &mut streams, source, line),
-            Told::Pause => streams.flush(),
-        };
-        left |= result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-        result
+    let mut tell = |told: Told<'_>| match told {
+        Told::Line(source, line) => print(arguments, several, &mut streams, source, line),
+        Told::Pause => streams.flush(),
     };
-    match engine::logs::read(&paths, &which, ask, &mut tell) {
-        // A reader that has gone away (`| head`) is not a failure.
-        Err(_) if left => Ok(()),
-        result => Ok(result?),
-    }
+    let read = engine::logs::read(&paths, &which, ask, &mut tell);
+    streams.unless_left(read)
 }
 
 fn print(arguments: &Logs, several: bool, streams: &mut Streams, source: &Source, line: &Line) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! Bytes go out as they are, as docker does it: what a container prints is for its user's terminal. Between the streams
 //! the order is kept, as both may be one terminal.
 
+use super::Failure;
 use std::io::{self, BufWriter, Stderr, Stdout, Write};
 
 pub struct Streams {
@@ -10,6 +11,7 @@ pub struct Streams {
     err: BufWriter<Stderr>,
     /// The one that was written to last.
     last: bool,
+    left: bool,
 }
 
 /// Of several containers, by number; red is for errors.
@@ -17,7 +19,12 @@ const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "37"];
 
 impl Streams {
     pub fn new() -> Self {
-        Self { out: BufWriter::with_capacity(64 << 10, io::stdout()), err: BufWriter::new(io::stderr()), last: false }
+        Self {
+            out: BufWriter::with_capacity(64 << 10, io::stdout()),
+            err: BufWriter::new(io::stderr()),
+            last: false,
+            left: false,
+        }
     }
 
     /// # Errors
@@ -27,14 +34,28 @@ impl Streams {
             self.flush()?;
             self.last = to_error;
         }
-        if to_error { self.err.write_all(bytes) } else { self.out.write_all(bytes) }
+        let done = if to_error { self.err.write_all(bytes) } else { self.out.write_all(bytes) };
+        self.seen(done)
     }
 
     /// # Errors
     /// The kernel's.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()?;
-        self.err.flush()
+        let done = self.out.flush().and_then(|()| self.err.flush());
+        self.seen(done)
+    }
+
+    fn seen(&mut self, done: io::Result<()>) -> io::Result<()> {
+        self.left |= done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        done
+    }
+
+    /// What the work came to, for which this was written: a reader that has gone away (`| head`) is not a failure.
+    ///
+    /// # Errors
+    /// Any other.
+    pub fn unless_left(&self, done: engine::Result<()>) -> Result<(), Failure> {
+        if self.left { Ok(()) } else { Ok(done?) }
     }
 }
 

@@ -1,0 +1,69 @@
+//! `sampan events`.
+
+use crate::cli::{Events, Format, Globals};
+use crate::template::{Template, no_table};
+use crate::ui::{Failure, Streams};
+use engine::events::{Ask, Event};
+use serde_json::{Value, json};
+use std::io;
+
+/// # Errors
+/// [`Failure`] when the log cannot be read, or a template asks for what an event has not.
+pub fn run(arguments: &Events, globals: &Globals) -> Result<(), Failure> {
+    let paths = super::paths(globals)?;
+    if arguments.format == Some(Format::Table) {
+        return Err(no_table());
+    }
+    let ask = Ask {
+        since: arguments.since,
+        until: arguments.until,
+        filters: arguments.filter.clone(),
+        stream: arguments.stream,
+    };
+    let mut streams = Streams::new();
+    let mut failed = None;
+    let mut tell = |event: Option<&Event>| match event.map(|event| text(arguments.format.as_ref(), event)) {
+        None => streams.flush(),
+        Some(Ok(line)) => streams.write(false, line.as_bytes()),
+        Some(Err(failure)) => {
+            failed = Some(failure);
+            Err(io::ErrorKind::InvalidInput.into())
+        }
+    };
+    let read = engine::events::read(&paths, &ask, &mut tell);
+    failed.map_or_else(|| streams.unless_left(read), Err)
+}
+
+fn text(format: Option<&Format>, event: &Event) -> Result<String, Failure> {
+    Ok(match format {
+        Some(Format::Json) => format!("{}\n", event.json),
+        Some(Format::Template(template)) => of_template(template, event)?,
+        _ => {
+            let pairs: Vec<String> = event.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let time: String = event.time.text().map(char::from).iter().collect();
+            let line = format!("{time} {} {} {} ({})", event.kind.name(), event.action, event.id, pairs.join(", "));
+            format!("{}\n", crate::ui::clean(&line.replace('\n', "\\n")))
+        }
+    })
+}
+
+/// docker's fields, with the names that it had before, and podman's.
+fn of_template(template: &Template, event: &Event) -> Result<String, Failure> {
+    let attribute = |key: &str| event.attributes.get(key).cloned().unwrap_or_default();
+    let image = if event.kind == engine::events::Kind::Image { attribute("name") } else { attribute("image") };
+    template.values(&[json!({
+        "Type": event.kind,
+        "Action": event.action,
+        "Actor": { "ID": event.id, "Attributes": event.attributes },
+        "Scope": "local",
+        "Time": event.time.seconds(),
+        "TimeNano": event.time.0,
+        "ID": event.id,
+        "Status": event.action,
+        "From": image,
+        "Image": image,
+        "Name": attribute("name"),
+        "Attributes": event.attributes,
+        "ContainerExitCode": Value::from(attribute("exitCode")),
+    })])
+}
