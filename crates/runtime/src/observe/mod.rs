@@ -117,8 +117,8 @@ pub fn memory() -> u64 {
 /// The users and groups of a process's user namespace, by the numbers that they have in the caller's.
 #[must_use]
 pub fn id_maps(pid: i32) -> (Vec<IdMapping>, Vec<IdMapping>) {
-    let map = |name| own_map(&format!("/proc/{pid}/{name}")).unwrap_or_default();
-    (map("uid_map"), map("gid_map"))
+    let of = |name| map(&format!("/proc/{pid}/{name}")).unwrap_or_default();
+    (of("uid_map"), of("gid_map"))
 }
 
 /// user_namespaces(7): three numbers.
