@@ -3,6 +3,7 @@
 //! Invariant: this process stays single-threaded, and secrets go through a pipe, never into arguments.
 
 mod documents;
+mod list;
 pub mod login;
 mod parcel;
 mod pull;
@@ -16,7 +17,7 @@ pub use image::convert::{Documents, Packing, Wish};
 pub(crate) use registry::Policy;
 pub use registry::{Access, Credentials};
 use serde::{Deserialize, Serialize};
-use spec::image::Platform;
+use spec::image::{Annotations, Platform};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 pub use worker::serve_if_asked;
@@ -34,6 +35,8 @@ struct Order {
 pub(crate) enum Task {
     Pull(Pull),
     Push(Push),
+    Enlist(Enlist),
+    PushList(PushList),
     /// Whether the host knows them.
     Login {
         host: String,
@@ -77,6 +80,43 @@ pub struct Push {
     /// Whole references: what it is called here, and there.
     pub images: Vec<(String, String)>,
     pub platform: Option<Platform>,
+    pub wish: Wish,
+}
+
+/// Images for a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Enlist {
+    /// Its whole name.
+    pub list: String,
+    pub from: Vec<Source>,
+    pub all: bool,
+    pub said: Said,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Source {
+    /// By its whole name.
+    Here(String),
+    /// Whole references; the first that is there counts.
+    Registry(Vec<String>),
+}
+
+/// What a list says of an image that is not what the image says itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    pub os: Option<String>,
+    pub architecture: Option<String>,
+    pub variant: Option<String>,
+    pub os_version: Option<String>,
+    pub os_features: Vec<String>,
+    pub annotations: Annotations,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PushList {
+    /// Whole references.
+    pub list: String,
+    pub to: String,
     pub wish: Wish,
 }
 

@@ -4,6 +4,7 @@
 
 use crate::error::Result;
 use crate::layout::Layout;
+use crate::lists::List;
 use crate::store::{self, Store};
 use crate::{fs, partial, temp};
 use spec::image::{Descriptor, ImageConfig, Index, Manifest};
@@ -44,6 +45,9 @@ fn clear(store: &Store, in_use: &dyn Fn() -> Vec<PathBuf>, all: bool) -> Result<
     for entry in layout.index()?.manifests {
         used.entry(&layout, &entry)?;
     }
+    for list in store.lists()?.values() {
+        used.list(&layout, list)?;
+    }
     for blob in layout.blobs()?.iter().filter(|blob| !used.blobs.contains(blob)) {
         layout.forget(blob)?;
     }
@@ -66,6 +70,11 @@ struct Used {
 }
 
 impl Used {
+    fn list(&mut self, layout: &Layout, list: &List) -> Result<()> {
+        let mut here = list.index.manifests.iter().filter(|entry| !list.abroad.contains_key(&entry.digest));
+        here.try_for_each(|entry| self.entry(layout, entry))
+    }
+
     fn entry(&mut self, layout: &Layout, entry: &Descriptor) -> Result<()> {
         self.blobs.insert(entry.digest);
         if entry.is_index() {

@@ -120,7 +120,7 @@ impl Layout {
         fs::unlink(&self.blobs, blob.hex()).map_err(Into::into)
     }
 
-    fn lock(&self) -> Result<OwnedFd> {
+    pub fn lock(&self) -> Result<OwnedFd> {
         // A descriptor of its own: flock(2) locks belong to the open file, so two users of one would not exclude.
         let lock = fs::open_dir(&self.dir, ".")?;
         fs::lock(lock.as_fd(), true, true)?;

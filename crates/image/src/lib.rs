@@ -20,6 +20,7 @@ pub mod host;
 mod layer;
 mod layout;
 pub mod limit;
+pub mod lists;
 mod pack;
 mod partial;
 mod pax;

@@ -233,7 +233,7 @@ impl Store {
         let layers = fs::open_dir(&root, "layers")?;
         fs::mkdir(&root, "partial", 0o700)?;
         let partial = fs::open_dir(&root, "partial")?;
-        Ok(Writer { _lock: root, tmp, temp, layout, layers, partial, rights: Rights::current(), limit })
+        Ok(Writer { root, tmp, temp, layout, layers, partial, rights: Rights::current(), limit })
     }
 
     /// Takes the name away, and with it the blobs and layers that no image needs and `in_use` does not list (the layer
@@ -298,8 +298,8 @@ pub struct Hold {
 
 /// The right to add to the store. Dropping it removes what was not finished.
 pub struct Writer {
-    /// The shared lock on the root.
-    _lock: OwnedFd,
+    /// The root, with the shared lock.
+    root: OwnedFd,
     tmp: OwnedFd,
     temp: Temp,
     layout: Layout,
@@ -312,6 +312,15 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn rights(&self) -> (Rights, Limit) {
         (self.rights, self.limit)
+    }
+
+    pub(crate) fn root_and_temp(&self) -> (&OwnedFd, &Temp) {
+        (&self.root, &self.temp)
+    }
+
+    /// Nobody else changes the index or the lists until it is dropped.
+    pub(crate) fn lock_index(&self) -> Result<OwnedFd> {
+        self.layout.lock()
     }
 
     /// A directory for work in progress, which goes with its value.

@@ -11,6 +11,7 @@ mod image;
 mod list;
 mod live;
 mod logs;
+pub mod manifest;
 pub mod oci;
 mod push;
 mod registry;
@@ -27,7 +28,7 @@ pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove,
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
 pub use push::{Outgoing, Push};
-pub use registry::{ImageInspect, Login, Logout, ManifestInspect, Pull, Referrers, Search, Tag, Tags, Untag};
+pub use registry::{ImageInspect, Login, Logout, Pull, Referrers, Search, Tag, Tags, Untag};
 pub use tree::tree;
 
 use crate::ui::Failure;
@@ -65,7 +66,7 @@ pub enum Verb {
     Untag(Untag),
     Tags(Tags),
     Search(Search),
-    ManifestInspect(ManifestInspect),
+    Manifest(Box<manifest::Manifest>),
     Logs(Logs),
     Events(Events),
     History(History),

@@ -16,6 +16,7 @@ mod inspect;
 mod list;
 mod login;
 mod logs;
+mod manifest;
 mod oci;
 mod pause;
 mod port;
@@ -42,6 +43,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Run(request) => return run::run(*request, &globals, ui),
         Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
+        Verb::Manifest(verb) => return manifest::run(&verb, &globals).map_err(usual),
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
@@ -70,7 +72,6 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::ImagePrune(arguments) => image::prune(&arguments, &globals, ui),
         Verb::Check(arguments) => check::run(&arguments, &globals, ui),
         Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
-        Verb::ManifestInspect(arguments) => registry::manifest(&arguments, &globals),
         Verb::History(arguments) => history::history(&arguments, &globals),
         Verb::Commit(arguments) => commit::commit(&arguments, &globals, ui),
         Verb::Export(arguments) => commit::export(&arguments, &globals, ui),
@@ -85,7 +86,11 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     }
     .map(|()| ui::SUCCESS)
     // docker's exit code for all but `run`.
-    .map_err(|failure| Failure { code: failure.code.or(Some(1)), ..failure })
+    .map_err(usual)
+}
+
+fn usual(failure: Failure) -> Failure {
+    Failure { code: failure.code.or(Some(1)), ..failure }
 }
 
 /// # Errors

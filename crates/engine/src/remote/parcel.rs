@@ -55,6 +55,12 @@ impl<'a> Parcel<'a> {
         Ok(Self { store, images: manifests.into_iter().map(image).collect(), index, made: None })
     }
 
+    /// Of images that are here and of others that are at registries.
+    #[must_use]
+    pub fn of_list(store: &'a Store, index: (Descriptor, Vec<u8>, Index), images: Vec<Image>) -> Self {
+        Self { store, images, index: Some(index), made: None }
+    }
+
     /// Changes what has to be changed for it to be as it is wanted.
     ///
     /// # Errors

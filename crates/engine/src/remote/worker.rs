@@ -1,6 +1,6 @@
 //! The child's side: one order on standard input, messages on standard output, a line each.
 
-use super::{Failure, Message, Order, Progress, Task, pull, push};
+use super::{Failure, Message, Order, Progress, Task, list, pull, push};
 use crate::paths::Paths;
 use crate::{commit, content, images};
 use image::Store;
@@ -73,6 +73,8 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
     let value = match order.task {
         Task::Pull(task) => serde_json::to_value(pull::pull(&client, &store, &task, tell)?),
         Task::Push(task) => serde_json::to_value(push::push(&client, &store, &task, tell)?),
+        Task::Enlist(task) => serde_json::to_value(list::enlist(&client, &store, &task)?),
+        Task::PushList(task) => serde_json::to_value(list::push(&client, &store, &task, tell)?),
         Task::Login { host, credentials } => serde_json::to_value(client.check_login(&host, credentials)?),
         Task::Tags { name } => serde_json::to_value(client.first(&parse(&name)?, Use::Pull, Repository::tags)?.1),
         Task::Referrers { names, kind } => serde_json::to_value(referrers(&client, &names, kind.as_deref())?),

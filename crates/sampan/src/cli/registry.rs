@@ -169,22 +169,6 @@ pub struct Search {
 named!(Search, ["search"], "List the repositories of a registry that tells", "sampan search [OPTIONS] HOST/TERM");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct ManifestInspect {
-    #[command(flatten)]
-    pub access: Access,
-    /// By name, with a tag or a digest
-    #[arg(value_name = "IMAGE")]
-    pub name: String,
-}
-
-named!(
-    ManifestInspect,
-    ["manifest inspect"],
-    "Print an image's manifest or index as its registry has it",
-    "sampan manifest inspect [OPTIONS] IMAGE"
-);
-
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Referrers {
     /// Only those of this type
     #[arg(long, value_name = "TYPE")]

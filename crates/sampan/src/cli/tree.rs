@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, exec, image, list, live, logs, oci, push, registry, run, usage};
+use super::{Verb, archive, exec, image, list, live, logs, manifest, oci, push, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -75,7 +75,14 @@ static ENTRIES: &[Entry] = &[
     entry::<registry::Untag>(),
     entry::<registry::Tags>(),
     entry::<registry::Search>(),
-    entry::<registry::ManifestInspect>(),
+    entry::<manifest::ManifestCreate>(),
+    entry::<manifest::ManifestAdd>(),
+    entry::<manifest::ManifestAnnotate>(),
+    entry::<manifest::ManifestInspect>(),
+    entry::<manifest::ManifestPush>(),
+    entry::<manifest::ManifestRemove>(),
+    entry::<manifest::ManifestDelete>(),
+    entry::<manifest::ManifestExists>(),
     entry::<image::History>(),
     entry::<image::ImageTree>(),
     entry::<image::Commit>(),

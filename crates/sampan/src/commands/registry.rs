@@ -1,7 +1,7 @@
-//! `sampan tags`, `search` and `manifest inspect`: what a registry says.
+//! `sampan tags`, `search` and `image referrers`: what a registry says.
 
 use super::list::List;
-use crate::cli::{Globals, ManifestInspect, Referrers, Search, Tags};
+use crate::cli::{Globals, Referrers, Search, Tags};
 use crate::template::Field;
 use crate::ui::{self, Failure};
 use serde_json::{Value, json};
@@ -22,13 +22,6 @@ pub fn search(arguments: &Search, globals: &Globals) -> Result<(), Failure> {
     let rows: Vec<Value> = names.iter().map(|name| json!({ "Name": name })).collect();
     let list = List { fields: &[("Name", "NAME")], columns: &["Name"], rows: &rows, quiet: None, heading: true };
     ui::print(&list.text(format)?)
-}
-
-/// # Errors
-/// [`Failure`] when the registry fails.
-pub fn manifest(arguments: &ManifestInspect, globals: &Globals) -> Result<(), Failure> {
-    let text = engine::images::manifest(&super::paths(globals)?, &arguments.access.access(), &arguments.name)?;
-    ui::print(&format!("{}\n", text.trim_end()))
 }
 
 const REFERRER: [Field; 4] =
