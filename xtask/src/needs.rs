@@ -25,7 +25,7 @@ const fn service(program: &'static str, debian: &'static str, fedora: &'static s
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-pub const TESTS: [Need; 22] = [
+pub const TESTS: [Need; 23] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -45,6 +45,7 @@ pub const TESTS: [Need; 22] = [
     need("umoci", "umoci", "umoci"),
     need("openssl", "openssl", "openssl"),
     need("podman", "podman", "podman"),
+    need("buildah", "buildah", "buildah"),
     service("containerd", "containerd", "containerd"),
     // For pods: the calls, and the networks; Fedora has those in another place, where dnf finds them installed.
     need("curl", "curl", "curl"),
