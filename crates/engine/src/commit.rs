@@ -1,9 +1,9 @@
 //! Images out of containers and of root file systems in a tar.
 
-use crate::containers;
+use crate::containers::{self, Record};
 use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
-use crate::images::{collect, parse};
+use crate::images::{collect, parse, which};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Task};
 use crate::request::change::{self, Changes};
@@ -11,7 +11,7 @@ use crate::request::{Platform, Run};
 use image::Store;
 use serde::{Deserialize, Serialize};
 use spec::Reference;
-use spec::image::{Empty, Execution, History, ImageConfig};
+use spec::image::{Descriptor, Empty, Execution, History, ImageConfig};
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -63,9 +63,10 @@ pub(crate) fn configured(request: &Run, image: &Execution) -> Execution {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Commit {
-    name: String,
-    /// The name of the image that the container stands on.
-    base: String,
+    /// `None`: it gets none.
+    name: Option<String>,
+    /// The image that the container stands on.
+    base: Descriptor,
     upper: PathBuf,
     /// Top first.
     lower: Vec<PathBuf>,
@@ -77,7 +78,7 @@ pub(crate) struct Commit {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Import {
-    name: String,
+    name: Option<String>,
     config: ImageConfig,
 }
 
@@ -92,8 +93,8 @@ pub(crate) struct Put {
 ///
 /// # Errors
 /// No such container; it runs; it stands on no image, or on one that is not here any more.
-pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Result<String> {
-    let name = target(name)?;
+pub fn commit(paths: &Paths, container: &str, name: Option<&str>, words: &Words) -> Result<String> {
+    let name = name.map(target).transpose()?;
     let found = containers::find(paths, container)?;
     let refuse = |why: &str| Error::rejected(format!("cannot commit container {container}"), why);
     if found.running {
@@ -107,7 +108,7 @@ pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Resu
             refuse("it stands on no image").hint("sampan export writes its files, and import makes an image of them")
         );
     };
-    let base = base(&Store::open(&paths.data), &record.image, top)?.ok_or_else(|| {
+    let base = base(&Store::open(&paths.data), &record, top)?.ok_or_else(|| {
         refuse("the image that it stands on is not in the store any more").hint(format!("sampan pull {}", record.image))
     })?;
     let mut execution = record.config;
@@ -120,8 +121,8 @@ pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Resu
         empty_layer: false,
     };
     let task = Commit {
-        name: name.to_string(),
-        base: base.to_string(),
+        name: name.as_ref().map(Reference::to_string),
+        base,
         upper: paths.container(&record.id).join("upper"),
         lower: record.layers,
         ids: record.ids,
@@ -130,17 +131,19 @@ pub fn commit(paths: &Paths, container: &str, name: &str, words: &Words) -> Resu
         history,
     };
     let id = put(paths, Task::Commit(Box::new(task)), None)?;
-    events::tell(paths, [told.with("imageID", &id).with("imageRef", name.familiar())]);
+    let name = name.map_or_else(|| id.clone(), |name| name.familiar());
+    events::tell(paths, [told.with("imageID", &id).with("imageRef", name)]);
     Ok(id)
 }
 
-/// The name of the image of which that is the top layer: its own, if that still says so.
-fn base(store: &Store, image: &str, top: &std::path::Path) -> Result<Option<Reference>> {
-    let mut names: Vec<Reference> = store.list()?.into_iter().filter_map(|listed| listed.name?.parse().ok()).collect();
-    names.sort_by_key(|name| name.familiar() != image);
-    for name in names {
-        if store.stored(&name)?.is_some_and(|stored| store.stands_on(&stored, top)) {
-            return Ok(Some(name));
+/// The image of which that is the top layer: the container's own, if it is still there, or one that has the same.
+fn base(store: &Store, record: &Record, top: &std::path::Path) -> Result<Option<Descriptor>> {
+    let mut all = store.list()?;
+    let name = |listed: &image::Listed| which::name(&listed.entry).map(|name| name.familiar());
+    all.sort_by_key(|listed| (listed.id.to_string() != record.image_id, name(listed).as_ref() != Some(&record.image)));
+    for listed in all {
+        if store.stands_on(&store.stored(&listed.entry)?, top) {
+            return Ok(Some(listed.entry));
         }
     }
     Ok(None)
@@ -148,7 +151,7 @@ fn base(store: &Store, image: &str, top: &std::path::Path) -> Result<Option<Refe
 
 /// In the child.
 pub(crate) fn commit_in(store: &Store, task: Commit) -> Result<Put, image::Error> {
-    let name = named(&task.name)?;
+    let name = task.name.as_deref().map(named).transpose()?;
     let changed = image::commit::Changed { upper: &task.upper, lower: &task.lower, ids: &task.ids };
     let change = |config: &mut ImageConfig| {
         config.created.clone_from(&task.history.created);
@@ -156,7 +159,7 @@ pub(crate) fn commit_in(store: &Store, task: Commit) -> Result<Put, image::Error
         config.config = task.execution.clone();
         config.history.push(task.history.clone());
     };
-    let put = image::commit::commit(store, &named(&task.base)?, &changed, &name, change)?;
+    let put = image::commit::commit(store, &task.base, &changed, name.as_ref(), change)?;
     Ok(Put { id: put.id.to_string(), moved: put.moved })
 }
 
@@ -167,12 +170,12 @@ pub(crate) fn commit_in(store: &Store, task: Commit) -> Result<Put, image::Error
 pub fn import(
     paths: &Paths,
     from: &mut dyn Read,
-    name: &str,
+    name: Option<&str>,
     platform: Option<&Platform>,
     words: &Words,
 ) -> Result<String> {
     paths.ensure()?;
-    let name = target(name)?;
+    let name = name.map(target).transpose()?;
     let created = Some(jiff::Timestamp::now().to_string());
     let mut config = ImageConfig {
         created: created.clone(),
@@ -182,14 +185,17 @@ pub fn import(
     };
     words.changes.iter().for_each(|change| change.apply(&mut config.config));
     config.history.push(History { created, comment: words.message.clone(), ..History::default() });
-    let id = put(paths, Task::Import(Box::new(Import { name: name.to_string(), config })), Some(from))?;
-    events::tell(paths, [News::new(Kind::Image, "import", &id).with("name", name.familiar())]);
+    let import = Import { name: name.as_ref().map(Reference::to_string), config };
+    let id = put(paths, Task::Import(Box::new(import)), Some(from))?;
+    let name = name.map_or_else(|| id.clone(), |name| name.familiar());
+    events::tell(paths, [News::new(Kind::Image, "import", &id).with("name", name)]);
     Ok(id)
 }
 
 /// In the child.
 pub(crate) fn import_in(store: &Store, task: Import, from: &mut dyn Read) -> Result<Put, image::Error> {
-    let put = image::commit::import(store, from, &named(&task.name)?, task.config)?;
+    let name = task.name.as_deref().map(named).transpose()?;
+    let put = image::commit::import(store, from, name.as_ref(), task.config)?;
     Ok(Put { id: put.id.to_string(), moved: put.moved })
 }
 

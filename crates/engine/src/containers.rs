@@ -23,6 +23,8 @@ pub struct Record {
     pub id: String,
     pub name: String,
     pub image: String,
+    /// Of the image's configuration; empty where the container stands on none.
+    pub image_id: String,
     pub command: Vec<String>,
     /// Seconds since the epoch.
     pub created: u64,

@@ -4,7 +4,7 @@ use crate::containers::{self, Record};
 use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::ground;
-use crate::images::{absent, here};
+use crate::images::{entry, which};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Task};
 use image::Store;
@@ -106,7 +106,7 @@ pub fn of_image(paths: &Paths, word: &str, other: Option<&str>) -> Result<Vec<Ch
 pub fn of_either(paths: &Paths, word: &str) -> Result<Vec<Change>> {
     match containers::find(paths, word) {
         Ok(_) => of_container(paths, word),
-        Err(error) => match here(paths, word) {
+        Err(error) => match which::here(paths, word) {
             Ok(_) => of_image(paths, word, None),
             Err(_) => Err(error),
         },
@@ -114,8 +114,7 @@ pub fn of_either(paths: &Paths, word: &str) -> Result<Vec<Change>> {
 }
 
 fn layers(paths: &Paths, store: &Store, word: &str) -> Result<Vec<PathBuf>> {
-    let (name, _) = here(paths, word)?;
-    Ok(store.resolve(&name, None)?.ok_or_else(|| absent(word))?.layers)
+    Ok(store.image(&entry(paths, word)?.0, None)?.layers)
 }
 
 fn differ(paths: &Paths, task: Differ) -> Result<Vec<Change>> {

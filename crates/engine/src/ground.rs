@@ -35,6 +35,8 @@ pub struct Ground {
     pub config: spec::image::Execution,
     /// Where the layers are.
     pub layers: Vec<PathBuf>,
+    /// Empty where there is no image.
+    pub image_id: String,
     /// Keeps them there until a record says who uses them.
     pub hold: Option<image::store::Hold>,
 }
@@ -75,9 +77,10 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
             let hold = store.hold()?;
             let (name, image) = images::find_whole(&store, reference, platform.as_ref())?;
             let rootfs = stacked(&image.layers, upper);
+            let image_id = image.id.to_string();
             let execution = image.config.config;
-            let basis = Basis { rootfs, layers: image.layers, name: name.familiar(), execution, ..Basis::default() };
-            Ok(Ground { hold, ..settle(request, host, basis)? })
+            let basis = Basis { rootfs, layers: image.layers, name, execution, ..Basis::default() };
+            Ok(Ground { hold, image_id, ..settle(request, host, basis)? })
         }
     }
 }
@@ -201,6 +204,7 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         exposed: execution.exposed_ports.into_keys().collect(),
         config,
         layers,
+        image_id: String::new(),
         hold: None,
     })
 }

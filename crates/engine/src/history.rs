@@ -1,7 +1,7 @@
 //! How images came to be, and on which layers they stand.
 
 use crate::error::Result;
-use crate::images::{absent, here, seconds};
+use crate::images::{entry, seconds, which};
 use crate::paths::Paths;
 use image::{Store, Stored};
 use spec::image::History;
@@ -26,8 +26,8 @@ pub struct Made {
 /// No such image.
 pub fn history(paths: &Paths, word: &str) -> Result<Vec<Made>> {
     let store = Store::open(&paths.data);
-    let (name, id) = here(paths, word)?;
-    let stored = store.stored(&name)?.ok_or_else(|| absent(word))?;
+    let (entry, id) = entry(paths, word)?;
+    let stored = store.stored(&entry)?;
     let mut steps = steps(&stored);
     steps.reverse();
     if let Some(last) = steps.first_mut() {
@@ -84,14 +84,12 @@ pub struct Tree {
 /// No such image.
 pub fn tree(paths: &Paths, word: &str, children: bool) -> Result<Tree> {
     let store = Store::open(&paths.data);
-    let (name, id) = here(paths, word)?;
-    let own = store.stored(&name)?.ok_or_else(|| absent(word))?;
+    let (entry, id) = entry(paths, word)?;
+    let own = store.stored(&entry)?;
     let mut all = Vec::new();
     for listed in store.list()? {
-        let Some(name) = listed.name.and_then(|name| name.parse::<Reference>().ok()) else { continue };
-        if let Some(stored) = store.stored(&name)? {
-            all.push((name, listed.id, Chain::of(&stored)));
-        }
+        let Some(name) = which::name(&listed.entry) else { continue };
+        all.push((name, listed.id, Chain::of(&store.stored(&listed.entry)?)));
     }
     let chain = Chain::of(&own);
     let names = all.iter().filter(|(_, other, _)| *other == id).map(|(name, ..)| name.clone()).collect();

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Progress, Pull, Pulled, Push, Task};
-use crate::{containers, filter, ground, request};
+use crate::{containers, filter, ground};
 use image::Store;
 use image::archive::{self, Form};
 pub use image::check::Checked;
@@ -14,7 +14,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// One name of one image.
+pub(crate) mod which;
+use which::{Found, find, name};
+pub(crate) use which::{entry, find_whole};
+
+/// One name of one image, or an image without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub repository: Option<String>,
@@ -54,7 +58,7 @@ pub fn bootstrap(paths: &Paths, name: &str) -> Result<(String, PathBuf)> {
 pub fn list(paths: &Paths, filters: &[filter::Image]) -> Result<Vec<Listed>> {
     let all = Store::open(&paths.data).list()?;
     let made = |word: &str| {
-        let (id, _) = find(&all, word)?.ok_or_else(|| absent(word))?;
+        let Found { id, .. } = find(&all, word)?.ok_or_else(|| absent(word))?;
         Ok(all.iter().find(|listed| listed.id == id).and_then(|listed| seconds(listed.created.as_deref()?)))
     };
     filter::images(filters, all.iter().cloned().map(listed).collect(), made)
@@ -64,13 +68,13 @@ pub fn list(paths: &Paths, filters: &[filter::Image]) -> Result<Vec<Listed>> {
 pub(crate) fn ancestor(paths: &Paths, word: &str) -> Result<filter::Ancestor> {
     let store = Store::open(&paths.data);
     let _hold = store.hold()?;
-    let Some((_, names)) = find(&store.list()?, word)? else {
+    let Some(found) = find(&store.list()?, word)? else {
         let name = word.parse::<Reference>().map_or_else(|_| word.to_owned(), |name| name.familiar());
         return Ok(filter::Ancestor { names: vec![word.to_owned(), name], top: None });
     };
-    let image = names.first().map(|name| store.resolve(name, None)).transpose()?.flatten();
+    let image = found.entries.first().map(|entry| store.image(entry, None)).transpose()?;
     let top = image.and_then(|image| image.layers.into_iter().next());
-    Ok(filter::Ancestor { names: names.iter().map(Reference::familiar).collect(), top })
+    Ok(filter::Ancestor { names: found.names().iter().map(Reference::familiar).collect(), top })
 }
 
 fn listed(image: image::Listed) -> Listed {
@@ -117,30 +121,35 @@ pub struct Removed {
     pub id: Option<String>,
 }
 
+impl Removed {
+    fn told(&self, id: &Digest) -> Vec<News> {
+        let deleted = self.id.as_ref().map(|text| of_image("delete", id, text));
+        self.names.iter().map(|name| of_image("untag", id, name)).chain(deleted).collect()
+    }
+}
+
 /// Take an image's name away, and what nobody needs any more. `word` is a name, or an id or its start, which stands for
-/// all names of that image. With `force` it may be a container's, have several names, or not be there.
+/// all of that image. With `force` it may be a container's, have several names, or not be there.
 ///
 /// # Errors
 /// No such image; a container uses it; the id has several names, or is that of several images.
 pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
     let store = Store::open(&paths.data);
-    let (id, names) = match find(&store.list()?, word)? {
+    let all = store.list()?;
+    let found = match find(&all, word)? {
         Some(found) => found,
         None if force => return Ok(Removed::default()),
         None => return Err(absent(word)),
     };
+    let last = all.iter().filter(|listed| listed.id == found.id).count() == found.entries.len();
     if !force {
-        check_unused(word, &names, &containers::list(paths))?;
+        check_removable(word, &found, last, &containers::list(paths))?;
     }
-    for name in &names {
-        own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop))?;
-    }
-    let left = store.list()?.iter().any(|listed| listed.id == id);
-    let names: Vec<String> = names.iter().map(Reference::familiar).collect();
-    let untagged = names.iter().map(|name| of_image("untag", &id, name));
-    let deleted = (!left).then(|| of_image("delete", &id, &id.to_string()));
-    events::tell(paths, untagged.chain(deleted));
-    Ok(Removed { names, id: (!left).then(|| id.to_string()) })
+    own_or_mapped(paths, store.remove(&found.entries, &|| in_use(paths)).map(drop))?;
+    let names = found.names().iter().map(Reference::familiar).collect();
+    let removed = Removed { names, id: last.then(|| found.id.to_string()) };
+    events::tell(paths, removed.told(&found.id));
+    Ok(removed)
 }
 
 fn of_image(action: &str, id: &Digest, name: &str) -> News {
@@ -200,7 +209,12 @@ pub(crate) fn load_in(store: &Store, task: &remote::Load, rest: &mut dyn Read) -
         None => archive::Input::Stream(rest),
     };
     let loaded = archive::load(store, input, tag.as_ref())?;
-    Ok(loaded.into_iter().map(|loaded| Loaded { name: loaded.name.to_string(), moved: loaded.moved }).collect())
+    let told = |loaded: archive::Loaded| Loaded {
+        name: loaded.name.as_ref().map(Reference::familiar),
+        id: loaded.id.to_string(),
+        moved: loaded.moved,
+    };
+    Ok(loaded.into_iter().map(told).collect())
 }
 
 /// In the child.
@@ -208,49 +222,25 @@ pub(crate) fn collect_in(store: &Store, paths: &Paths) -> Result<bool, image::Er
     image::gc::collect(store, &|| in_use(paths))
 }
 
-/// The image's id, and those of its names that the word stands for.
-fn find(all: &[image::Listed], word: &str) -> Result<Option<(Digest, Vec<Reference>)>> {
-    let names = |listed: &image::Listed| listed.name.as_ref()?.parse::<Reference>().ok();
-    if let Ok(asked) = word.parse::<Reference>() {
-        let named = all.iter().find(|listed| names(listed).is_some_and(|name| name == asked));
-        let by_digest =
-            || all.iter().find(|listed| names(listed).is_some_and(|name| stands_for(&asked, &name, listed)));
-        let named = named.or_else(by_digest);
-        if let Some(listed) = named {
-            return Ok(Some((listed.id, names(listed).into_iter().collect())));
-        }
-    }
-    let hex = word.strip_prefix("sha256:").unwrap_or(word);
-    let matching: Vec<_> = all.iter().filter(|listed| !hex.is_empty() && listed.id.hex().starts_with(hex)).collect();
-    let Some(first) = matching.first() else { return Ok(None) };
-    if matching.iter().any(|listed| listed.id != first.id) {
-        return Err(Error::rejected(format!("cannot tell which image {word} is"), "the id of more than one starts so")
-            .hint("sampan images --no-trunc shows the whole ids"));
-    }
-    Ok(Some((first.id, matching.iter().filter_map(|listed| names(listed)).collect())))
-}
-
-/// If there is a digest, it decides, as in the store.
-fn stands_for(asked: &Reference, name: &Reference, listed: &image::Listed) -> bool {
-    let same_repository = (asked.registry(), asked.repository()) == (name.registry(), name.repository());
-    asked.digest().map_or(asked == name, |digest| *digest == listed.manifest && same_repository)
-}
-
-fn check_unused(word: &str, names: &[Reference], users: &[containers::Listed]) -> Result<()> {
-    let names: Vec<String> = names.iter().map(Reference::familiar).collect();
+fn check_removable(word: &str, found: &Found, last: bool, users: &[containers::Listed]) -> Result<()> {
+    let names: Vec<String> = found.names().iter().map(Reference::familiar).collect();
     let what = || format!("cannot remove image {word}");
-    if names.is_empty() {
-        return Err(Error::rejected(what(), "the tool that wrote it gave it no name, and only names are removed"));
-    }
     if names.len() > 1 {
         return Err(Error::rejected(what(), format!("it has several names: {}", names.join(", ")))
             .hint("remove one by its name, or all with --force"));
     }
-    match users.iter().find(|listed| names.contains(&listed.record.image)) {
+    // As docker: a name can go as long as the image has another.
+    match users.iter().find(|user| last && uses(user, &found.id, &names)) {
         None => Ok(()),
         Some(user) => Err(Error::rejected(what(), format!("container {} uses it", user.record.name))
             .hint("remove the container first, or use --force: its files stay as long as it does")),
     }
+}
+
+/// Whether a container stands on the image. `names`: for one that was made when records said only that.
+fn uses(user: &containers::Listed, id: &Digest, names: &[String]) -> bool {
+    let record = &user.record;
+    if record.image_id.is_empty() { names.contains(&record.image) } else { record.image_id == id.to_string() }
 }
 
 /// Fetch images: `name` as typed. Whether something had to be fetched is said of each.
@@ -271,7 +261,7 @@ pub fn pull(
     let names = candidates(name)?.iter().map(Reference::to_string).collect();
     let pulled: Vec<Pulled> = remote::call(paths, access, Task::Pull(Pull { names, ..pull }), tell)?;
     events::tell(paths, pulled.iter().map(|pulled| of_name("pull", &pulled.name)));
-    // What a name stood for before, nobody can name any more.
+    // What a name stood for before stays, but not the documents of the same image.
     if pulled.iter().any(|pulled| pulled.moved) {
         collect(paths)?;
     }
@@ -290,9 +280,15 @@ pub fn push(
     push: Push,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<String> {
-    let (name, _) = here(paths, name)?;
-    let to = to.map_or_else(|| Ok(name.clone()), destination)?;
-    let push = Push { images: vec![(name.to_string(), to.to_string())], ..push };
+    let (entry, _) = entry(paths, name)?;
+    let to = match to {
+        Some(to) => destination(to)?,
+        None => self::name(&entry).ok_or_else(|| {
+            Error::rejected(format!("cannot push image {name}"), "it has no name")
+                .hint(format!("sampan push {name} NAME says where it goes"))
+        })?,
+    };
+    let push = Push { images: vec![(entry, to.to_string())], ..push };
     let digests: Vec<String> = remote::call(paths, access, Task::Push(push), tell)?;
     events::tell(paths, [of_name("push", &to.to_string())]);
     Ok(digests.into_iter().last().unwrap_or_default())
@@ -322,8 +318,8 @@ pub fn push_all(
             && other.digest().is_none()
     };
     let all = Store::open(&paths.data).list()?;
-    let names = all.iter().filter_map(|listed| listed.name.as_ref()?.parse::<Reference>().ok()).filter(same);
-    let images: Vec<_> = names.map(|name| (name.to_string(), name.to_string())).collect();
+    let named = all.into_iter().filter_map(|listed| Some((self::name(&listed.entry)?, listed.entry)));
+    let images: Vec<_> = named.filter(|(name, _)| same(name)).map(|(name, entry)| (entry, name.to_string())).collect();
     if images.is_empty() {
         return Err(Error::rejected(what(), "the store has none").hint("sampan images shows what there is"));
     }
@@ -358,10 +354,9 @@ pub fn tag(paths: &Paths, source: &str, target: &str) -> Result<()> {
     }
     let store = Store::open(&paths.data);
     let writer = store.writer()?;
-    let (name, id) = here(paths, source)?;
-    let mut entry = store.entry(&name)?.ok_or_else(|| absent(source))?;
+    let (mut entry, id) = entry(paths, source)?;
     entry.annotations.clear();
-    let moved = writer.name_image(&target, entry, &[])?;
+    let moved = writer.add(Some(&target), entry, &[])?;
     drop(writer);
     events::tell(paths, [of_image("tag", &id, &target.familiar())]);
     if moved {
@@ -370,47 +365,29 @@ pub fn tag(paths: &Paths, source: &str, target: &str) -> Result<()> {
     Ok(())
 }
 
-/// Take names of an image away, but not its last one.
+/// Take names of an image away; without `names` all. The image stays, as podman has it.
 ///
 /// # Errors
-/// No such image; a name that it has not; its last name.
+/// No such image; a name that it has not.
 pub fn untag(paths: &Paths, source: &str, names: &[String]) -> Result<()> {
     let store = Store::open(&paths.data);
-    let (name, id) = here(paths, source)?;
-    let names =
-        if names.is_empty() { vec![name] } else { names.iter().map(|name| parse(name)).collect::<Result<_>>()? };
-    let all = store.list()?;
-    let own: Vec<Reference> =
-        all.iter().filter(|listed| listed.id == id).filter_map(|listed| listed.name.as_ref()?.parse().ok()).collect();
-    if let Some(other) = names.iter().find(|name| !own.contains(name)) {
+    let writer = store.writer()?;
+    let (_, id) = entry(paths, source)?;
+    let names: Vec<Reference> = names.iter().map(|name| parse(name)).collect::<Result<_>>()?;
+    let own: Vec<_> = store.list()?.into_iter().filter(|listed| listed.id == id).map(|listed| listed.entry).collect();
+    let is_own = |other: &Reference| own.iter().any(|entry| name(entry).as_ref() == Some(other));
+    if let Some(other) = names.iter().find(|name| !is_own(name)) {
         return Err(Error::rejected(
             format!("cannot untag {source}"),
             format!("{} is no name of it", other.familiar()),
         ));
     }
-    if own.iter().all(|name| names.contains(name)) {
-        return Err(Error::rejected(format!("cannot untag {source}"), "it would have no name left")
-            .hint(format!("sampan rmi {source} removes it")));
-    }
-    for name in &names {
-        own_or_mapped(paths, store.remove(name, &|| in_use(paths)).map(drop))?;
-        events::tell(paths, [of_image("untag", &id, &name.familiar())]);
-    }
+    let asked =
+        |entry: &spec::image::Descriptor| name(entry).is_some_and(|own| names.is_empty() || names.contains(&own));
+    let asked: Vec<_> = own.into_iter().filter(asked).collect();
+    writer.untag(&asked)?;
+    events::tell(paths, asked.iter().filter_map(name).map(|name| of_image("untag", &id, &name.familiar())));
     Ok(())
-}
-
-/// The image of the store that a word stands for: one of its names, and its id.
-pub(crate) fn here(paths: &Paths, word: &str) -> Result<(Reference, Digest)> {
-    let all = Store::open(&paths.data).list()?;
-    let mut found = find(&all, word)?;
-    if found.is_none() && word.parse::<Reference>().is_ok() {
-        for name in candidates(word)? {
-            found = found.or(find(&all, &name.to_string())?);
-        }
-    }
-    let (id, names) = found.ok_or_else(|| absent(word))?;
-    let name = names.into_iter().next();
-    name.map(|name| (name, id)).ok_or_else(|| Error::rejected(format!("cannot use image {word}"), "it has no name"))
 }
 
 pub(crate) fn absent(word: &str) -> Error {
@@ -470,13 +447,15 @@ pub fn manifest(paths: &Paths, access: &Access, name: &str) -> Result<String> {
 /// # Errors
 /// One is not in the store; the output cannot be written.
 pub fn save(paths: &Paths, words: &[String], directory: Option<&Path>, output: &mut dyn Write) -> Result<()> {
-    let names = words.iter().map(|word| here(paths, word).map(|(name, _)| name)).collect::<Result<Vec<_>>>()?;
+    let entries = words.iter().map(|word| entry(paths, word).map(|(entry, _)| entry)).collect::<Result<Vec<_>>>()?;
     let form = match directory {
         Some(path) => Form::Directory(path.to_owned()),
         None => Form::Tar(output),
     };
-    archive::save(&Store::open(&paths.data), &names, form)?;
-    events::tell(paths, names.iter().map(|name| of_name("save", &name.to_string())));
+    archive::save(&Store::open(&paths.data), &entries, form)?;
+    let word =
+        |(entry, word): (&spec::image::Descriptor, &String)| name(entry).map_or(word.clone(), |name| name.to_string());
+    events::tell(paths, entries.iter().zip(words).map(word).map(|name| of_name("save", &name)));
     Ok(())
 }
 
@@ -486,12 +465,11 @@ pub enum Archive<'a> {
     Stream(&'a mut dyn Read),
 }
 
-/// Read images from a tar or a directory, in a child: of an ordinary user's images, too, each file has its owner. Their
-/// names.
+/// Read images from a tar or a directory, in a child: of an ordinary user's images, too, each file has its owner.
 ///
 /// # Errors
 /// It holds none, or not what it says.
-pub fn load(paths: &Paths, from: Archive<'_>, tag: Option<&str>) -> Result<Vec<Reference>> {
+pub fn load(paths: &Paths, from: Archive<'_>, tag: Option<&str>) -> Result<Vec<Loaded>> {
     paths.ensure()?;
     let tag = tag.map(parse).transpose()?.map(|tag| tag.to_string());
     let (directory, input) = match from {
@@ -506,47 +484,78 @@ pub fn load(paths: &Paths, from: Archive<'_>, tag: Option<&str>) -> Result<Vec<R
     if loaded.iter().any(|loaded| loaded.moved) {
         collect(paths)?;
     }
-    events::tell(paths, loaded.iter().map(|loaded| of_name("load", &loaded.name)));
-    loaded.iter().map(|loaded| parse(&loaded.name)).collect()
+    let name = |loaded: &Loaded| of_name("load", loaded.name.as_ref().unwrap_or(&loaded.id));
+    events::tell(paths, loaded.iter().map(name));
+    Ok(loaded)
 }
 
-/// As the child says it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Loaded {
-    name: String,
+/// An image that came out of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// As a person would type it.
+    pub name: Option<String>,
+    pub id: String,
     moved: bool,
 }
 
 /// What a prune took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    pub names: Vec<String>,
+    pub images: Vec<Removed>,
     /// Bytes of the disk.
     pub freed: u64,
 }
 
-/// Remove what nobody needs: of broken-off pulls, of names that moved; with `all` the images that no container uses.
+/// Remove what nobody needs: of broken-off pulls, images without a name; with `all` those that have one, too. What a
+/// container stands on stays.
 ///
 /// # Errors
 /// As [`remove`].
 pub fn prune(paths: &Paths, all: bool) -> Result<Pruned> {
     let store = Store::open(&paths.data);
     let before = image::usage::of(store.root());
-    let mut names = Vec::new();
-    if all {
-        let users = containers::list(paths);
-        for name in store.list()?.into_iter().filter_map(|listed| listed.name?.parse::<Reference>().ok()) {
-            if !users.iter().any(|user| user.record.image == name.familiar()) {
-                own_or_mapped(paths, store.remove(&name, &|| in_use(paths)).map(drop))?;
-                names.push(name.familiar());
+    let listed = store.list()?;
+    let (going, staying) = pruned(&listed, &containers::list(paths), all);
+    let mut images = Vec::<(Digest, Removed)>::new();
+    for listed in &going {
+        let last = !staying.iter().any(|other| other.id == listed.id);
+        let names = name(&listed.entry).map(|name| name.familiar());
+        match images.iter_mut().find(|(id, _)| *id == listed.id) {
+            Some((_, removed)) => removed.names.extend(names),
+            None => {
+                let id = last.then(|| listed.id.to_string());
+                images.push((listed.id, Removed { names: names.into_iter().collect(), id }));
             }
         }
     }
+    let entries: Vec<_> = going.into_iter().map(|listed| listed.entry.clone()).collect();
+    if !entries.is_empty() {
+        own_or_mapped(paths, store.remove(&entries, &|| in_use(paths)).map(drop))?;
+    }
     own_or_mapped(paths, image::gc::collect_all(&store, &|| in_use(paths)).map(drop))?;
     let freed = before.saturating_sub(image::usage::of(store.root()));
-    let pruned = News::new(Kind::Image, "prune", "").with("reclaimed", freed);
-    events::tell(paths, names.iter().map(|name| of_name("untag", name)).chain([pruned]));
-    Ok(Pruned { names, freed })
+    let told = News::new(Kind::Image, "prune", "").with("reclaimed", freed);
+    events::tell(paths, images.iter().flat_map(|(id, removed)| removed.told(id)).chain([told]));
+    Ok(Pruned { images: images.into_iter().map(|(_, removed)| removed).collect(), freed })
+}
+
+/// What a prune takes, and what it leaves. The image of a container keeps the name that the container was made by, or all
+/// that it has.
+fn pruned<'a>(
+    all: &'a [image::Listed],
+    users: &[containers::Listed],
+    named: bool,
+) -> (Vec<&'a image::Listed>, Vec<&'a image::Listed>) {
+    let familiar = |listed: &image::Listed| name(&listed.entry).map(|name| name.familiar());
+    let made_by = |user: &containers::Listed, id: &Digest| {
+        all.iter().any(|listed| listed.id == *id && familiar(listed).as_ref() == Some(&user.record.image))
+    };
+    let keeps = |user: &containers::Listed, listed: &image::Listed| {
+        let own = familiar(listed);
+        uses(user, &listed.id, own.as_slice())
+            && (own.as_ref() == Some(&user.record.image) || !made_by(user, &listed.id))
+    };
+    all.iter().partition(|listed| (named || listed.name.is_none()) && !users.iter().any(|user| keeps(user, listed)))
 }
 
 /// Prove that the store holds what it says; with `repair`, fetch again what it does not.
@@ -606,8 +615,8 @@ pub fn usage(paths: &Paths) -> Result<[Used; 2]> {
     let store = Store::open(&paths.data);
     let (images, users) = (store.list()?, containers::list(paths));
     let is_used = |listed: &image::Listed| {
-        let name = listed.name.as_ref().and_then(|name| name.parse::<Reference>().ok());
-        name.is_some_and(|name| users.iter().any(|user| user.record.image == name.familiar()))
+        let name = name(&listed.entry).map(|name| name.familiar());
+        users.iter().any(|user| uses(user, &listed.id, name.as_slice()))
     };
     let (used, free): (Vec<_>, Vec<_>) = images.iter().partition(|listed| is_used(listed));
     let of = |path: &str| image::usage::of(&paths.data.join(path));
@@ -651,10 +660,10 @@ pub struct Inspected {
 /// No such image.
 pub fn inspect(paths: &Paths, word: &str) -> Result<Inspected> {
     let store = Store::open(&paths.data);
-    let (name, id) = here(paths, word)?;
-    let stored = store.stored(&name)?.ok_or_else(|| absent(word))?;
+    let (entry, id) = entry(paths, word)?;
+    let stored = store.stored(&entry)?;
     let all = store.list()?;
-    let names = all.iter().filter(|listed| listed.id == id).filter_map(|listed| listed.name.as_ref()?.parse().ok());
+    let names = all.iter().filter(|listed| listed.id == id).filter_map(|listed| name(&listed.entry));
     let layers = stored.manifest().map_or(0, |(_, _, manifest)| manifest.layers.iter().map(|layer| layer.size).sum());
     Ok(Inspected {
         id: id.to_string(),
@@ -679,30 +688,6 @@ pub(crate) fn candidates(text: &str) -> Result<Vec<Reference>> {
     let policy = remote::Policy::load(env).map_err(|error| Error::from(remote::Failure::from(error)))?;
     let expanded = policy.expand(text);
     if expanded.is_empty() { Ok(vec![usual]) } else { expanded.iter().map(|name| parse(name)).collect() }
-}
-
-/// An image of the store that a container can stand on, and its whole name.
-///
-/// # Errors
-/// [`Error::NoImage`] where a pull may help.
-pub(crate) fn find_whole(
-    store: &Store,
-    text: &str,
-    platform: Option<&request::Platform>,
-) -> Result<(Reference, image::Image)> {
-    let platform = platform.map(request::Platform::of_image);
-    let usual = parse(text)?;
-    if let Some(image) = store.resolve(&usual, platform.as_ref()).map_err(Error::NoImage)? {
-        return Ok((usual, image));
-    }
-    // Only now: most names need no look at the configuration.
-    for name in candidates(text)?.into_iter().filter(|name| *name != usual) {
-        if let Some(image) = store.resolve(&name, platform.as_ref()).map_err(Error::NoImage)? {
-            return Ok((name, image));
-        }
-    }
-    let image = store.require(&usual, platform.as_ref()).map_err(Error::NoImage)?;
-    Ok((usual, image))
 }
 
 pub(crate) fn parse(name: &str) -> Result<Reference> {

@@ -1,7 +1,7 @@
 //! Lists of images for several platforms, made here and pushed as one: docker's and podman's `manifest`.
 
 use crate::error::{Error, Result};
-use crate::images::{absent, candidates, destination, here, parse};
+use crate::images::{candidates, destination, entry, parse, which};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Enlist, Progress, PushList, Said, Source, Task, Wish};
 use image::Store;
@@ -57,15 +57,15 @@ fn source(paths: &Paths, text: &str, all: bool) -> Result<Source> {
         return at_registry(name);
     }
     if let Some(name) = text.strip_prefix("containers-storage:") {
-        return here(paths, name).map(|(name, _)| Source::Here(name.to_string()));
+        return entry(paths, name).map(|(entry, _)| Source::Here(Box::new(entry)));
     }
-    let Ok((name, _)) = here(paths, text) else { return at_registry(text) };
-    let stored = Store::open(&paths.data).stored(&name)?.ok_or_else(|| absent(text))?;
+    let Ok((entry, _)) = entry(paths, text) else { return at_registry(text) };
+    let stored = Store::open(&paths.data).stored(&entry)?;
     // Of an index that was pulled one variant is here, and all are meant.
-    if all && stored.entry.is_index() && !stored.whole {
-        return at_registry(&name.to_string());
+    match which::name(&entry) {
+        Some(name) if all && entry.is_index() && !stored.whole => at_registry(&name.to_string()),
+        _ => Ok(Source::Here(Box::new(entry))),
     }
-    Ok(Source::Here(name.to_string()))
 }
 
 fn at_registry(name: &str) -> Result<Source> {

@@ -17,7 +17,7 @@ pub use image::convert::{Documents, Packing, Wish};
 pub(crate) use registry::Policy;
 pub use registry::{Access, Credentials};
 use serde::{Deserialize, Serialize};
-use spec::image::{Annotations, Platform};
+use spec::image::{Annotations, Descriptor, Platform};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 pub use worker::serve_if_asked;
@@ -77,8 +77,8 @@ pub(crate) enum Task {
 /// Images of the store, to one repository.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Push {
-    /// Whole references: what it is called here, and there.
-    pub images: Vec<(String, String)>,
+    /// Of the store's index, and the whole reference that each gets.
+    pub images: Vec<(Descriptor, String)>,
     pub platform: Option<Platform>,
     pub wish: Wish,
 }
@@ -95,8 +95,8 @@ pub(crate) struct Enlist {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Source {
-    /// By its whole name.
-    Here(String),
+    /// By its entry in the index.
+    Here(Box<Descriptor>),
     /// Whole references; the first that is there counts.
     Registry(Vec<String>),
 }

@@ -71,7 +71,7 @@ pub fn busybox(writer: &Writer, name: &Reference, path: Option<&str>) -> Result<
         history: vec![History { created_by: "sampan image bootstrap busybox".into(), ..History::default() }],
         ..ImageConfig::default()
     };
-    Ok((writer.put(name, config, &[layer])?.manifest, binary))
+    Ok((writer.put(Some(name), config, &[layer])?.manifest, binary))
 }
 
 fn find(path: Option<&str>) -> Result<PathBuf> {

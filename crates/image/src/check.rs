@@ -5,13 +5,13 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::layer::{self, Broken, Expected, Source};
 use crate::layout::Layout;
-use crate::store::{self, Store, Wanted, Writer};
+use crate::store::{self, Store, Wanted, Writer, names};
 use crate::temp::Temp;
 use crate::{compare, fs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use spec::Digest;
-use spec::image::{Descriptor, ImageConfig, Index, Manifest, REF_NAME};
+use spec::image::{Descriptor, ImageConfig, Index, Manifest};
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::io::Read;
@@ -73,7 +73,21 @@ struct Check<'a> {
 impl Check<'_> {
     fn image(&mut self, entry: &Descriptor) -> Result<()> {
         self.checked.images += 1;
-        let name = entry.annotations.get(REF_NAME).cloned().unwrap_or_else(|| entry.digest.to_string());
+        let first = self.checked.findings.len();
+        self.content(entry)?;
+        let bad = |finding: &Finding| finding.fetch;
+        if names::of(entry).is_none() && self.checked.findings[first..].iter().any(bad) {
+            self.writer.forget(std::slice::from_ref(entry))?;
+            for finding in self.checked.findings[first..].iter_mut().filter(|finding| bad(finding)) {
+                finding.what += "; it has no name to be fetched by, and was removed";
+                (finding.mended, finding.fetch) = (true, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, entry: &Descriptor) -> Result<()> {
+        let name = names::of(entry).map_or_else(|| entry.digest.to_string(), str::to_owned);
         if !self.blob(&name, entry)? {
             return Ok(());
         }

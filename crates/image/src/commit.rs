@@ -6,7 +6,7 @@ use crate::difference;
 use crate::error::{Context, Error, Kind, Result};
 use crate::layer::{Expected, Layer};
 use crate::pack::Ids;
-use crate::store::{Put, Store, Wanted};
+use crate::store::{Put, Store, Wanted, names};
 use spec::Reference;
 use spec::image::{Descriptor, ImageConfig, media};
 use std::io::{BufRead, BufReader, Read};
@@ -25,17 +25,17 @@ pub struct Changed<'a> {
 /// [`Kind::Missing`] if the layers below are not those of `base`; the kernel's.
 pub fn commit(
     store: &Store,
-    base: &Reference,
+    base: &Descriptor,
     changed: &Changed<'_>,
-    name: &Reference,
+    name: Option<&Reference>,
     change: impl FnOnce(&mut ImageConfig),
 ) -> Result<Put> {
-    let what = || format!("cannot commit to {}", name.familiar());
+    let what = || "cannot commit a container".to_owned();
     // From here on nothing of the base can go.
     let writer = store.writer()?;
-    let gone = || Error::new(Kind::Missing, what(), format!("image {} is not what it was any more", base.familiar()));
+    let gone = || Error::new(Kind::Missing, what(), format!("image {} is not what it was any more", names::text(base)));
     let top = changed.lower.first().ok_or_else(gone)?;
-    let stored = store.stored(base)?.filter(|stored| store.stands_on(stored, top)).ok_or_else(gone)?;
+    let stored = Some(store.stored(base)?).filter(|stored| store.stands_on(stored, top)).ok_or_else(gone)?;
     let (_, _, manifest) = stored.manifest().ok_or_else(gone)?;
     let mut layers: Vec<Layer> = Wanted::all(&manifest.layers, &stored.config)?.into_iter().map(known).collect();
     let parent = layers.last().map(|layer| layer.chain_id);
@@ -61,7 +61,7 @@ fn known(wanted: Wanted) -> Layer {
 ///
 /// # Errors
 /// As [`crate::Writer::import_layer`].
-pub fn import(store: &Store, from: impl Read, name: &Reference, config: ImageConfig) -> Result<Put> {
+pub fn import(store: &Store, from: impl Read, name: Option<&Reference>, config: ImageConfig) -> Result<Put> {
     let mut from = BufReader::with_capacity(1 << 17, from);
     check(&mut from).context(|| "cannot import a root file system".to_owned())?;
     let writer = store.writer()?;

@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 mod fetch;
+pub(crate) mod names;
 mod stored;
 pub use fetch::{Came, Wanted};
 pub use stored::Stored;
@@ -41,6 +42,8 @@ pub struct Image {
 pub struct Listed {
     /// The complete reference, or whatever another tool has written.
     pub name: Option<String>,
+    /// Of the index.
+    pub entry: Descriptor,
     pub manifest: Digest,
     pub id: Digest,
     pub created: Option<String>,
@@ -81,10 +84,24 @@ impl Store {
             return Ok(None);
         };
         let index = layout.index()?;
-        let Some(entry) = index.manifests.iter().find(|entry| is_named(entry, name)) else {
+        let Some(entry) = index.manifests.iter().find(|entry| names::is_named(entry, name)) else {
             return Ok(None);
         };
         self.load(&layout, entry, platform).context(what).map(Some)
+    }
+
+    /// The image of an entry of the index.
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn image(&self, entry: &Descriptor, platform: Option<&Platform>) -> Result<Image> {
+        let what = || format!("cannot use image {}", names::text(entry));
+        self.load(&self.layout().context(what)?, entry, platform).context(what)
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        let none = || Error::new(Kind::Missing, "", format!("there is no store at {}", self.root.display()));
+        Layout::open(&self.root)?.ok_or_else(none)
     }
 
     /// The index's entry of that name, or `None`.
@@ -93,18 +110,16 @@ impl Store {
     /// The index cannot be read.
     pub fn entry(&self, name: &Reference) -> Result<Option<Descriptor>> {
         let Some(layout) = Layout::open(&self.root)? else { return Ok(None) };
-        Ok(layout.index()?.manifests.into_iter().find(|entry| is_named(entry, name)))
+        Ok(layout.index()?.manifests.into_iter().find(|entry| names::is_named(entry, name)))
     }
 
-    /// All that the store has of an image, for those who hand it on. `None`: it has none of that name.
+    /// All that the store has of an entry's image, for those who hand it on.
     ///
     /// # Errors
     /// As [`Store::resolve`].
-    pub fn stored(&self, name: &Reference) -> Result<Option<Stored>> {
-        let what = || format!("cannot read image {}", name.familiar());
-        let Some(entry) = self.entry(name).context(what)? else { return Ok(None) };
-        let Some(layout) = Layout::open(&self.root)? else { return Ok(None) };
-        Stored::read(&layout, entry).context(what).map(Some)
+    pub fn stored(&self, entry: &Descriptor) -> Result<Stored> {
+        let what = || format!("cannot read image {}", names::text(entry));
+        Stored::read(&self.layout().context(what)?, entry.clone()).context(what)
     }
 
     /// Whether the image's top layer is unpacked there.
@@ -136,7 +151,7 @@ impl Store {
         let Some(layout) = Layout::open(&self.root)? else { return Ok(vec![]) };
         let mut found = Vec::new();
         for entry in layout.index()?.manifests {
-            let name = entry.annotations.get(REF_NAME).and_then(|text| text.parse::<Reference>().ok());
+            let name = names::of(&entry).and_then(|text| text.parse::<Reference>().ok());
             let Some(name) = name.filter(|name| name.registry() == registry) else { continue };
             let (_, manifest) = manifest(&layout, &entry, None)?;
             if manifest.layers.iter().any(|layer| layer.digest == *digest) {
@@ -166,7 +181,7 @@ impl Store {
         })
     }
 
-    /// All named images, in the index's order.
+    /// All images, in the index's order.
     ///
     /// # Errors
     /// As [`Store::resolve`].
@@ -180,7 +195,8 @@ impl Store {
             let manifest = manifest(&layout, &entry, None)?;
             let config: ImageConfig = layout.document(&manifest.1.config)?;
             images.push(Listed {
-                name: entry.annotations.get(REF_NAME).cloned(),
+                name: names::of(&entry).map(str::to_owned),
+                entry,
                 manifest: manifest.0,
                 id: manifest.1.config.digest,
                 created: config.created,
@@ -236,23 +252,16 @@ impl Store {
         Ok(Writer { root, tmp, temp, layout, layers, partial, rights: Rights::current(), limit })
     }
 
-    /// Takes the name away, and with it the blobs and layers that no image needs and `in_use` does not list (the layer
-    /// paths of containers). While someone else holds the store, that clearing is left to the next
-    /// removal. Whether there was such a name.
+    /// Takes entries out of the index, and with them the blobs and layers that no image needs and `in_use` does not list
+    /// (the layer paths of containers). While someone else holds the store, that clearing is left to the next
+    /// removal. Whether they were there.
     ///
     /// # Errors
-    /// The index cannot be written, or something unused cannot be removed: the name is gone by then.
-    pub fn remove(&self, name: &Reference, in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool> {
-        let what = || format!("cannot remove image {}", name.familiar());
+    /// The index cannot be written, or something unused cannot be removed: the entries are gone by then.
+    pub fn remove(&self, entries: &[Descriptor], in_use: &dyn Fn() -> Vec<PathBuf>) -> Result<bool> {
+        let what = || format!("cannot remove image {}", entries.first().map(names::text).unwrap_or_default());
         let writer = self.writer()?;
-        let change = |index: &mut Index| {
-            let before = index.manifests.len();
-            // A digest stands for what has a tag, too, but not where it is a name of its own.
-            let own = index.manifests.iter().any(|entry| is_called(entry, name));
-            index.manifests.retain(|entry| if own { !is_called(entry, name) } else { !is_named(entry, name) });
-            before != index.manifests.len()
-        };
-        let found = writer.layout.change(&writer.temp, change).context(what)?;
+        let found = writer.forget(entries).context(what)?;
         drop(writer);
         if found {
             gc::collect(self, in_use).context(what)?;
@@ -394,38 +403,55 @@ impl Writer {
         fs::sync_dir(&self.layers).map_err(Into::into)
     }
 
-    /// Names an image whose layers are here. `entry` is that of the index, or of the manifest where there is none;
-    /// `documents` are all of them, the configuration too, as they came. Whether the name stood for another one before.
+    /// Takes in an image whose layers are here, under a name or without. `entry` is that of the index, or of the manifest
+    /// where there is none; `documents` are all of them, the configuration too, as they came. Whether the name stood for
+    /// another one before, which stays without it.
     ///
     /// # Errors
     /// The kernel refused a write.
-    pub fn name_image(
+    pub fn add(
         &self,
-        name: &Reference,
+        name: Option<&Reference>,
         mut entry: Descriptor,
         documents: &[(Descriptor, Vec<u8>)],
     ) -> Result<bool> {
+        entry.annotations.remove(REF_NAME);
+        entry.annotations.extend(name.map(|name| (REF_NAME.to_owned(), name.to_string())));
+        let what = format!("cannot store image {}", names::text(&entry));
         let put = || {
             for (descriptor, bytes) in documents {
                 self.layout.add(&self.temp, &descriptor.media_type, bytes)?;
             }
-            entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
-            self.layout.change(&self.temp, |index| {
-                let moved = index.manifests.iter().any(|old| is_called(old, name) && old.digest != entry.digest);
-                index.manifests.retain(|old| !is_called(old, name));
-                index.manifests.push(entry);
-                moved
-            })
+            self.layout.change(&self.temp, |index| names::give(&self.layout, index, entry))
         };
-        put().context(|| format!("cannot store image {}", name.familiar()))
+        put().context(|| what)
     }
 
-    /// Names an image of these layers (bottom first). `config.rootfs` is filled in. A name that exists moves to the new
+    /// Takes entries out of the index; what they led to stays until it is collected. Whether they were there.
+    pub(crate) fn forget(&self, entries: &[Descriptor]) -> Result<bool> {
+        self.layout.change(&self.temp, |index| {
+            let before = index.manifests.len();
+            index.manifests.retain(|entry| !entries.iter().any(|asked| names::is_same(entry, asked)));
+            before != index.manifests.len()
+        })
+    }
+
+    /// Takes the names of these entries away. An image that has no other stays without one.
+    ///
+    /// # Errors
+    /// The kernel refused a write.
+    pub fn untag(&self, entries: &[Descriptor]) -> Result<()> {
+        self.layout
+            .change(&self.temp, |index| names::take(&self.layout, index, entries))
+            .context(|| format!("cannot untag {}", entries.first().map(names::text).unwrap_or_default()))
+    }
+
+    /// Takes in an image of these layers (bottom first). `config.rootfs` is filled in. A name that exists moves to the new
     /// image.
     ///
     /// # Errors
     /// The kernel refused a write.
-    pub fn put(&self, name: &Reference, mut config: ImageConfig, layers: &[Layer]) -> Result<Put> {
+    pub fn put(&self, name: Option<&Reference>, mut config: ImageConfig, layers: &[Layer]) -> Result<Put> {
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
         let platform = config.platform.clone();
         let documents = || -> Result<_> {
@@ -444,9 +470,9 @@ impl Writer {
             entry.platform = Some(platform);
             Ok((entry.clone(), [(manifest.config, text), (entry, bytes)]))
         };
-        let (entry, documents) = documents().context(|| format!("cannot store image {}", name.familiar()))?;
+        let (entry, documents) = documents().context(|| "cannot store an image".to_owned())?;
         let (manifest, id) = (entry.digest, documents[0].0.digest);
-        let moved = self.name_image(name, entry, &documents)?;
+        let moved = self.add(name, entry, &documents)?;
         Ok(Put { manifest, id, moved })
     }
 }
@@ -485,28 +511,6 @@ pub(crate) fn manifest(layout: &Layout, entry: &Descriptor, platform: Option<&Pl
     let ours = wanted.pick(&here).or_else(|| fetched?.pick(&here));
     let ours = ours.ok_or_else(|| Error::new(Kind::Unsupported, "", format!("it has no variant for {wanted} here")))?;
     Ok((ours.digest, layout.document(ours)?))
-}
-
-/// By that very name.
-fn is_called(entry: &Descriptor, name: &Reference) -> bool {
-    entry.annotations.get(REF_NAME).is_some_and(|text| *text == name.to_string())
-}
-
-/// By digest if the name has one: then the tag is decoration.
-fn is_named(entry: &Descriptor, name: &Reference) -> bool {
-    let Some(text) = entry.annotations.get(REF_NAME) else {
-        return false;
-    };
-    match name.digest() {
-        None => *text == name.to_string(),
-        Some(digest) => {
-            entry.digest == *digest && text.parse().is_ok_and(|other: Reference| same_repository(&other, name))
-        }
-    }
-}
-
-fn same_repository(a: &Reference, b: &Reference) -> bool {
-    (a.registry(), a.repository()) == (b.registry(), b.repository())
 }
 
 fn json(document: &impl serde::Serialize) -> Result<Vec<u8>> {

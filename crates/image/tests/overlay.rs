@@ -56,7 +56,7 @@ fn import(store: &Store) {
         ],
     );
     let config = ImageConfig { platform: Platform::native(), ..ImageConfig::default() };
-    writer.put(&name(), config, &[bottom, top]).unwrap();
+    writer.put(Some(&name()), config, &[bottom, top]).unwrap();
 }
 
 fn check(dir: &Path, userxattr: bool) {

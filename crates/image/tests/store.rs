@@ -51,9 +51,10 @@ fn bootstrap_resolve_run_checks_remove() {
     assert_eq!(find("/etc").unwrap_err().exit_code(), 126);
     assert_eq!(find("/etc/passwd").unwrap_err().to_string(), "cannot execute /etc/passwd: permission denied");
 
-    assert!(store.remove(&busybox, &|| image.layers.clone()).unwrap());
+    let named = store.entry(&busybox).unwrap().unwrap();
+    assert!(store.remove(std::slice::from_ref(&named), &|| image.layers.clone()).unwrap());
     assert!(image.layers[0].is_dir(), "a layer in use was removed");
-    assert!(!store.remove(&busybox, &Vec::new).unwrap());
+    assert!(!store.remove(&[named], &Vec::new).unwrap());
     assert!(image::gc::collect(&store, &Vec::new).unwrap());
     assert!(!image.layers[0].exists());
     assert_eq!(fs::read_dir(store.root().join("images/blobs/sha256")).unwrap().count(), 0);
@@ -272,7 +273,11 @@ fn lookups_see_what_overlayfs_would_show() {
     });
     let name = named("example.test/two/layers:1");
     writer
-        .put(&name, ImageConfig { platform: spec::image::Platform::native(), ..ImageConfig::default() }, &[bottom, top])
+        .put(
+            Some(&name),
+            ImageConfig { platform: spec::image::Platform::native(), ..ImageConfig::default() },
+            &[bottom, top],
+        )
         .unwrap();
     let image = store.require(&name, None).unwrap();
     let rootfs = Rootfs::open(&image.layers).unwrap();

@@ -105,8 +105,13 @@ fn run_pulls_as_it_is_told() {
     assert_eq!(sampan(&ground, &["images", "-q"]).ok(), old);
     let newer = run("--pull=newer");
     assert!(newer.err.contains("Downloaded newer image"), "{newer:?}");
-    assert_ne!(sampan(&ground, &["images", "-q"]).ok(), old);
-    assert_eq!(entries(&ground, "layers"), 2, "what nobody can name is gone");
+    let nameless = ["images", "-q", "--filter=dangling=true"];
+    assert_eq!(sampan(&ground, &nameless).ok(), old);
+    assert_eq!(sampan(&ground, &["run", "--rm", "--network=none", &old, "echo", "old"]).ok(), "old");
+    assert_eq!(entries(&ground, "layers"), 3);
+    let pruned = sampan(&ground, &["image", "prune", "-f"]).ok();
+    assert!(pruned.starts_with("Deleted Images:\ndeleted: sha256:"), "{pruned}");
+    assert_eq!((sampan(&ground, &nameless).ok().as_str(), entries(&ground, "layers")), ("", 2));
     assert!(run("--pull=always").err.contains("Image is up to date"));
     registry.stop();
     run("--pull=always").fails(125, "nothing listens");

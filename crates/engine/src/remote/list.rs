@@ -85,15 +85,15 @@ struct Adding<'a> {
 impl Adding<'_> {
     fn all_of(&self, source: &Source) -> Result<Vec<Listable>, Failure> {
         match source {
-            Source::Here(name) => self.here(name),
+            Source::Here(entry) => self.here(entry),
             Source::Registry(names) => self.remote(names),
         }
     }
 
     /// Those variants that are here.
-    fn here(&self, name: &str) -> Result<Vec<Listable>, Failure> {
-        let stored =
-            self.store.stored(&parse(name)?)?.ok_or_else(|| unusable(name, "it is not in the store".into()))?;
+    fn here(&self, entry: &Descriptor) -> Result<Vec<Listable>, Failure> {
+        let stored = self.store.stored(entry)?;
+        let name = crate::images::which::name(entry).map(|name| name.to_string());
         let wanted = self.task.said.wanted();
         let variants: Vec<Descriptor> = stored.manifests.iter().map(|(entry, ..)| entry.clone()).collect();
         // The first is what a container of the image stands on.
@@ -102,7 +102,7 @@ impl Adding<'_> {
             let platform = entry.platform.clone().or_else(|| Some(stored.config.platform.clone()));
             let described = Descriptor::new(&entry.media_type, entry.digest, entry.size);
             let listed = Descriptor { platform, artifact_type: entry.artifact_type, ..described };
-            Listable { entry: listed, abroad: None, name: Some(name.to_owned()) }
+            Listable { entry: listed, abroad: None, name: name.clone() }
         };
         Ok(variants.into_iter().filter(|entry| self.task.all || Some(entry.digest) == chosen).map(entry).collect())
     }

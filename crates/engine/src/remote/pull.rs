@@ -90,7 +90,7 @@ fn fill(
         by_side(&wanted, WIDTH, |_, layer| one_layer(&writer, repository, layer, tell))?;
     }
     let digest = entry.digest;
-    let moved = writer.name_image(reference, entry, &bytes)?;
+    let moved = writer.add(Some(reference), entry, &bytes)?;
     tell.progress(Progress::Digest(digest.to_string()));
     let newer = !whole || before != Some(digest);
     Ok(Pulled { name: reference.to_string(), digest: digest.to_string(), newer, moved })

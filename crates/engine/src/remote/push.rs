@@ -20,11 +20,9 @@ pub fn push(client: &Client, store: &Store, task: &Push, tell: &Tell) -> Result<
     let _hold = store.hold()?;
     let mut open = None;
     let mut digests = Vec::new();
-    for (name, to) in &task.images {
-        let (name, to) = (parse(name)?, parse(to)?);
-        let refuse = |why: &str| refused(&to, why);
-        let stored = store.stored(&name)?.ok_or_else(|| refuse("it is not in the store"))?;
-        let mut parcel = Parcel::of_stored(store, stored, task.platform.as_ref())?;
+    for (entry, to) in &task.images {
+        let to = parse(to)?;
+        let mut parcel = Parcel::of_stored(store, store.stored(entry)?, task.platform.as_ref())?;
         parcel.dress(&task.wish, WIDTH)?;
         // One conversation for all tags of a repository.
         let repository = match open.take() {

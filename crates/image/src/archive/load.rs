@@ -13,7 +13,9 @@ use std::path::Path;
 /// An image that came out of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    pub name: Reference,
+    pub name: Option<Reference>,
+    /// Of the configuration.
+    pub id: Digest,
     /// The name stood for another image before.
     pub moved: bool,
 }
@@ -93,9 +95,9 @@ impl Loader<'_> {
             Some(self.image(&entry.clone(), top, &mut documents)?)
         };
         let manifest = manifest.ok_or_else(|| Error::new(Kind::Corrupt, "", "it has no manifest"))?;
-        let names = self.names(&entry, &manifest, entries)?;
+        let names = Self::names(&entry, &manifest, entries);
         entry.annotations.clear();
-        names.into_iter().map(|name| self.name(name, entry.clone(), &documents)).collect()
+        self.add(names, entry, manifest.config.digest, &documents)
     }
 
     /// A manifest with its configuration and layers.
@@ -119,26 +121,16 @@ impl Loader<'_> {
         Ok(manifest)
     }
 
-    /// As annotations say, or docker's list, or the user.
-    fn names(&self, entry: &Descriptor, manifest: &Manifest, entries: &[Entry]) -> Result<Vec<Reference>> {
+    /// As annotations say, or docker's list.
+    fn names(entry: &Descriptor, manifest: &Manifest, entries: &[Entry]) -> Vec<Reference> {
         let annotated = [CONTAINERD_NAME, REF_NAME].iter().find_map(|name| entry.annotations.get(*name));
         if let Some(name) = annotated.and_then(|name| name.parse().ok()) {
-            return Ok(vec![name]);
+            return vec![name];
         }
         let config = path(&manifest.config.digest);
         let listed =
             entries.iter().filter(|entry| entry.config == config).flat_map(|entry| entry.repo_tags.iter().flatten());
-        self.or_tag(listed.filter_map(|name| name.parse().ok()).collect())
-    }
-
-    fn or_tag(&self, names: Vec<Reference>) -> Result<Vec<Reference>> {
-        match self.tag {
-            _ if !names.is_empty() => Ok(names),
-            Some(tag) => Ok(vec![tag.clone()]),
-            None => {
-                Err(Error::new(Kind::Unsupported, "", "an image in it has no name").hint("give it one with --tag NAME"))
-            }
-        }
+        listed.filter_map(|name| name.parse().ok()).collect()
     }
 
     /// docker's form before OCI's: layers are named by their place, and known by their DiffID.
@@ -171,14 +163,26 @@ impl Loader<'_> {
         let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::new(Kind::Corrupt, "", error.to_string()))?;
         let mut top = Descriptor::new(media::MANIFEST, Digest::of(&bytes), bytes.len() as u64);
         top.platform = Some(config.platform);
+        let id = manifest.config.digest;
         let documents = [(top.clone(), bytes), (manifest.config, text)];
         let names = entry.repo_tags.iter().flatten().filter_map(|name| name.parse().ok()).collect();
-        self.or_tag(names)?.into_iter().map(|name| self.name(name, top.clone(), &documents)).collect()
+        self.add(names, top, id, &documents)
     }
 
-    fn name(&self, name: Reference, entry: Descriptor, documents: &[(Descriptor, Vec<u8>)]) -> Result<Loaded> {
-        let moved = self.writer.name_image(&name, entry, documents)?;
-        Ok(Loaded { name, moved })
+    /// Under its names; one that has none gets the one that was asked for, if any.
+    fn add(
+        &self,
+        names: Vec<Reference>,
+        entry: Descriptor,
+        id: Digest,
+        documents: &[(Descriptor, Vec<u8>)],
+    ) -> Result<Vec<Loaded>> {
+        let names = if names.is_empty() { vec![self.tag.cloned()] } else { names.into_iter().map(Some).collect() };
+        let add = |name: Option<Reference>| {
+            let moved = self.writer.add(name.as_ref(), entry.clone(), documents)?;
+            Ok(Loaded { name, id, moved })
+        };
+        names.into_iter().map(add).collect()
     }
 
     fn document<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {

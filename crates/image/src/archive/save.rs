@@ -3,7 +3,7 @@
 use super::{CONTAINERD_NAME, Entry};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs;
-use crate::store::{Store, Stored};
+use crate::store::{Store, Stored, names};
 use spec::image::{Descriptor, Index, LAYOUT, Manifest, REF_NAME};
 use spec::{Digest, Reference};
 use std::collections::BTreeMap;
@@ -18,18 +18,17 @@ pub enum Form<W: Write> {
     Directory(std::path::PathBuf),
 }
 
-/// Saves the images of these names.
+/// Saves the images of these entries of the index, with the names that they have there.
 ///
 /// # Errors
 /// One of them is not in the store, or not whole; the output cannot be written.
-pub fn save<W: Write>(store: &Store, names: &[Reference], form: Form<W>) -> Result<()> {
+pub fn save<W: Write>(store: &Store, entries: &[Descriptor], form: Form<W>) -> Result<()> {
     let _hold = store.hold()?;
     let mut content = Content::default();
-    for name in names {
-        let stored = store.stored(name)?;
-        let what = || format!("cannot save image {}", name.familiar());
-        let stored = stored.ok_or_else(|| Error::new(Kind::Missing, what(), "it is not in the store"))?;
-        content.add(name, &stored).context(what)?;
+    for entry in entries {
+        let what = || format!("cannot save image {}", names::text(entry));
+        let name = names::of(entry).and_then(|text| text.parse().ok());
+        content.add(name.as_ref(), &store.stored(entry)?).context(what)?;
     }
     match form {
         Form::Tar(output) => content.tar(store, output),
@@ -48,12 +47,13 @@ struct Content {
 
 impl Content {
     /// Of an index only what is here whole can be handed on; else the variant that is.
-    fn add(&mut self, name: &Reference, stored: &Stored) -> Result<()> {
+    fn add(&mut self, name: Option<&Reference>, stored: &Stored) -> Result<()> {
         let whole = stored.whole && stored.entry.is_index();
         let chosen = stored.manifest().ok_or_else(|| Error::new(Kind::Corrupt, "", "it has no manifest"))?;
         let mut entry = if whole { stored.entry.clone() } else { chosen.0.clone() };
-        entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
-        entry.annotations.insert(CONTAINERD_NAME.to_owned(), name.to_string());
+        entry.annotations.remove(REF_NAME);
+        let both = |name: &Reference| [REF_NAME, CONTAINERD_NAME].map(|key| (key.to_owned(), name.to_string()));
+        entry.annotations.extend(name.into_iter().flat_map(both));
         self.blobs.insert(entry.digest, entry.size);
         for (descriptor, _, manifest) in if whole { &stored.manifests[..] } else { &stored.manifests[..1] } {
             self.blobs.insert(descriptor.digest, descriptor.size);
@@ -64,9 +64,9 @@ impl Content {
         Ok(())
     }
 
-    fn docker(&mut self, name: &Reference, manifest: &Manifest) {
+    fn docker(&mut self, name: Option<&Reference>, manifest: &Manifest) {
         let config = blob_path(&manifest.config.digest);
-        let tag = name.digest().is_none().then(|| name.familiar());
+        let tag = name.filter(|name| name.digest().is_none()).map(Reference::familiar);
         if let Some(known) = self.entries.iter_mut().find(|entry| entry.config == config) {
             known.repo_tags.get_or_insert_default().extend(tag);
             return;
@@ -113,8 +113,11 @@ impl Content {
                 .map_err(|error| Error::new(Kind::Corrupt, "", format!("its index.json: {error}")))?,
             None => Index::default(),
         };
-        let name = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
-        index.manifests.retain(|old| !self.index.iter().any(|new| name(new) == name(old)));
+        let replaced = |old: &Descriptor, new: &Descriptor| match names::of(old) {
+            Some(name) => names::of(new) == Some(name),
+            None => names::is_same(old, new),
+        };
+        index.manifests.retain(|old| !self.index.iter().any(|new| replaced(old, new)));
         index.manifests.extend(self.index.iter().cloned());
         let index = serde_json::to_vec(&index).map_err(|error| Error::new(Kind::Corrupt, "", error.to_string()))?;
         for (name, bytes) in [("index.json", index.as_slice()), ("oci-layout", LAYOUT.as_bytes())] {

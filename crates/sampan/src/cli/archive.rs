@@ -67,7 +67,7 @@ named!(Load, ["load", "image load"], "Read images from a file", "sampan load [OP
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ImagePrune {
-    /// Remove all images that no container uses
+    /// Remove all images that no container uses, not only those without a name
     #[arg(long, short)]
     pub all: bool,
     /// Do not ask
@@ -75,7 +75,7 @@ pub struct ImagePrune {
     pub force: bool,
 }
 
-named!(ImagePrune, ["image prune"], "Remove what no image needs", "sampan image prune [OPTIONS]");
+named!(ImagePrune, ["image prune"], "Remove images without a name", "sampan image prune [OPTIONS]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DiskUsage {

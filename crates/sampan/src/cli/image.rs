@@ -65,16 +65,16 @@ pub struct Commit {
     /// By name, id or the start of an id
     #[arg(value_name = "CONTAINER", value_parser = container)]
     pub container: ContainerId,
-    /// The image's
+    /// The image's; it may go without
     #[arg(value_name = "NAME[:TAG]")]
-    pub name: String,
+    pub name: Option<String>,
 }
 
 named!(
     Commit,
     ["commit", "container commit"],
     "Make an image of what a container has changed",
-    "sampan commit [OPTIONS] CONTAINER NAME[:TAG]"
+    "sampan commit [OPTIONS] CONTAINER [NAME[:TAG]]"
 );
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -111,16 +111,16 @@ pub struct Import {
     /// A tar, plain or packed with gzip or zstd; - is the standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The image's
+    /// The image's; it may go without
     #[arg(value_name = "NAME[:TAG]")]
-    pub name: String,
+    pub name: Option<String>,
 }
 
 named!(
     Import,
     ["import", "image import"],
     "Make an image of the files in a tar",
-    "sampan import [OPTIONS] FILE|- NAME[:TAG]"
+    "sampan import [OPTIONS] FILE|- [NAME[:TAG]]"
 );
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

@@ -101,7 +101,7 @@ impl Leaf for Remove {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ImageList {
-    /// Taken and not needed: there are no images between those that have names
+    /// Taken and not needed: there are no images in between, and those without a name are always shown
     #[arg(long, short)]
     pub all: bool,
     /// Show only those of which this is true: before, dangling, label, reference, since or until

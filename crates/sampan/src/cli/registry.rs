@@ -136,7 +136,7 @@ pub struct Untag {
     /// By name or id
     #[arg(value_name = "IMAGE")]
     pub source: String,
-    /// The names to take away; the one that the image was called by, if there is none
+    /// The names to take away; all, if none is given
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
 }

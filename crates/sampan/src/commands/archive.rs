@@ -61,7 +61,7 @@ pub(super) fn to_file(
 pub fn load(arguments: &Load, globals: &Globals) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
     let tag = arguments.tag.as_deref();
-    let names = match &arguments.input {
+    let loaded = match &arguments.input {
         Some(path) if path.is_dir() => engine::images::load(&paths, Archive::Directory(path), tag)?,
         Some(path) => engine::images::load(&paths, Archive::Stream(&mut open(path)?), tag)?,
         None if io::stdin().is_terminal() => {
@@ -72,7 +72,11 @@ pub fn load(arguments: &Load, globals: &Globals) -> Result<(), Failure> {
     if arguments.quiet {
         return Ok(());
     }
-    ui::print(&names.iter().map(|name| format!("Loaded image: {}\n", name.familiar())).collect::<String>())
+    let line = |loaded: &engine::images::Loaded| match &loaded.name {
+        Some(name) => format!("Loaded image: {name}\n"),
+        None => format!("Loaded image ID: {}\n", loaded.id),
+    };
+    ui::print(&loaded.iter().map(line).collect::<String>())
 }
 
 pub(super) fn open(path: &Path) -> Result<File, Failure> {

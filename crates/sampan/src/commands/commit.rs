@@ -13,7 +13,7 @@ pub fn commit(arguments: &Commit, globals: &Globals, ui: &Ui) -> Result<(), Fail
     let paths = super::clean_paths(globals, ui)?;
     let (message, author) = (arguments.message.clone(), arguments.author.clone());
     let words = Words { changes: arguments.change.clone(), message, author };
-    let id = engine::commit::commit(&paths, arguments.container.as_str(), &arguments.name, &words)?;
+    let id = engine::commit::commit(&paths, arguments.container.as_str(), arguments.name.as_deref(), &words)?;
     if let Some(path) = &arguments.iidfile {
         to_file(path, &mut |file| {
             let written = file.write_all(id.as_bytes());
@@ -43,7 +43,7 @@ pub fn import(arguments: &Import, globals: &Globals) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
     let words = Words { changes: arguments.change.clone(), message: arguments.message.clone(), author: String::new() };
     let make = |from: &mut dyn io::Read| {
-        engine::commit::import(&paths, from, &arguments.name, arguments.platform.as_ref(), &words)
+        engine::commit::import(&paths, from, arguments.name.as_deref(), arguments.platform.as_ref(), &words)
     };
     let text = arguments.file.to_string_lossy();
     let id = if arguments.file == Path::new("-") {
@@ -54,7 +54,7 @@ pub fn import(arguments: &Import, globals: &Globals) -> Result<(), Failure> {
     } else if text.starts_with("http://") || text.starts_with("https://") {
         return Err(Failure::new(format!("cannot import {text}"))
             .cause("this version reads files only")
-            .hint(format!("curl -fL {text} | sampan import - {}", arguments.name)));
+            .hint(format!("curl -fL {text} | sampan import - {}", arguments.name.as_deref().unwrap_or_default())));
     } else {
         make(&mut open(&arguments.file)?)?
     };

@@ -41,7 +41,7 @@ pub fn tag(arguments: &Tag, globals: &Globals) -> Result<(), Failure> {
 }
 
 /// # Errors
-/// [`Failure`] when it has no such name, or no other.
+/// [`Failure`] when it has no such name.
 pub fn untag(arguments: &Untag, globals: &Globals) -> Result<(), Failure> {
     Ok(engine::images::untag(&super::paths(globals)?, &arguments.source, &arguments.names)?)
 }
@@ -54,10 +54,13 @@ pub fn prune(arguments: &ImagePrune, globals: &Globals, ui: &Ui) -> Result<(), F
         return Ok(());
     }
     let pruned = engine::images::prune(&paths, arguments.all)?;
-    let names = pruned.names.iter().map(|name| format!("untagged: {name}\n"));
-    let head = (!pruned.names.is_empty()).then(|| "Deleted Images:\n".to_owned());
+    let lines = pruned.images.iter().flat_map(|removed| {
+        let names = removed.names.iter().map(|name| format!("untagged: {name}\n"));
+        names.chain(removed.id.iter().map(|id| format!("deleted: {id}\n")))
+    });
+    let head = (!pruned.images.is_empty()).then(|| "Deleted Images:\n".to_owned());
     let foot = format!("Total reclaimed space: {}\n", decimal(pruned.freed, 4));
-    ui::print(&head.into_iter().chain(names).chain([foot]).collect::<String>())
+    ui::print(&head.into_iter().chain(lines).chain([foot]).collect::<String>())
 }
 
 fn agreed(all: bool) -> Result<bool, Failure> {
