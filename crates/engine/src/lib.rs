@@ -11,6 +11,7 @@ pub mod filter;
 pub mod history;
 pub mod images;
 pub mod info;
+pub mod inspect;
 pub mod lists;
 pub mod logs;
 pub mod pause;

@@ -8,6 +8,7 @@ mod archive;
 mod exec;
 mod globals;
 mod image;
+mod inspect;
 mod list;
 mod live;
 mod logs;
@@ -24,11 +25,12 @@ pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
-pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version};
+pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
+pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
 pub use push::{Outgoing, Push};
-pub use registry::{ImageInspect, Login, Logout, Pull, Referrers, Search, Tag, Tags, Untag};
+pub use registry::{Login, Logout, Pull, Referrers, Search, Tag, Tags, Untag};
 pub use tree::tree;
 
 use crate::ui::Failure;
@@ -69,6 +71,8 @@ pub enum Verb {
     Manifest(Box<manifest::Manifest>),
     Logs(Logs),
     Events(Events),
+    Inspect(Inspect),
+    ContainerInspect(ContainerInspect),
     History(History),
     ImageTree(ImageTree),
     Commit(Commit),

@@ -28,6 +28,7 @@ fn what_happens_to_containers_and_images_is_told() {
     assert_eq!(happened(&ground, &[]), "container create,container start,container die,container destroy");
     let die = sampan(&ground, &["events", "--stream=false", "-f", "event=die", "--format", "json"]).ok();
     let die: Value = serde_json::from_str(&die).unwrap();
+    assert_eq!((&die["status"], &die["id"]), (&die["Action"], &die["Actor"]["ID"]));
     let attributes = &die["Actor"]["Attributes"];
     assert_eq!(
         (&attributes["exitCode"], &attributes["name"], &attributes["kind"]),
@@ -41,7 +42,7 @@ fn what_happens_to_containers_and_images_is_told() {
     let template = "{{.Status}} {{.Name}} {{.Actor.Attributes.exitCode}} {{.Scope}}";
     let words = ["events", "--stream=false", "-f", "event=die", "--format", template];
     assert_eq!(sampan(&ground, &words).ok(), "die web 3 local");
-    sampan(&ground, &["events", "--stream=false", "--format", "{{.Colour}}"]).fails(1, "there is no Colour");
+    sampan(&ground, &["events", "--stream=false", "--format", "{{.Colour}}"]).fails(64, "there is no Colour");
     sampan(&ground, &["events", "-f", "colour=red"]).fails(1, "there is no filter colour");
 
     sampan(&ground, &["image", "bootstrap", "busybox"]).ok();

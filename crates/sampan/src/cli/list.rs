@@ -33,6 +33,19 @@ impl FromStr for Format {
     }
 }
 
+/// docker's exit code for a format that cannot be read, where it is not a list that is printed.
+const BAD_FORMAT: u8 = 64;
+
+/// For verbs that are no lists.
+///
+/// # Errors
+/// It is no format.
+pub fn format(text: Option<&str>) -> Result<Option<Format>, Failure> {
+    let invalid = |text: &str, error| Failure::invalid(format!("invalid value {text:?} for --format"), error);
+    let read = |text: &str| text.parse().map_err(|error| invalid(text, error).code(BAD_FORMAT));
+    text.map(read).transpose()
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Ps {
     /// Show containers that have exited too

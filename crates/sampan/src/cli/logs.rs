@@ -1,7 +1,7 @@
 //! The verbs that look back: what containers printed, and what happened.
 
 use super::Verb;
-use super::list::{Format, container};
+use super::list::container;
 use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
@@ -77,7 +77,7 @@ pub struct Events {
     pub until: Option<Moment>,
     /// json, or a template as docker takes
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
+    pub format: Option<String>,
     /// Go on with those that come
     #[arg(long, default_value = "true")]
     pub stream: bool,

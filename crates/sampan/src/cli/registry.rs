@@ -189,20 +189,3 @@ named!(
     "List what belongs to an image at its registry: signatures and the like",
     "sampan image referrers [OPTIONS] IMAGE"
 );
-
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct ImageInspect {
-    /// json (one line), or a template as docker takes
-    #[arg(long, short, value_name = "FORMAT")]
-    pub format: Option<Format>,
-    /// By name or id
-    #[arg(required = true, value_name = "IMAGE")]
-    pub images: Vec<String>,
-}
-
-named!(
-    ImageInspect,
-    ["image inspect"],
-    "Print what is known about images",
-    "sampan image inspect [OPTIONS] IMAGE [IMAGE...]"
-);

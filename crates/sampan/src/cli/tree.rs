@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, exec, image, list, live, logs, manifest, oci, push, registry, run, usage};
+use super::{Verb, archive, exec, image, inspect, list, live, logs, manifest, oci, push, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -63,10 +63,12 @@ static ENTRIES: &[Entry] = &[
     entry::<list::Remove>(),
     entry::<logs::Logs>(),
     entry::<logs::Events>(),
+    entry::<inspect::Inspect>(),
+    entry::<inspect::ContainerInspect>(),
     entry::<list::ImageList>(),
     entry::<list::ImageRemove>(),
     entry::<list::ImageBootstrap>(),
-    entry::<registry::ImageInspect>(),
+    entry::<inspect::ImageInspect>(),
     entry::<registry::Pull>(),
     entry::<push::Push>(),
     entry::<registry::Login>(),

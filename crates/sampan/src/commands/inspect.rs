@@ -1,73 +1,82 @@
-//! `sampan image inspect`, with docker's names.
+//! `sampan inspect`: all that is known, in docker's document and with its names.
 
-use crate::cli::{Format, Globals, ImageInspect};
+mod container;
+mod host;
+mod image;
+
+use crate::cli::{ContainerInspect, Format, Globals, ImageInspect, Inspect, Object};
 use crate::template::no_table;
 use crate::ui::{self, Failure};
-use engine::images::Inspected;
-use serde_json::{Value, json};
-use spec::image::Execution;
+use engine::Paths;
+use engine::containers::Which;
+use serde_json::Value;
+
+/// Of containers, images and what else has this name; in this order, if the kind is not said.
+///
+/// # Errors
+/// [`Failure`] for the first that is not there; the others are printed.
+pub fn any(arguments: &Inspect, globals: &Globals) -> Result<(), Failure> {
+    let paths = super::paths(globals)?;
+    let one = |word: &String| match arguments.kind {
+        Some(Object::Container) => container(&paths, &Which::Named(word.clone()), arguments.size),
+        Some(Object::Image) => image(&paths, word),
+        None => container(&paths, &Which::Named(word.clone()), arguments.size)
+            .or_else(|_| image(&paths, word))
+            .map_err(|_| absent(word)),
+    };
+    let latest = arguments.latest.then(|| container(&paths, &Which::Latest, arguments.size));
+    print(arguments.format.as_deref(), arguments.names.iter().map(one).chain(latest))
+}
 
 /// # Errors
-/// [`Failure`] for the first image that is not there.
-pub fn run(arguments: &ImageInspect, globals: &Globals) -> Result<(), Failure> {
+/// As [`any`].
+pub fn containers(arguments: &ContainerInspect, globals: &Globals) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
-    let inspect = |word: &String| engine::images::inspect(&paths, word).map(|image| object(&image));
-    let images = arguments.images.iter().map(inspect).collect::<Result<Vec<_>, _>>()?;
+    let named = arguments.containers.iter().map(|name| Which::Named(name.to_string()));
+    let which = named.chain(arguments.latest.then_some(Which::Latest));
+    print(arguments.format.as_deref(), which.map(|which| container(&paths, &which, arguments.size)))
+}
+
+/// # Errors
+/// As [`any`].
+pub fn images(arguments: &ImageInspect, globals: &Globals) -> Result<(), Failure> {
+    let paths = super::paths(globals)?;
+    print(arguments.format.as_deref(), arguments.images.iter().map(|word| image(&paths, word)))
+}
+
+fn container(paths: &Paths, which: &Which, size: bool) -> Result<Value, Failure> {
+    Ok(container::document(&engine::inspect::container(paths, which, size)?))
+}
+
+fn image(paths: &Paths, word: &str) -> Result<Value, Failure> {
+    Ok(image::document(&engine::images::inspect(paths, word)?))
+}
+
+fn absent(word: &str) -> Failure {
+    Failure::new(format!("cannot find {word}")).cause("no container and no image has this name or id")
+}
+
+/// As docker, what is there even if something else is not.
+fn print(format: Option<&str>, all: impl Iterator<Item = Result<Value, Failure>>) -> Result<(), Failure> {
+    let format = crate::cli::format(format)?;
+    let (mut there, mut missing) = (Vec::new(), None);
+    for one in all {
+        match one {
+            Ok(document) => there.push(document),
+            Err(failure) => missing = missing.or(Some(failure)),
+        }
+    }
     // What comes out of a configuration is a stranger's; JSON escapes what a terminal would obey.
-    ui::print(&match &arguments.format {
-        None => format!("{:#}\n", Value::Array(images)),
-        Some(Format::Json) => format!("{}\n", Value::Array(images)),
-        Some(Format::Template(template)) => template.values(&images)?,
+    ui::print(&match format {
+        None => format!("{:#}\n", Value::Array(there)),
+        Some(Format::Json) => format!("{}\n", Value::Array(there)),
+        Some(Format::Template(template)) => template.values(&there)?,
         Some(Format::Table) => return Err(no_table()),
-    })
-}
-
-fn object(image: &Inspected) -> Value {
-    let config = &image.config;
-    let tags: Vec<String> =
-        image.names.iter().filter(|name| name.digest().is_none()).map(spec::Reference::familiar).collect();
-    let mut digests: Vec<String> = image.names.iter().map(|name| repository(&name.familiar(), &image.digest)).collect();
-    digests.sort();
-    digests.dedup();
-    json!({
-        "Id": image.id,
-        "RepoTags": tags,
-        "RepoDigests": digests,
-        "Comment": config.history.last().map_or("", |last| last.comment.as_str()),
-        "Created": config.created,
-        "Author": config.author.clone().unwrap_or_default(),
-        "Architecture": config.platform.architecture,
-        "Variant": config.platform.variant,
-        "Os": config.platform.os,
-        "Size": image.size,
-        "Config": execution(&config.config),
-        "RootFS": { "Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids },
-    })
-}
-
-/// All of docker's keys, so that a template finds them in any image.
-fn execution(config: &Execution) -> Value {
-    json!({
-        "User": config.user,
-        "ExposedPorts": there(&config.exposed_ports, config.exposed_ports.is_empty()),
-        "Env": there(&config.env, config.env.is_empty()),
-        "Entrypoint": there(&config.entrypoint, config.entrypoint.is_empty()),
-        "Cmd": there(&config.cmd, config.cmd.is_empty()),
-        "Volumes": there(&config.volumes, config.volumes.is_empty()),
-        "WorkingDir": config.working_dir,
-        "Labels": there(&config.labels, config.labels.is_empty()),
-        "StopSignal": config.stop_signal,
-    })
+    })?;
+    missing.map_or(Ok(()), Err)
 }
 
 /// Go's nil for what is empty.
 fn there<T>(of: &T, is_empty: bool) -> Option<&T> {
     (!is_empty).then_some(of)
-}
-
-/// `repository@digest`.
-fn repository(familiar: &str, digest: &str) -> String {
-    let name = familiar.split('@').next().unwrap_or_default();
-    let bare = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(name, |(bare, _)| bare);
-    format!("{bare}@{digest}")
 }

@@ -1,0 +1,70 @@
+//! All that is known about a container.
+
+use crate::containers::{self, Listed, Which};
+use crate::error::Result;
+use crate::logs;
+use crate::model::Model;
+use crate::paths::Paths;
+use crate::request::log::Driver;
+use crate::request::{Log, Run};
+use spec::runtime::Process;
+use std::path::PathBuf;
+
+/// A container, what it was asked to be, and where its files are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    pub listed: Listed,
+    /// Absent where nobody kept it: of a container that ends with its terminal.
+    pub request: Option<Run>,
+    /// Of its image, as long as that is here.
+    pub image: Option<String>,
+    pub digest: Option<String>,
+    pub directory: PathBuf,
+    pub log: Option<PathBuf>,
+    /// Its first process, while it runs.
+    pub process: Option<Process>,
+    pub cgroup: Option<String>,
+    pub size: Option<Size>,
+}
+
+/// Bytes of the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Of what it changed.
+    pub own: u64,
+    /// With what it stands on.
+    pub root: u64,
+}
+
+/// # Errors
+/// No such container.
+pub fn container(paths: &Paths, which: &Which, size: bool) -> Result<Inspected> {
+    let listed = containers::which(paths, which)?;
+    let record = &listed.record;
+    let directory = paths.container(&record.id);
+    let request: Option<Run> =
+        std::fs::read(directory.join("request.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let image = crate::images::inspect(paths, &record.image).ok();
+    let model = if listed.running { Model::load(paths, record).ok() } else { None };
+    let in_files = |log: &&Log| matches!(log.driver(), Driver::K8sFile | Driver::JsonFile);
+    Ok(Inspected {
+        image: image.as_ref().map(|image| image.id.clone()),
+        digest: image.map(|image| image.digest),
+        log: request.as_ref().map(|request| &request.log).filter(in_files).map(|log| logs::path(log, &directory)),
+        cgroup: model.as_ref().map(|model| model.path.clone()),
+        process: model.map(|model| model.process),
+        size: size.then(|| self::size(paths, &listed)),
+        request,
+        directory,
+        listed,
+    })
+}
+
+/// What its files take. Of what it stands on only what is sampan's own counts: not the machine's files, nor a directory
+/// of the user's.
+#[must_use]
+pub fn size(paths: &Paths, of: &Listed) -> Size {
+    let own = image::usage::of(&paths.container(&of.record.id).join("upper"));
+    let layers = of.record.layers.iter().filter(|layer| layer.starts_with(&paths.data));
+    Size { own, root: own + layers.map(|layer| image::usage::of(layer)).sum::<u64>() }
+}
