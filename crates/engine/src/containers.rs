@@ -8,13 +8,15 @@ use crate::events::{self, News};
 use crate::filter;
 use crate::model::Model;
 use crate::paths::{Paths, cannot_use};
+use crate::request::Run;
+use crate::request::mount::{Kind, Mount};
 use runtime::journal::Journal;
 use runtime::process::Process;
 use serde::{Deserialize, Serialize};
 use spec::ContainerId;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Of a container that is kept: `record.json` in its directory. Of one that runs: the same, in the state directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,32 @@ pub struct Record {
     pub config: spec::image::Execution,
     /// Whose the files of its own layer are.
     pub ids: image::Ids,
+    /// What of the host is mounted in it, in the order in which it is.
+    pub mounts: Vec<Bind>,
+}
+
+/// A directory or file of the host, in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    pub target: String,
+    pub source: PathBuf,
+    pub read_only: bool,
+}
+
+impl Bind {
+    /// Those above first.
+    pub(crate) fn all(request: &Run) -> Vec<Self> {
+        let bind = |mount: &Mount| match &mount.kind {
+            Kind::Bind(bind) => {
+                let (target, source) = (mount.target.clone(), bind.source.clone());
+                Some(Self { target, source, read_only: mount.flags.read_only })
+            }
+            Kind::Tmpfs(_) => None,
+        };
+        let mut all: Vec<Self> = request.files.mounts.iter().filter_map(bind).collect();
+        all.sort_by_key(|bind| bind.target.matches('/').count());
+        all
+    }
 }
 
 /// The record, and whether the container runs.

@@ -5,6 +5,7 @@
 pub mod commit;
 pub mod containers;
 pub mod content;
+pub mod copy;
 pub mod events;
 pub mod exec;
 pub mod filter;

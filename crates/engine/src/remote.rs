@@ -8,18 +8,22 @@ pub mod login;
 mod parcel;
 mod pull;
 mod push;
+mod stream;
 mod worker;
 
+use crate::copy::{CopyIn, CopyOut};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::{commit, content};
 pub use image::convert::{Documents, Packing, Wish};
 pub(crate) use registry::Policy;
 pub use registry::{Access, Credentials};
+use runtime::worker::{Worker, start, start_as_caller};
 use serde::{Deserialize, Serialize};
 use spec::image::{Annotations, Descriptor, Platform};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
+pub(crate) use stream::{Stream, copy_in, copy_out};
 pub use worker::serve_if_asked;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +76,20 @@ pub(crate) enum Task {
     Import(Box<commit::Import>),
     Export(content::Export),
     Differ(content::Differ),
+    CopyOut(Box<CopyOut>),
+    /// Of what follows the order.
+    CopyIn(Box<CopyIn>),
+}
+
+impl Task {
+    /// Who has it done: the caller as he is, or as root of the ids that his store has.
+    fn start(&self) -> Result<Worker> {
+        Ok(match self {
+            Self::CopyOut(task) if task.is_running() => start_as_caller()?,
+            Self::CopyIn(task) if task.is_running() => start_as_caller()?,
+            _ => start()?,
+        })
+    }
 }
 
 /// Images of the store, to one repository.
@@ -192,6 +210,8 @@ pub enum State {
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
     Progress(Progress),
+    /// What is going to come.
+    Source(image::copy::Source),
     /// So many bytes follow, which are no message.
     Bytes(u64),
     Done(serde_json::Value),
@@ -204,6 +224,12 @@ pub(crate) struct Failure {
     what: String,
     why: String,
     hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(what: &str, why: &str) -> Self {
+        Self { what: what.to_owned(), why: why.to_owned(), hint: None }
+    }
 }
 
 impl From<registry::Error> for Failure {
@@ -263,6 +289,17 @@ pub(crate) fn call_with<T: serde::de::DeserializeOwned>(
     exchange(paths, access, task, input, &mut std::io::sink(), tell)
 }
 
+/// A worker, and what it is to be told.
+fn engage(paths: &Paths, access: &Access, task: Task) -> Result<(Worker, Vec<u8>)> {
+    let worker = task.start()?;
+    let root = runtime::observe::is_machines_root();
+    let order = Order { access: access.clone(), root, data: paths.data.clone(), task };
+    let order = serde_json::to_vec(&order);
+    let mut order = order.map_err(|error| Error::rejected("cannot order a task", error.to_string()))?;
+    order.push(b'\n');
+    Ok((worker, order))
+}
+
 fn exchange<T: serde::de::DeserializeOwned>(
     paths: &Paths,
     access: &Access,
@@ -271,24 +308,21 @@ fn exchange<T: serde::de::DeserializeOwned>(
     output: &mut dyn Write,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<T> {
-    let root = runtime::observe::is_machines_root();
-    let order = Order { access: access.clone(), root, data: paths.data.clone(), task };
     let what = || "cannot ask a registry".to_owned();
-    let mut order = serde_json::to_vec(&order).map_err(|error| Error::rejected(what(), error.to_string()))?;
-    order.push(b'\n');
-    let mut worker = runtime::worker::start()?;
+    let (mut worker, order) = engage(paths, access, task)?;
     // One that is gone already says why by how it ended.
     let _ = worker.input.write_all(&order);
     let fed = input.map_or(Ok(0), |input| std::io::copy(input, &mut worker.input));
     worker.close_input();
     let mut answer = None;
-    let mut messages = BufReader::with_capacity(1 << 17, &mut worker.output);
+    let messages = &mut worker.output;
     let mut line = String::new();
     while messages.read_line(&mut line).map_err(|error| Error::io(what(), &error))? > 0 {
         match serde_json::from_str(&line) {
             Ok(Message::Progress(progress)) => tell(progress),
+            Ok(Message::Source(_)) => {}
             Ok(Message::Bytes(count)) => {
-                let copied = std::io::copy(&mut (&mut messages).take(count), output);
+                let copied = std::io::copy(&mut messages.take(count), output);
                 copied.map_err(|error| Error::io("cannot write the output", &error))?;
             }
             Ok(Message::Done(value)) => answer = Some(Ok(value)),
@@ -297,7 +331,6 @@ fn exchange<T: serde::de::DeserializeOwned>(
         }
         line.clear();
     }
-    drop(messages);
     let exit = worker.wait()?;
     match fed {
         // It has said why it reads no more.

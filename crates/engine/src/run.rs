@@ -81,6 +81,7 @@ pub struct Prepared {
     hold: Option<image::store::Hold>,
     cgroup: plan::cgroup::Cgroup,
     model: Model,
+    binds: Vec<containers::Bind>,
     memory_limit: Option<u64>,
     warnings: Vec<String>,
     /// What it does without, though nobody asked for it: for who asks for the plan.
@@ -160,6 +161,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         hold: ground.hold,
         cgroup: planned_cgroup,
         model,
+        binds: containers::Bind::all(request),
         memory_limit,
         warnings,
         notes,
@@ -472,6 +474,7 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         layers: prepared.layers.clone(),
         config: prepared.config.clone(),
         ids: prepared.ids.clone(),
+        mounts: prepared.binds.clone(),
         ..Record::default()
     }
 }

@@ -10,6 +10,7 @@ pub mod check;
 pub mod commit;
 mod compare;
 pub mod convert;
+pub mod copy;
 pub mod difference;
 mod elf;
 mod entries;

@@ -48,6 +48,19 @@ impl Ids {
         own.st_gid = inside(&self.gid, stat.st_gid)?;
         Ok(own)
     }
+
+    /// # Errors
+    /// As [`Ids::inside`].
+    pub fn outside(&self, uid: u32, gid: u32) -> Result<(u32, u32)> {
+        let outside = |map: &[IdMapping], id: u32| {
+            let range = map.iter().find(|range| id >= range.container_id && id - range.container_id < range.size);
+            let found = range.map(|range| range.host_id + (id - range.container_id));
+            found.or(map.is_empty().then_some(id)).ok_or_else(|| {
+                Error::new(Kind::Unsupported, "", format!("it belongs to {id}, an id that the container has not"))
+            })
+        };
+        Ok((outside(&self.uid, uid)?, outside(&self.gid, gid)?))
+    }
 }
 
 pub struct Packer<W: Write> {

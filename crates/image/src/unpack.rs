@@ -102,12 +102,12 @@ struct Unpacking<'a> {
 }
 
 #[derive(Clone)]
-struct Meta {
-    uid: u32,
-    gid: u32,
-    mode: Mode,
+pub(crate) struct Meta {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: Mode,
     mtime: Timespec,
-    xattrs: Vec<(CString, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(CString, Vec<u8>)>,
 }
 
 impl Unpacking<'_> {
@@ -416,7 +416,7 @@ impl Unpacking<'_> {
 }
 
 impl Meta {
-    fn of<R>(entry: &Entry<'_, R>) -> Result<(Self, Sparse)> {
+    pub(crate) fn of<R>(entry: &Entry<'_, R>) -> Result<(Self, Sparse)> {
         let Entry { header, records, .. } = entry;
         let id = |key: &[u8], header: std::io::Result<u64>| -> Result<u32> {
             let id = records.last(key).map_or_else(|| header.map_err(corrupt), number)?;
@@ -476,7 +476,7 @@ fn pax_time(value: &[u8]) -> Option<Timespec> {
 }
 
 /// The names along a path. Absolute paths are of the layer's root; a way up is nobody's honest doing.
-fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
+pub(crate) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     let names: Vec<_> = path.split(|b| *b == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
     if names.contains(&b"..".as_slice()) {
         return Err(Error::new(Kind::Hostile, "", format!("the path {} leads out of the layer", text(path))));
@@ -487,7 +487,7 @@ fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     Ok(names)
 }
 
-fn device<R>(entry: &Entry<'_, R>) -> Result<u64> {
+pub(crate) fn device<R>(entry: &Entry<'_, R>) -> Result<u64> {
     let header = &entry.header;
     let major = header.device_major().map_err(corrupt)?.unwrap_or(0);
     let minor = header.device_minor().map_err(corrupt)?.unwrap_or(0);
@@ -530,7 +530,7 @@ fn stamp_at(dir: BorrowedFd<'_>, name: &OsStr, meta: &Meta) -> Result<()> {
         .map_err(|errno| sys::Error::new(format!("utimensat({name:?})"), errno).into())
 }
 
-fn times(meta: &Meta) -> Timestamps {
+pub(crate) fn times(meta: &Meta) -> Timestamps {
     Timestamps { last_access: meta.mtime, last_modification: meta.mtime }
 }
 
@@ -551,6 +551,6 @@ fn seek(file: &mut File, to: SeekFrom) -> Result<()> {
     Ok(())
 }
 
-fn text(path: &[u8]) -> String {
+pub(crate) fn text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().collect()
 }

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod gate;
 pub mod hook;
 pub mod init;
+pub mod inside;
 pub mod join;
 pub mod journal;
 pub mod observe;

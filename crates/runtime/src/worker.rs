@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::{apply, observe, sync};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
-use std::io::{PipeReader, PipeWriter};
+use std::io::{BufReader, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -23,7 +23,7 @@ pub struct Worker {
     /// Its standard input.
     pub input: Input,
     /// Its standard output.
-    pub output: PipeReader,
+    pub output: BufReader<PipeReader>,
 }
 
 /// Whether this process is one. It then dies with its parent.
@@ -38,19 +38,29 @@ pub fn is_asked(words: &[std::ffi::OsString]) -> bool {
 /// # Errors
 /// The kernel's, or that of newuidmap.
 pub fn start() -> Result<Worker> {
+    begin(!observe::is_machines_root() && observe::euid() != 0)
+}
+
+/// Of an ordinary user, too, with his own rights, with which he may enter his containers.
+///
+/// # Errors
+/// The kernel's.
+pub fn start_as_caller() -> Result<Worker> {
+    begin(false)
+}
+
+fn begin(own_users: bool) -> Result<Worker> {
     let pipe = || std::io::pipe().map_err(sys::Error::of_io(|| "pipe2(O_CLOEXEC)".to_owned()));
     let ((theirs_in, input), (output, theirs_out)) = (pipe()?, pipe()?);
-    let maps = if observe::is_machines_root() || observe::euid() == 0 {
-        None
-    } else {
-        Some(plan::host::rootless_maps(&observe::host()?))
-    };
+    let host = own_users.then(observe::host).transpose()?;
+    let maps = host.as_ref().map(|host| (plan::host::rootless_maps(host), host.subordinate.is_some()));
     let one = SingleThread::check()?;
     let (ours, theirs) = sync::pair()?;
     let namespaces = if maps.is_some() { sys::process::CLONE_NEWUSER as u64 } else { 0 };
     let child = sys::process::fork(one, namespaces, || execute(&theirs, theirs_in, theirs_out))?;
     let ready = match &maps {
-        Some((uid, gid)) => apply::id_maps(child.pid, uid, gid, true),
+        // Of one id he is the master himself.
+        Some(((uid, gid), helpers)) => apply::id_maps(child.pid, uid, gid, *helpers),
         None => Ok(()),
     };
     if let Err(error) = ready.and_then(|()| sync::go(&ours)) {
@@ -58,6 +68,7 @@ pub fn start() -> Result<Worker> {
         sys::process::wait(&child)?;
         return Err(error);
     }
+    let output = BufReader::with_capacity(1 << 17, output);
     Ok(Worker { child, input: Input(Some(input)), output })
 }
 

@@ -5,6 +5,7 @@
 //! a millisecond, which every start would pay.
 
 mod archive;
+mod cp;
 mod exec;
 mod globals;
 mod image;
@@ -49,6 +50,8 @@ pub struct Call {
 pub enum Verb {
     Run(Box<request::Run>),
     Exec(Box<engine::exec::Exec>),
+    /// Whether to say nothing, and where to, as it was written.
+    Cp(engine::copy::Copy, bool, String),
     Pause(Selected),
     Unpause(Selected),
     Top(Top),

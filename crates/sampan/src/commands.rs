@@ -4,6 +4,7 @@ mod archive;
 mod check;
 mod commit;
 mod completion;
+mod cp;
 mod df;
 mod diff;
 mod events;
@@ -48,6 +49,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
+        Verb::Cp(asked, quiet, to) => cp::run(&asked, quiet, &to, &globals, ui),
         Verb::Pause(of) => pause::pause(&of, &globals, ui),
         Verb::Unpause(of) => pause::unpause(&of, &globals, ui),
         Verb::Top(arguments) => top::run(&arguments, &globals),

@@ -581,3 +581,37 @@ fn one_more_process_in_it() {
         user.is_clean();
     }
 }
+
+#[test]
+fn files_into_it_and_out_of_it() {
+    let users = [Ordinary::new(), Ordinary::with_subordinates("cp")];
+    for user in users.into_iter().flatten() {
+        let file = user.ground.dir.join("file");
+        fs::write(&file, "of the user\n").unwrap();
+        chown(&file, Some(user.id), Some(user.id)).unwrap();
+        let rootfs = format!("{}:O", user.ground.rootfs().display());
+        let words = ["run", "--name=c", "--network=none", "--rootfs", &rootfs, "sleep", "1000"];
+        let mut run = user.sampan(&words).stdout(Stdio::null()).spawn().unwrap();
+        let sampan = |words: &[&str]| ran(user.sampan(words).output().unwrap());
+        until("it runs", || sampan(&["exec", "c", "true"]).code == 0);
+        let name = file.to_str().unwrap();
+        sampan(&["cp", name, "c:/etc/running"]).ok();
+        assert_eq!(sampan(&["exec", "c", "stat", "-c", "%u:%g", "/etc/running"]).ok(), "0:0");
+        if user.account.is_some() {
+            sampan(&["exec", "c", "chown", "app:app", "/etc/running"]).ok();
+        }
+        let pid = user.processes().into_iter().find(|(_, name)| name == "sleep").unwrap().0;
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL)
+            .unwrap();
+        run.wait().unwrap();
+        sampan(&["cp", name, "c:/etc/ended"]).ok();
+        for inside in ["running", "ended"] {
+            let out = user.ground.dir.join(inside);
+            sampan(&["cp", &format!("c:/etc/{inside}"), out.to_str().unwrap()]).ok();
+            assert_eq!(fs::read_to_string(&out).unwrap(), "of the user\n", "{inside}");
+            assert_eq!(fs::metadata(&out).unwrap().uid(), user.id, "{inside}");
+        }
+        sampan(&["rm", "c"]).ok();
+        user.is_clean();
+    }
+}

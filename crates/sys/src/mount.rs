@@ -76,6 +76,20 @@ pub fn allow_devices(tree: BorrowedFd<'_>) -> Result<()> {
     set(tree, &attributes, false, "mount_setattr(clear MOUNT_ATTR_NODEV)")
 }
 
+/// Of a [`tree`] that shall be nobody's peer, with the mounts below: nothing can be written to it.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_only(tree: BorrowedFd<'_>) -> Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_clr: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
+    set(tree, &attributes, true, "mount_setattr(MOUNT_ATTR_RDONLY)")
+}
+
 fn set(tree: BorrowedFd<'_>, attributes: &libc::mount_attr, recursive: bool, call: &'static str) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: an open fd, a C string, and a struct of the size that is given, which live across the call.
@@ -112,4 +126,18 @@ pub fn attach_at(tree: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
 pub fn attach(tree: BorrowedFd<'_>, to: &str) -> Result<()> {
     move_mount(tree, "", CWD, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(Error::of(|| format!("move_mount({to:?})")))
+}
+
+/// A mount namespace of this process's own, which the host's hears nothing of.
+///
+/// # Errors
+/// The kernel's.
+pub fn leave_host() -> Result<()> {
+    // SAFETY: takes a number, and of this process's memory nothing changes.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(Error::of_io(|| "unshare(CLONE_NEWNS)".into())(std::io::Error::last_os_error()));
+    }
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .map_err(Error::of(|| "mount(\"/\", MS_REC | MS_PRIVATE)".into()))
 }

@@ -2,7 +2,7 @@
 
 use super::{Failure, Message, Order, Progress, Task, list, pull, push};
 use crate::paths::Paths;
-use crate::{commit, content, images};
+use crate::{commit, content, copy, images};
 use image::Store;
 use registry::{Client, Fetched, Repository, Use};
 use spec::Reference;
@@ -88,6 +88,13 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
             output.flush().map_err(|error| bad(error.to_string()))?;
             Ok(serde_json::Value::Null)
         }
+        Task::CopyOut(task) => {
+            let mut output = BufWriter::with_capacity(1 << 17, Bytes(tell));
+            copy::out_in(&task, |source| tell.say(&Message::Source(source)), &mut output)?;
+            output.flush().map_err(|error| bad(error.to_string()))?;
+            Ok(serde_json::Value::Null)
+        }
+        Task::CopyIn(task) => serde_json::to_value(copy::in_in(&task, &mut stdin)?),
         Task::Differ(task) => serde_json::to_value(content::differ_in(&task)?),
         Task::Check { state, repair } => {
             let paths = Paths { data: order.data, state };

@@ -1,7 +1,7 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, exec, image, inspect, list, live, logs, manifest, oci, push, registry, run, usage};
+use super::{Verb, archive, cp, exec, image, inspect, list, live, logs, manifest, oci, push, registry, run, usage};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -54,6 +54,7 @@ const fn entry<L: Leaf>() -> Entry {
 static ENTRIES: &[Entry] = &[
     entry::<run::Args>(),
     entry::<exec::Exec>(),
+    entry::<cp::Cp>(),
     entry::<live::Pause>(),
     entry::<live::Unpause>(),
     entry::<live::TopArgs>(),

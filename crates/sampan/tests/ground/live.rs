@@ -19,11 +19,27 @@ impl Live {
     }
 
     pub fn on(ground: Ground, flags: &[&str]) -> Self {
+        Self::start(ground, &["run", "--rm"], flags)
+    }
+
+    /// Without `--rm`.
+    pub fn kept(flags: &[&str]) -> Option<Self> {
+        Some(Self::keeping(Ground::new()?, flags))
+    }
+
+    pub fn keeping(ground: Ground, flags: &[&str]) -> Self {
+        Self::start(ground, &["run"], flags)
+    }
+
+    fn start(ground: Ground, run: &[&str], flags: &[&str]) -> Self {
         let pidfile = ground.dir.join("pid");
         let _ = fs::remove_file(&pidfile);
-        let flags = [&["--name=c", "--pidfile", pidfile.to_str().unwrap()], flags].concat();
-        let mut run = ground.runner(&flags, &["sleep", "1000"]);
-        let run = run.stdout(Stdio::null()).spawn().unwrap();
+        let own = ["--name=c", "--pidfile", pidfile.to_str().unwrap()];
+        let network: &[&str] =
+            if flags.iter().any(|flag| flag.starts_with("--network")) { &[] } else { &["--network=none"] };
+        let rootfs = format!("{}:O", ground.rootfs().display());
+        let words = [run, &own[..], network, flags, &["--rootfs", &rootfs, "sleep", "1000"]].concat();
+        let run = ground.command(&words).stdout(Stdio::null()).spawn().unwrap();
         until("the container runs", || fs::read_to_string(&pidfile).is_ok_and(|text| text.ends_with('\n')));
         Self { ground, run: run.into() }
     }

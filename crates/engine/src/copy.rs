@@ -1,0 +1,246 @@
+//! `sampan cp`: files into a container and out of it, whether it runs or not.
+//!
+//! The container's end is a process of its own, which has gone where the files are as the container has them, with its
+//! root's rights and no more; the host's end is the caller. What is between them is a tar.
+
+use crate::containers::{self, Listed, Which};
+use crate::error::{Error, Result};
+use crate::ground::HOST;
+use crate::paths::Paths;
+use crate::remote::{self, Failure, Stream};
+pub use image::copy::Received as Copied;
+use image::copy::{Owner, Root, Rules, Source, Target, receive, send};
+use runtime::inside::{self, Layers};
+use runtime::process::Process;
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Container(Which, String),
+    Host(String),
+    /// A tar, at the standard input or output.
+    Stream,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    pub from: End,
+    pub to: End,
+    /// Files keep their owners.
+    pub archive: bool,
+    /// What a link at the end of the source leads to, instead of the link.
+    pub follow: bool,
+}
+
+/// Where a container's files are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Inside {
+    Running { pid: i32, start: u64 },
+    Layers(Box<Stopped>),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stopped {
+    lower: Vec<PathBuf>,
+    /// Its own layer, and overlayfs's directory.
+    upper: Option<(PathBuf, PathBuf)>,
+    ids: image::Ids,
+    scratch: PathBuf,
+    mounts: Vec<containers::Bind>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CopyOut {
+    what: String,
+    inside: Inside,
+    from: String,
+    follow: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CopyIn {
+    what: String,
+    inside: Inside,
+    to: String,
+    /// A whole archive without it.
+    source: Option<Source>,
+    archive: bool,
+}
+
+impl CopyOut {
+    /// The worker has the caller's ids, not those of his store.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.inside, Inside::Running { .. })
+    }
+}
+
+impl CopyIn {
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.inside, Inside::Running { .. })
+    }
+}
+
+/// # Errors
+/// No such container or file; what cannot be put where it is to be; the kernel's.
+pub fn copy(asked: &Copy, paths: &Paths) -> Result<Copied> {
+    match (&asked.from, &asked.to) {
+        (End::Container(from, path), to) => {
+            let listed = containers::which(paths, from)?;
+            let what = format!("cannot copy {}:{path}", listed.record.name);
+            let task =
+                CopyOut { inside: inside(paths, &listed, &what)?, what, from: path.clone(), follow: asked.follow };
+            let (mut stream, source) = remote::copy_out(paths, task)?;
+            match to {
+                End::Container(which, path) => {
+                    let mut write = |output: &mut dyn Write| {
+                        std::io::copy(&mut stream, output).map(drop).map_err(|error| cannot_send(&error))
+                    };
+                    let copied = to_container(asked, paths, (which, path), Some(source), &mut write);
+                    // The first end knows better why it broke off.
+                    stream.finish().and(copied)
+                }
+                End::Host(path) => to_host(asked, path, &source, stream),
+                End::Stream => to_stream(stream),
+            }
+        }
+        (End::Host(path), End::Container(which, to)) => {
+            let what = || format!("cannot copy {path}");
+            let root = Root::of_host()?;
+            let place = at(what(), root.locate(path, asked.follow))?;
+            let source = at(what(), Source::of(&place, path))?;
+            let mut write = |output: &mut dyn Write| {
+                let sent = send(&place, &source, &image::Ids::default(), output);
+                at(what(), sent)
+            };
+            to_container(asked, paths, (which, to), Some(source.clone()), &mut write)
+        }
+        (End::Stream, End::Container(which, to)) => {
+            let mut write = |output: &mut dyn Write| {
+                std::io::copy(&mut std::io::stdin().lock(), output).map(drop).map_err(|error| cannot_send(&error))
+            };
+            to_container(asked, paths, (which, to), None, &mut write)
+        }
+        _ => Err(Error::rejected("cannot copy", "neither the source nor the destination is in a container")
+            .hint("write CONTAINER:PATH for one of them")),
+    }
+}
+
+fn cannot_send(error: &std::io::Error) -> Error {
+    Error::io("cannot send the archive", error)
+}
+
+fn at<T>(what: String, done: Result<T, image::Error>) -> Result<T> {
+    done.map_err(|error| image::Error { what, ..error }.into())
+}
+
+fn to_container(
+    asked: &Copy,
+    paths: &Paths,
+    (which, to): (&Which, &str),
+    source: Option<Source>,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+) -> Result<Copied> {
+    let listed = containers::which(paths, which)?;
+    let what = format!("cannot copy to {}:{to}", listed.record.name);
+    let inside = inside(paths, &listed, &what)?;
+    let task = CopyIn { what, inside, to: to.to_owned(), source, archive: asked.archive };
+    remote::copy_in(paths, task, write)
+}
+
+fn to_host(asked: &Copy, path: &str, source: &Source, mut stream: Stream) -> Result<Copied> {
+    let what = || format!("cannot copy to {path}");
+    let root = Root::of_host()?;
+    let target = at(what(), Target::of(&root, path, Some(source)))?;
+    // Of a stranger's files nothing gets the caller's rights that he has not asked for.
+    let owner = if asked.archive { Owner::Archived(image::Ids::default()) } else { Owner::Caller };
+    let rules = Rules { owner, trusted: asked.archive };
+    let received = receive(&root, &target, &mut stream, &rules);
+    // Its own end knows better why it broke off.
+    stream.finish()?;
+    at(what(), received)
+}
+
+fn to_stream(mut stream: Stream) -> Result<Copied> {
+    let copied = std::io::copy(&mut stream, &mut std::io::stdout().lock());
+    stream.finish()?;
+    let bytes = copied.map_err(|error| Error::io("cannot write the output", &error))?;
+    Ok(Copied { bytes, ..Copied::default() })
+}
+
+fn inside(paths: &Paths, listed: &Listed, what: &str) -> Result<Inside> {
+    let record = &listed.record;
+    if let Ok(Process { pid, start }) = containers::first(paths, record, what) {
+        return Ok(Inside::Running { pid, start });
+    }
+    if record.image == HOST {
+        return Err(Error::rejected(what, "it stands on this machine itself, and nothing of what it changed was kept"));
+    }
+    let home = paths.container(&record.id);
+    let own = (home.join("upper"), home.join("work"));
+    let upper = own.0.is_dir().then_some(own);
+    Ok(Inside::Layers(Box::new(Stopped {
+        lower: record.layers.clone(),
+        upper,
+        ids: record.ids.clone(),
+        scratch: home,
+        mounts: record.mounts.clone(),
+    })))
+}
+
+/// In the worker: from here on it is in there.
+fn enter(inside: &Inside) -> Result<(OwnedFd, image::Ids), runtime::Error> {
+    match inside {
+        Inside::Running { pid, start } => {
+            Ok((inside::of_running(Process { pid: *pid, start: *start })?, image::Ids::default()))
+        }
+        Inside::Layers(it) => {
+            let bind = |bind: &containers::Bind| (bind.target.clone(), bind.source.clone(), bind.read_only);
+            let layers = Layers {
+                lower: it.lower.clone(),
+                upper: it.upper.clone(),
+                uid: it.ids.uid.clone(),
+                gid: it.ids.gid.clone(),
+                scratch: it.scratch.clone(),
+                mounts: it.mounts.iter().map(bind).collect(),
+            };
+            Ok((inside::of_layers(&layers)?, it.ids.clone()))
+        }
+    }
+}
+
+/// In the worker. `found` hears what it is before it comes.
+pub(crate) fn out_in(task: &CopyOut, found: impl FnOnce(Source), output: impl Write) -> Result<(), Failure> {
+    let (root, ids) = enter(&task.inside).map_err(|error| failure(&task.what, &error.to_string()))?;
+    let sent = || {
+        let root = Root::inside(root);
+        let place = root.locate(&task.from, task.follow)?;
+        let source = Source::of(&place, &task.from)?;
+        found(source.clone());
+        send(&place, &source, &ids, output)
+    };
+    sent().map_err(|error| image::Error { what: task.what.clone(), ..error }.into())
+}
+
+/// In the worker.
+pub(crate) fn in_in(task: &CopyIn, input: impl Read) -> Result<Copied, Failure> {
+    let (root, ids) = enter(&task.inside).map_err(|error| failure(&task.what, &error.to_string()))?;
+    let received = || {
+        let root = Root::inside(root);
+        let target = Target::of(&root, &task.to, task.source.as_ref())?;
+        let owner = if task.archive {
+            Owner::Archived(ids)
+        } else {
+            let (uid, gid) = ids.outside(0, 0)?;
+            Owner::These(uid, gid)
+        };
+        receive(&root, &target, input, &Rules { owner, trusted: true })
+    };
+    received().map_err(|error| image::Error { what: task.what.clone(), ..error }.into())
+}
+
+fn failure(what: &str, why: &str) -> Failure {
+    Failure::new(what, why)
+}
