@@ -48,6 +48,27 @@ pub struct Record {
     pub ids: image::Ids,
     /// What of the host is mounted in it, in the order in which it is.
     pub mounts: Vec<Bind>,
+    /// It goes when it has ended.
+    pub remove: bool,
+    /// Seconds since the epoch; 0 until it was started.
+    pub started: u64,
+    /// The process that watches it, and when that started.
+    pub monitor: i32,
+    pub monitor_start: u64,
+    /// It waits to be started again.
+    pub restarting: bool,
+    /// The kernel knows, so it is asked when this is read.
+    #[serde(skip)]
+    pub paused: bool,
+    /// How often its monitor has started it again.
+    pub restarts: u32,
+    /// Somebody asked for its end: so it is not started again, after a boot neither.
+    pub stopped: bool,
+    /// Seconds between what asks it to stop and SIGKILL, where it was said and no monitor knows it.
+    pub patience: Option<u32>,
+    /// Why it could not be started, the last time.
+    pub error: String,
+    pub death: Death,
 }
 
 /// A directory or file of the host, in a container.
@@ -72,6 +93,33 @@ impl Bind {
         all.sort_by_key(|bind| bind.target.matches('/').count());
         all
     }
+}
+
+/// Why it ended, as far as its monitor knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Death {
+    /// The one that ended its first process.
+    pub signal: Option<i32>,
+    /// The last one that a command sent, and whose.
+    pub sent: Option<Sent>,
+    /// It was asked to stop and had not ended in time, so it was killed.
+    pub overdue: bool,
+    /// Bytes; what the kernel counted at most.
+    pub memory_peak: Option<u64>,
+    pub memory_limit: Option<u64>,
+    /// Nobody saw its end: its monitor was killed, or the machine went down.
+    pub unseen: bool,
+}
+
+/// A signal, and the process that had it sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    pub signal: i32,
+    pub pid: i32,
+    pub uid: u32,
+    /// Its name, if it was still there.
+    pub program: String,
 }
 
 /// The record, and whether the container runs.
@@ -154,7 +202,20 @@ pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<(), plan::
     std::fs::rename(&temporary, path).map_err(cannot)
 }
 
-fn load(path: &Path) -> Option<Record> {
+/// In both records, that of a container that runs and that of one that is kept.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn rename(paths: &Paths, id: &str, name: &str) -> Result<()> {
+    for (path, durable) in [(paths.record(id), Durable::Yes), (paths.running(id), Durable::No)] {
+        if let Some(record) = load(&path) {
+            save(&Record { name: name.to_owned(), ..record }, &path, durable)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn load(path: &Path) -> Option<Record> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
@@ -175,13 +236,18 @@ pub fn list(paths: &Paths) -> Vec<Listed> {
     };
     let json = |path: &Path| (path.extension()? == "json").then(|| path.to_owned());
     let mut all: Vec<Listed> =
-        records(&paths.journals(), &json).into_iter().map(|record| Listed { record, running: true }).collect();
+        records(&paths.journals(), &json).into_iter().map(|record| running(paths, record)).collect();
     let kept = records(&paths.containers(), &|path| Some(path.join("record.json")));
     let kept = kept.into_iter().filter(|record| !all.iter().any(|other| other.record.id == record.id));
     let kept: Vec<Listed> = kept.map(|record| Listed { record, running: false }).collect();
     all.extend(kept);
     all.sort_by_key(|listed| std::cmp::Reverse(listed.record.created));
     all
+}
+
+fn running(paths: &Paths, record: Record) -> Listed {
+    let paused = Model::load(paths, &record).is_ok_and(|model| model.is_paused());
+    Listed { record: Record { paused, ..record }, running: true }
 }
 
 /// Those that all filters let through, newest first. `all`: not only those that run.
@@ -197,10 +263,52 @@ pub fn select(paths: &Paths, filters: &[filter::Container], all: bool) -> Result
 /// # Errors
 /// When there is none, or more than one.
 pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
-    look_up(paths, word)?.ok_or_else(|| {
-        Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
-            .hint("sampan ps -a shows which there are")
-    })
+    look_up(paths, word)?.ok_or_else(|| absent(word))
+}
+
+pub(crate) fn absent(word: &str) -> Error {
+    Error::rejected(format!("cannot find container {word}"), "no container has this name or id")
+        .hint("sampan ps -a shows which there are")
+}
+
+/// # Errors
+/// More than one could be meant.
+pub(crate) fn exists(paths: &Paths, word: &str) -> Result<bool> {
+    Ok(look_up(paths, word)?.is_some())
+}
+
+/// Which containers a command is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    pub words: Vec<String>,
+    /// All of them.
+    pub all: bool,
+    /// The one that was made last.
+    pub latest: bool,
+    /// One that is not there is none.
+    pub ignore: bool,
+}
+
+/// Their words: names or ids. `running`: of all, only those that run.
+///
+/// # Errors
+/// None was ever made, and the last is asked for.
+pub fn choose(paths: &Paths, choice: &Choice, running: bool) -> Result<Vec<String>> {
+    let mut words = choice.words.clone();
+    if choice.all {
+        words = list(paths)
+            .into_iter()
+            .filter(|listed| listed.running || !running)
+            .map(|listed| listed.record.name)
+            .collect();
+    }
+    if choice.latest {
+        words.push(self::which(paths, &Which::Latest)?.record.name);
+    }
+    if choice.ignore {
+        words.retain(|word| !matches!(exists(paths, word), Ok(false)));
+    }
+    Ok(words)
 }
 
 /// By what its name or the beginning of its id says where it is, not by a look at all of them.
@@ -229,12 +337,9 @@ fn look_up(paths: &Paths, word: &str) -> Result<Option<Listed>> {
 
 /// As [`list`] has it.
 fn of_id(paths: &Paths, id: &str) -> Option<Listed> {
-    let listed = |path: &Path, running| {
-        let record = load(path).filter(|record| record.id == id)?;
-        Some(Listed { record, running })
-    };
-    let kept = || listed(&paths.container(id).join("record.json"), false);
-    listed(&paths.running(id), true).or_else(kept)
+    let load = |path: &Path| load(path).filter(|record| record.id == id);
+    let kept = || Some(Listed { record: load(&paths.record(id))?, running: false });
+    load(&paths.running(id)).map(|record| running(paths, record)).or_else(kept)
 }
 
 /// Which container a command is about.
@@ -277,30 +382,44 @@ pub fn first(paths: &Paths, record: &Record, what: &str) -> Result<Process> {
 /// # Errors
 /// When it runs and `force` is not given, or something of it cannot be removed.
 pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
-    let found = if force { look_up(paths, word)? } else { Some(find(paths, word)?) };
-    let Some(Listed { record, running }) = found else { return Ok(false) };
-    if running {
-        if !force {
-            return Err(Error::rejected(format!("cannot remove container {word}"), "it is running")
-                .hint("stop it first, or use --force"));
+    for _ in 0..500 {
+        let found = if force { look_up(paths, word)? } else { Some(find(paths, word)?) };
+        let Some(Listed { record, running }) = found else { return Ok(false) };
+        if running {
+            if !force {
+                return Err(Error::rejected(format!("cannot remove container {word}"), "it is running")
+                    .hint("stop it first, or use --force"));
+            }
+            // Who watches it sees the end of the process and undoes the rest.
+            crate::control::end(paths, &record, crate::control::Stop::KILL)?;
         }
-        if let Ok(model) = Model::load(paths, &record) {
-            runtime::apply::cgroup::thaw(&model.all_cgroups()).map_err(runtime::Error::from)?;
+        // Nobody starts it meanwhile.
+        let path = paths.journal(&record.id);
+        match Journal::create(&path) {
+            Ok(lease) => {
+                take_away(paths, &record)?;
+                lease.remove()?;
+                // Its image may be gone already.
+                crate::images::sweep(paths, &record.layers)?;
+                return Ok(true);
+            }
+            // It is being started, or undone, by another: one of the two will be seen.
+            Err(_) if path.exists() => std::thread::sleep(std::time::Duration::from_millis(10)),
+            Err(error) => return Err(error.into()),
         }
-        // Its own sampan sees the end of the process and undoes the rest.
-        runtime::undo::kill_process(record.pid, record.pid_start)?;
-        wait_until_undone(paths, word, &record.id)?;
     }
-    // The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
-    runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
-    release(paths, &record.name, &record.id);
-    events::tell(paths, [News::of(&record, "destroy")]);
-    // Its image may be gone already.
-    crate::images::sweep(paths, &record.layers)?;
-    Ok(true)
+    Err(Error::rejected(format!("cannot remove container {word}"), "another command is at it").hint("try again"))
 }
 
-fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
+/// The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
+fn take_away(paths: &Paths, record: &Record) -> Result<()> {
+    runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
+    release(paths, &record.name, &record.id);
+    events::tell(paths, [News::of(record, "destroy")]);
+    Ok(())
+}
+
+pub(crate) fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
     let path = paths.journal(id);
     for _ in 0..500 {
         if !path.exists() {
@@ -308,8 +427,11 @@ fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    Err(Error::rejected(format!("cannot remove container {word}"), "it was killed, and its sampan has not undone it")
-        .hint("try again; if that sampan hangs, kill it: the next command undoes what it left"))
+    Err(Error::rejected(
+        format!("cannot wait for container {word}"),
+        "it has ended, and who watches it has not undone it",
+    )
+    .hint("try again; if that process hangs, kill it: the next command undoes what it left"))
 }
 
 /// Undo what dead sampans left. Returns what could not be undone.
@@ -324,9 +446,8 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             Ok(Some(journal)) => {
                 let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 let directory = paths.container(&id);
-                let keep = directory.join("record.json").exists().then(|| directory.to_string_lossy().into_owned());
                 forget_running(paths, &id);
-                end(&directory);
+                let keep = end(paths, &directory).then(|| directory.to_string_lossy().into_owned());
                 errors.extend(runtime::undo::replay(journal, keep.as_deref()));
             }
             Ok(None) => {}
@@ -340,9 +461,7 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
         if paths.journal(&id).exists() {
             continue;
         }
-        if path.join("record.json").exists() {
-            end(&path);
-        } else {
+        if !end(paths, &path) {
             errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
         }
     }
@@ -371,18 +490,31 @@ pub fn clean(paths: &Paths) -> Vec<Error> {
 pub fn forget_running(paths: &Paths, id: &str) {
     let running = paths.running(id);
     let _ = std::fs::remove_file(running.with_extension("tmp"));
+    let _ = std::fs::remove_file(paths.socket(id));
     let _ = std::fs::remove_file(running);
     let _ = std::fs::remove_file(paths.model(id));
 }
 
-/// Nobody saw this container end: its sampan was killed, or the machine went down. To be called by who holds its
-/// journal, or after a look that there is none: until then its own sampan may still write how it ended.
-fn end(directory: &Path) {
+/// Nobody saw this container end: who watched it was killed, or the machine went down. To be called by who holds its
+/// journal, or after a look that there is none: until then that one may still write how it ended. Whether it stays.
+fn end(paths: &Paths, directory: &Path) -> bool {
     let path = directory.join("record.json");
-    let Some(record) = load(&path).filter(|record| record.exit_code.is_none()) else { return };
-    let ended = Record { pid: 0, exit_code: Some(128 + 9), finished: now(), ..record };
+    let Some(record) = load(&path) else { return path.exists() };
+    // One that was never started has not ended.
+    if record.started == 0 || record.exit_code.is_some() {
+        return true;
+    }
+    if record.remove {
+        let _ = std::fs::remove_file(path);
+        release(paths, &record.name, &record.id);
+        let _ = runtime::tree::remove(&directory.to_string_lossy(), true);
+        return false;
+    }
+    let death = Death { unseen: true, ..Death::default() };
+    let ended = Record { pid: 0, exit_code: Some(128 + 9), finished: now(), death, ..record };
     // Without it the list takes the container for one that is about to start; the next reaper tries again.
     let _ = save(&ended, &path, Durable::Yes);
+    true
 }
 
 /// Seconds since the epoch.

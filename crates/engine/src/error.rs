@@ -16,6 +16,8 @@ pub enum Error {
     Refused(image::program::Refusal),
     /// While the plan ran. What it had done is undone.
     Runtime(runtime::Error),
+    /// Another process's failure.
+    Told(runtime::Told),
 }
 
 impl Error {
@@ -43,11 +45,32 @@ impl fmt::Display for Error {
             Self::Image(error) | Self::NoImage(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Runtime(error) => error.fmt(f),
+            Self::Told(told) => told.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for runtime::Told {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(rejected) => rejected.into(),
+            Error::Image(error) | Error::NoImage(error) => {
+                Self { what: error.what, causes: vec![error.why], hint: error.hint, ..Self::default() }
+            }
+            Error::Refused(refusal) => Self {
+                what: format!("cannot execute {}", refusal.program()),
+                causes: vec![refusal.why()],
+                hint: refusal.hint(),
+                code: Some(refusal.exit_code()),
+                ..Self::default()
+            },
+            Error::Runtime(error) => error.told("cannot start the container"),
+            Error::Told(told) => told,
+        }
+    }
+}
 
 impl From<plan::Rejected> for Error {
     fn from(error: plan::Rejected) -> Self {

@@ -7,8 +7,9 @@ mod events;
 mod images;
 mod pattern;
 
+pub use crate::state::State;
 pub(crate) use containers::{Ancestor, select as containers};
-pub use containers::{Container, Name, State};
+pub use containers::{Container, Name};
 pub use events::Event;
 pub(crate) use events::shows as events;
 pub use images::Image;

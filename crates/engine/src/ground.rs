@@ -2,6 +2,7 @@
 //! Looks at the layers as they lie there, so that a missing user, program or interpreter is found before anything is
 //! touched.
 
+use crate::containers::Record;
 use crate::error::{Error, Result};
 use crate::images;
 use crate::paths::Paths;
@@ -58,9 +59,11 @@ impl Ground {
 /// The image of this name is the machine itself.
 pub(crate) const HOST: &str = "host";
 
+/// `made`: of a container that is there already: its image is the one that it was made of, whatever has its name by now.
+///
 /// # Errors
 /// No such image, user or program; a program that cannot be executed here.
-pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Ground> {
+pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&Record>) -> Result<Ground> {
     let data = paths.container(id).to_string_lossy().into_owned();
     let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
     let upper = Upper { upper, work, volatile: request.remove };
@@ -75,6 +78,13 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str) -> Result<Groun
         Asked::Image { reference, platform, .. } => {
             let store = image::Store::open(&paths.data);
             let hold = store.hold()?;
+            if let Some(Record { layers, config, image, image_id, .. }) = made {
+                let rootfs = stacked(layers, upper);
+                let (layers, name, execution) = (layers.clone(), image.clone(), config.clone());
+                let basis = Basis { rootfs, layers, name, execution, ..Basis::default() };
+                let image_id = image_id.clone();
+                return Ok(Ground { hold, image_id, ..settle(request, host, basis)? });
+            }
             let (name, image) = images::find_whole(&store, reference, platform.as_ref())?;
             let rootfs = stacked(&image.layers, upper);
             let image_id = image.id.to_string();

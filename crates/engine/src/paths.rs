@@ -21,7 +21,7 @@ impl Paths {
         let (euid, root) = (runtime::observe::euid(), runtime::observe::is_machines_root());
         let absolute = |name: &str| env(name).filter(|path| path.is_absolute());
         let data = match data {
-            Some(data) => data,
+            Some(data) => whole(data)?,
             None if root => "/var/lib/sampan".into(),
             None => absolute("XDG_DATA_HOME")
                 .or_else(|| Some(absolute("HOME")?.join(".local/share")))
@@ -32,7 +32,7 @@ impl Paths {
                 .join("sampan"),
         };
         let state = match state {
-            Some(state) => state,
+            Some(state) => whole(state)?,
             None if root => "/run/sampan".into(),
             // Without a login session there is no runtime directory; /tmp is all that a reboot empties, mostly.
             None => absolute("XDG_RUNTIME_DIR")
@@ -123,10 +123,34 @@ impl Paths {
         self.journals().join(format!("{id}.model"))
     }
 
+    /// Where its monitor is spoken to.
+    #[must_use]
+    pub fn socket(&self, id: &str) -> PathBuf {
+        self.journals().join(format!("{id}.sock"))
+    }
+
+    /// What was asked for when it was made.
+    #[must_use]
+    pub fn request(&self, id: &str) -> PathBuf {
+        self.container(id).join("request.json")
+    }
+
+    /// Of a container that is kept, or will be.
+    #[must_use]
+    pub fn record(&self, id: &str) -> PathBuf {
+        self.container(id).join("record.json")
+    }
+
     #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")
     }
+}
+
+/// A monitor stays, and its working directory does not.
+fn whole(path: PathBuf) -> Result<PathBuf> {
+    let what = || format!("cannot find the working directory for {}", path.display());
+    std::path::absolute(&path).map_err(|error| cannot_use(what(), &error).into())
 }
 
 /// A failure of what is done below one of the two.

@@ -49,6 +49,7 @@ pub struct Run {
     pub security: Security,
     pub stop: Stop,
     pub log: Log,
+    pub restart: Restart,
     /// Later ones win over earlier ones with the same key.
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
@@ -58,6 +59,12 @@ pub struct Run {
     pub pidfile: Option<PathBuf>,
     /// An OCI runtime, by name in PATH or by path, instead of sampan's own.
     pub runtime: Option<String>,
+    /// Do not wait for its end.
+    #[serde(skip)]
+    pub detach: bool,
+    /// A container of this name goes first.
+    #[serde(skip)]
+    pub replace: bool,
     /// Print the plan as a shell script and do nothing.
     #[serde(skip)]
     pub explain: bool,
@@ -70,6 +77,67 @@ pub struct Run {
     /// How registries are reached, where the image is to be pulled.
     #[serde(skip)]
     pub access: crate::remote::Access,
+}
+
+/// When a container that has ended is started again, by its monitor and after a boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Restart {
+    #[default]
+    No,
+    /// With another code than 0, and so many times at most.
+    OnFailure(Option<u32>),
+    Always,
+    /// As always, but not after a boot if it was stopped before.
+    UnlessStopped,
+}
+
+impl FromStr for Restart {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (word, number) = text.split_once(':').map_or((text, None), |(word, number)| (word, Some(number)));
+        match (word, number) {
+            ("no" | "", None) => Ok(Self::No),
+            ("always", None) => Ok(Self::Always),
+            ("unless-stopped", None) => Ok(Self::UnlessStopped),
+            ("on-failure", None) => Ok(Self::OnFailure(None)),
+            ("on-failure", Some(number)) => {
+                let times =
+                    text::number(number).ok_or_else(|| Invalid::new(format!("{number:?} is no number of times")))?;
+                // docker: 0 has no end.
+                Ok(Self::OnFailure(Some(times).filter(|times| *times > 0)))
+            }
+            ("no" | "always" | "unless-stopped", Some(_)) => {
+                Err(Invalid::new("a number of times is for on-failure only").hint("on-failure:3"))
+            }
+            _ => {
+                Err(Invalid::new("unknown restart policy")
+                    .hint("one of no, on-failure[:TIMES], always, unless-stopped"))
+            }
+        }
+    }
+}
+
+impl Restart {
+    /// docker's name of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnFailure(_) => "on-failure",
+            Self::Always => "always",
+            Self::UnlessStopped => "unless-stopped",
+        }
+    }
+
+    /// docker's count; 0 where there is none.
+    #[must_use]
+    pub fn times(self) -> u32 {
+        match self {
+            Self::OnFailure(times) => times.unwrap_or(0),
+            _ => 0,
+        }
+    }
 }
 
 /// What the container stands on.

@@ -11,10 +11,12 @@ use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::remote::{self, Progress, Pulled};
 use crate::request::log::Driver;
+use crate::request::process::Patience;
 use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
 use crate::{images, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
+use plan::order::Existing;
 use plan::{Input, Plan, Rejected};
 use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
@@ -23,7 +25,6 @@ use spec::ContainerId;
 use spec::runtime::{ConsoleSize, NamespaceKind};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// To be called first: a container's `--init` is this program, too, and comes back from here only if it is not that.
@@ -69,35 +70,64 @@ pub struct Timings {
 #[derive(Debug)]
 pub struct Prepared {
     pub plan: Plan,
-    net: Net,
-    id: String,
-    name: String,
-    created: u64,
-    image: String,
-    image_id: String,
-    layers: Vec<std::path::PathBuf>,
-    config: spec::image::Execution,
-    ids: image::Ids,
-    hold: Option<image::store::Hold>,
-    cgroup: plan::cgroup::Cgroup,
-    model: Model,
-    binds: Vec<containers::Bind>,
-    memory_limit: Option<u64>,
-    warnings: Vec<String>,
+    pub(crate) net: Net,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created: u64,
+    pub(crate) image: String,
+    pub(crate) image_id: String,
+    pub(crate) layers: Vec<std::path::PathBuf>,
+    pub(crate) config: spec::image::Execution,
+    pub(crate) ids: image::Ids,
+    pub(crate) hold: Option<image::store::Hold>,
+    pub(crate) cgroup: plan::cgroup::Cgroup,
+    pub(crate) model: Model,
+    pub(crate) binds: Vec<containers::Bind>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) warnings: Vec<String>,
     /// What it does without, though nobody asked for it: for who asks for the plan.
-    notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Which container it is, and how much of it is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub id: String,
+    pub name: String,
+    /// Seconds since the epoch.
+    pub created: u64,
+    pub existing: Existing,
+    /// Of one that was made before.
+    pub made: Option<Record>,
+}
+
+impl Identity {
+    pub fn new(request: &Run, existing: Existing) -> Result<Self> {
+        let id = id()?;
+        let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
+        Ok(Self { id, name, created: containers::now(), existing, made: None })
+    }
+
+    /// Of a container that is there.
+    pub fn of(record: Record, paths: &Paths) -> Self {
+        let layered = paths.container(&record.id).join("upper").exists();
+        let existing = if layered { Existing::Layer } else { Existing::Home };
+        let (id, name, created) = (record.id.clone(), record.name.clone(), record.created);
+        Self { id, name, created, existing, made: Some(record) }
+    }
 }
 
 /// Everything up to the plan: nothing of the host is changed. `lock`: the plan will be run, so what it relies on is held.
 ///
 /// # Errors
 /// Everything that is wrong with the request.
-pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
-    check_supported(request)?;
+pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: bool) -> Result<Prepared> {
+    if identity.made.is_none() {
+        check_supported(request)?;
+    }
     let host = runtime::observe::host()?;
-    let id = id()?;
-    let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
-    let ground = ground::find(request, paths, &host, &id)?;
+    let Identity { id, name, created, existing, made } = identity.clone();
+    let ground = ground::find(request, paths, &host, &id, made.as_ref())?;
     let mut warnings = request.check()?;
     warnings.append(&mut lsm::labels(request)?);
     let volumes = volumes::find(request, &host)?;
@@ -144,6 +174,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,
+        existing,
         bundle: None,
         compiled: None,
     })?;
@@ -152,7 +183,7 @@ pub fn prepare(request: &Run, paths: &Paths, lock: bool) -> Result<Prepared> {
         net,
         id,
         name,
-        created: containers::now(),
+        created,
         image: ground.name,
         image_id: ground.image_id,
         layers: ground.layers,
@@ -198,7 +229,7 @@ pub struct Explained {
 /// # Errors
 /// As [`prepare`].
 pub fn explain(request: &Run, paths: &Paths) -> Result<Explained> {
-    let prepared = prepare(request, paths, false)?;
+    let prepared = prepare(request, paths, &Identity::new(request, Existing::Nothing)?, false)?;
     Ok(Explained {
         script: plan::script::script(&prepared.plan, request.terminal.interactive),
         warnings: [prepared.warnings, prepared.notes].concat(),
@@ -232,21 +263,8 @@ fn check_log(request: &Run) -> Result<()> {
 }
 
 fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
-    let mut begun = Instant::now();
-    let mut prepared = match fetched(request, paths, tell)? {
-        Some(request) => prepare(&request, paths, true)?,
-        None => match prepare(request, paths, true) {
-            Err(Error::NoImage(error)) => {
-                let request = missing(request, paths, error, tell)?;
-                begun = Instant::now();
-                prepare(&request, paths, true)?
-            }
-            prepared => prepared?,
-        },
-    };
-    for warning in std::mem::take(&mut prepared.warnings) {
-        tell(Notice::Warning(warning));
-    }
+    let identity = Identity::new(request, Existing::Nothing)?;
+    let (mut prepared, begun) = with_image(request, paths, &identity, true, tell)?;
     // Blocked before the clone: from here on a signal is read, not suffered, and the undo is never skipped.
     let signals = Signals::take().map_err(runtime::Error::from)?;
     let mut journal = Journal::create(&paths.journal(&prepared.id))?;
@@ -262,6 +280,32 @@ fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
         timings.undo = ended.elapsed();
     }
     outcome
+}
+
+/// [`prepare`], with the image, which may have to come first; and when it began.
+pub(crate) fn with_image(
+    request: &Run,
+    paths: &Paths,
+    identity: &Identity,
+    lock: bool,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<(Prepared, Instant)> {
+    let mut begun = Instant::now();
+    let mut prepared = match fetched(request, paths, tell)? {
+        Some(request) => prepare(&request, paths, identity, lock)?,
+        None => match prepare(request, paths, identity, lock) {
+            Err(Error::NoImage(error)) => {
+                let request = missing(request, paths, error, tell)?;
+                begun = Instant::now();
+                prepare(&request, paths, identity, lock)?
+            }
+            prepared => prepared?,
+        },
+    };
+    for warning in std::mem::take(&mut prepared.warnings) {
+        tell(Notice::Warning(warning));
+    }
+    Ok((prepared, begun))
 }
 
 /// The request with the image that `--pull` has fetched; `None`: nothing was asked for.
@@ -342,18 +386,23 @@ fn live(
 
 /// Before its command runs, others can see the container.
 fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Result<(), Rejected> {
-    let record = record(prepared, pid);
+    let patience = match request.stop.patience {
+        Some(Patience::Seconds(seconds)) => Some(seconds),
+        _ => None,
+    };
+    let record = Record { remove: request.remove, patience, ..record(prepared, pid) };
     // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
     if !request.remove {
         containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
     }
     prepared.model.save(paths, &prepared.id)?;
     containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
-    write_files(request, &prepared.id, pid)
+    write_cidfile(request, &prepared.id)?;
+    write_pidfile(request, pid)
 }
 
 /// A container that was killed before its command ran may have met its own limit.
-fn starved(error: runtime::Error, prepared: &Prepared) -> Error {
+pub(crate) fn starved(error: runtime::Error, prepared: &Prepared) -> Error {
     let mut error = error;
     if let runtime::Error::Step { hint, source, .. } = &mut error
         && let (runtime::Error::Died(_), Some(limit)) = (&**source, prepared.memory_limit)
@@ -424,6 +473,8 @@ fn finish(
         let record = Record {
             exit_code: Some(ended.code),
             out_of_memory: ended.out_of_memory.is_some(),
+
+            started: prepared.created,
             finished: containers::now(),
             ..record(prepared, 0)
         };
@@ -436,11 +487,8 @@ fn finish(
         let _ = std::fs::remove_file(paths.container(&prepared.id).join("record.json"));
         containers::release(paths, &prepared.name, &prepared.id);
     }
-    // Not another's that was faster.
-    if let (Err(_), Some(path)) = (outcome, &request.cidfile)
-        && std::fs::read(path).is_ok_and(|id| id == prepared.id.as_bytes())
-    {
-        let _ = std::fs::remove_file(path);
+    if outcome.is_err() {
+        forget_cidfile(request, &prepared.id);
     }
     containers::forget_running(paths, &prepared.id);
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
@@ -460,7 +508,8 @@ fn tell_end(paths: &Paths, record: &Record, ended: &Ended, kept: bool) {
     events::tell(paths, oom.into_iter().chain([die]).chain(destroy));
 }
 
-fn record(prepared: &Prepared, pid: i32) -> Record {
+/// What is known of it before it runs; with a pid, when it does.
+pub(crate) fn record(prepared: &Prepared, pid: i32) -> Record {
     Record {
         id: prepared.id.clone(),
         name: prepared.name.clone(),
@@ -469,7 +518,8 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
         command: prepared.plan.exec.args.clone(),
         created: prepared.created,
         pid,
-        pid_start: runtime::observe::start_time(pid),
+        pid_start: if pid > 0 { runtime::observe::start_time(pid) } else { 0 },
+        started: if pid > 0 { containers::now() } else { 0 },
         ports: prepared.net.ports.clone(),
         layers: prepared.layers.clone(),
         config: prepared.config.clone(),
@@ -479,17 +529,25 @@ fn record(prepared: &Prepared, pid: i32) -> Record {
     }
 }
 
-fn write_files(request: &Run, id: &str, pid: i32) -> Result<(), Rejected> {
-    let cannot =
-        |path: &Path, error: std::io::Error| runtime::refused(format!("cannot write {}", path.display()), &error);
-    if let Some(path) = &request.cidfile {
-        let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
-        written.map_err(|error| cannot(path, error))?;
+pub(crate) fn write_cidfile(request: &Run, id: &str) -> Result<(), Rejected> {
+    let Some(path) = &request.cidfile else { return Ok(()) };
+    let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(id.as_bytes()));
+    written.map_err(|error| runtime::refused(format!("cannot write {}", path.display()), &error))
+}
+
+/// Of a container that is not there after all; not another's that was faster.
+pub(crate) fn forget_cidfile(request: &Run, id: &str) {
+    if let Some(path) = &request.cidfile
+        && std::fs::read(path).is_ok_and(|found| found == id.as_bytes())
+    {
+        let _ = std::fs::remove_file(path);
     }
-    if let Some(path) = &request.pidfile {
-        std::fs::write(path, format!("{pid}\n")).map_err(|error| cannot(path, error))?;
-    }
-    Ok(())
+}
+
+pub(crate) fn write_pidfile(request: &Run, pid: i32) -> Result<(), Rejected> {
+    let Some(path) = &request.pidfile else { return Ok(()) };
+    let written = std::fs::write(path, format!("{pid}\n"));
+    written.map_err(|error| runtime::refused(format!("cannot write {}", path.display()), &error))
 }
 
 fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {

@@ -7,7 +7,7 @@ use crate::root::{Home, Root};
 use crate::{Id, label, listener, refused};
 use plan::cgroup::{Asked, Cgroup, CgroupPath, Unit};
 use plan::host::Host;
-use plan::order::NetworkSteps;
+use plan::order::{Existing, NetworkSteps};
 use plan::step::InitStep;
 use plan::{Input, Plan, Rootfs};
 use runtime::apply::device::kept;
@@ -226,6 +226,7 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
         reaper: false,
         foreground: create.foreground,
         create_cwd: true,
+        existing: Existing::Nothing,
         bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring, no_pivot }),
     })?;
     if is_new {

@@ -78,9 +78,22 @@ pub struct Input<'a> {
     pub foreground: bool,
     /// The working directory is made when it is not there, as docker does for an image's.
     pub create_cwd: bool,
+    /// What is there of an earlier time.
+    pub existing: Existing,
     pub bundle: Option<Bundle>,
     /// What the filter of config.json was compiled to before, by the same program for the same machine.
     pub compiled: Option<seccomp::Program>,
+}
+
+/// Of a container that was made before it is started, and of one that is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Existing {
+    #[default]
+    Nothing,
+    /// Its directory; that is not this plan's to undo.
+    Home,
+    /// Also the layer with what it changed, whose owner and mode are its own matter by now.
+    Layer,
 }
 
 /// What the callers of an OCI runtime ask for beside config.json: one command makes the container, another starts it.
@@ -240,8 +253,14 @@ fn prepare(input: Input<'_>, linux: &Linux, nodes: Vec<HostStep>, sources: Vec<H
     // Closed: set-uid files of a container must not be there for the host's users to run (CVE-2021-41091). But the
     // host's own trees are read through here with nobody's rights, and what is written to them stays in memory.
     let mode = if matches!(input.rootfs, Rootfs::Host(_)) { 0o711 } else { 0o700 };
-    let mut steps = vec![HostStep::Home { path: input.data.to_owned(), mode, owner, mapped }];
-    if let Rootfs::Overlay { upper: Upper { upper, work, .. }, .. } = &input.rootfs {
+    let path = input.data.to_owned();
+    let mut steps = vec![match input.existing {
+        Existing::Nothing => HostStep::Home { path, mode, owner, mapped },
+        Existing::Home | Existing::Layer => HostStep::Kept { path, mode, owner },
+    }];
+    if let (Rootfs::Overlay { upper: Upper { upper, work, .. }, .. }, false) =
+        (&input.rootfs, input.existing == Existing::Layer)
+    {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));
     }
@@ -751,6 +770,13 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 }
 
 /// Closed to the container's root, whose device rules do not reach a node on the host.
+/// What a plan makes in a container's directory beside `files`, the layer of its own and what is in that: it goes before
+/// the next plan for the directory.
+#[must_use]
+pub fn made(data: &str) -> [String; 4] {
+    [nodes_at(data), merged(data), format!("{data}/layers"), format!("{data}/scratch")]
+}
+
 fn nodes_at(data: &str) -> String {
     format!("{data}/devices")
 }

@@ -22,6 +22,12 @@ pub enum HostStep {
         owner: Option<(u32, u32)>,
         mapped: bool,
     },
+    /// The same, which is there already and stays.
+    Kept {
+        path: String,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    },
     /// A directory in it. `owner`: who may write it, when that is not the caller.
     Directory {
         path: String,
@@ -395,6 +401,7 @@ impl HostStep {
     pub fn why(&self) -> String {
         match self {
             Self::Home { .. } => "a directory of this container's own".into(),
+            Self::Kept { .. } => "the container's own directory, from when it was made".into(),
             Self::Directory { .. } => "a directory in it".into(),
             Self::MountPoint { .. } => "where all mounts of the container are, which others see, too".into(),
             Self::File { .. } => "a file that the container will see".into(),
@@ -416,6 +423,7 @@ impl HostStep {
                 let above = path.rsplit_once('/').map_or("/", |(above, _)| above);
                 format!("(umask 066; mkdir -p {})\n{}", quote(above), make_directory(path, *mode, *owner))
             }
+            Self::Kept { path, mode, owner } => format!("chmod {mode:o} {}{}", quote(path), chown(path, *owner)),
             Self::Directory { path, mode, owner } => make_directory(path, *mode, *owner),
             Self::MountPoint { path, .. } => make_directory(path, 0o755, None),
             Self::File { path, mode, owner, content } => {
@@ -443,7 +451,8 @@ impl HostStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             Self::Home { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
-            Self::Directory { .. }
+            Self::Kept { .. }
+            | Self::Directory { .. }
             | Self::File { .. }
             | Self::Fifo { .. }
             | Self::Node { .. }

@@ -4,7 +4,7 @@
 
 use plan::host::{Host, Subordinate};
 use plan::ids::UserNamespaces;
-use plan::order::NetworkSteps;
+use plan::order::{Existing, NetworkSteps};
 use plan::step::{AttachStep, InitStep};
 use plan::{Input, Plan, Rootfs, network, plan};
 use spec::runtime::{
@@ -144,6 +144,7 @@ fn planned(case: Case) -> Plan {
         reaper: case.reaper,
         foreground: true,
         create_cwd: true,
+        existing: Existing::Nothing,
         bundle: None,
         compiled: None,
     };

@@ -1,6 +1,7 @@
 //! What went wrong while a plan ran.
 
 use crate::remedy;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use sys::child::Report;
 use sys::process::Exit;
@@ -73,6 +74,65 @@ impl fmt::Display for Error {
             }
             Self::Nul(text) => write!(f, "{text:?} has a NUL byte"),
             Self::Unknown(what) => write!(f, "there is no {what}"),
+        }
+    }
+}
+
+/// A failure as the user is told it, by this process or by another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// "cannot <verb> <object>"
+    pub what: String,
+    /// From the nearest to the deepest.
+    pub causes: Vec<String>,
+    /// The shell form of the step that was running.
+    pub step: Option<String>,
+    /// The fix.
+    pub hint: Option<String>,
+    /// The exit code; absent: the verb's own.
+    pub code: Option<u8>,
+}
+
+impl From<plan::Rejected> for Told {
+    fn from(rejected: plan::Rejected) -> Self {
+        Self { what: rejected.what, causes: vec![rejected.why], hint: rejected.hint, ..Self::default() }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+impl Error {
+    /// `aim`: what its steps were to do.
+    #[must_use]
+    pub fn told(self, aim: &str) -> Told {
+        let (hint, code) = (self.hint().map(str::to_owned), self.exit_code());
+        match self {
+            Self::Rejected(rejected) => rejected.into(),
+            Self::Step { number, total, why, shell, source, .. } => {
+                let causes = match *source {
+                    Self::Rejected(rejected) => vec![rejected.what, rejected.why],
+                    other => vec![other.to_string()],
+                };
+                let what = format!("{aim}: step {number}/{total} failed: {why}");
+                Told { what, causes, step: Some(shell), hint, code }
+            }
+            Self::Late { why, source } => {
+                let what = format!("{aim}: {why}");
+                Told { what, causes: vec![source.to_string()], hint, code, ..Told::default() }
+            }
+            Self::Exec { command, source } => {
+                let what = format!("cannot execute {command}");
+                Told { what, causes: vec![source.to_string()], step: None, hint, code }
+            }
+            error => {
+                let what = "cannot go on".to_owned();
+                Told { what, causes: vec![error.to_string()], hint, code, ..Told::default() }
+            }
         }
     }
 }

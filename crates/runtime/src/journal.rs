@@ -56,6 +56,30 @@ impl Journal {
         Ok((links > 0).then(|| Self { file, path: path.to_owned() }))
     }
 
+    /// That which the last program of this process has held, by its file.
+    #[must_use]
+    pub fn inherit(file: std::os::fd::OwnedFd, path: &Path) -> Self {
+        Self { file: File::from(file), path: path.to_owned() }
+    }
+
+    /// For [`Journal::inherit`]: the same open file, and so the same lease.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn file(&self) -> Result<std::os::fd::OwnedFd> {
+        Ok(self.file.try_clone().map_err(Error::of_io(|| "fcntl(F_DUPFD_CLOEXEC)".to_owned()))?.into())
+    }
+
+    /// All is undone, and the lease is still held.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn empty(&mut self) -> Result<()> {
+        let call = || format!("ftruncate({:?})", self.path);
+        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(Error::of_io(call))?;
+        append(&mut self.file, &format!("{VERSION}\n"), &self.path)
+    }
+
     /// A child has a copy of it, and with it the lock, until it closes it.
     pub(crate) fn fd(&self) -> std::os::fd::RawFd {
         std::os::fd::AsRawFd::as_raw_fd(&self.file)

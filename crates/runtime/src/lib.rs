@@ -3,6 +3,7 @@
 //! Invariant: the only place where plan's steps meet sys's calls. Nothing else changes the host.
 
 pub mod apply;
+mod backlog;
 pub mod console;
 pub mod container;
 pub mod criu;
@@ -14,6 +15,7 @@ pub mod init;
 pub mod inside;
 pub mod join;
 pub mod journal;
+pub mod monitor;
 pub mod observe;
 pub mod oom;
 pub mod process;
@@ -29,5 +31,5 @@ pub mod watch;
 pub mod worker;
 
 mod error;
-pub use error::{Error, Result, refused};
+pub use error::{Error, Result, Told, refused};
 pub use sys::entry;

@@ -40,6 +40,26 @@ impl Process {
         }
     }
 
+    /// Wait for its end, so long at most: whether it came.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn wait(self, time: Option<std::time::Duration>) -> Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec};
+        let Some(pidfd) = self.open()? else { return Ok(true) };
+        let end = time.and_then(|time| std::time::Instant::now().checked_add(time));
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(std::time::Instant::now()));
+            let left = left
+                .map(|left| Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) });
+            match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(sys::Error::new("poll(pidfd)", errno).into()),
+                Ok(ready) => return Ok(ready > 0),
+            }
+        }
+    }
+
     /// Whether it was there to get it.
     ///
     /// # Errors

@@ -25,6 +25,19 @@ pub fn replay(mut journal: Journal, keep: Option<&str>) -> Vec<Error> {
     errors
 }
 
+/// The same for a container that is to be started once more: the lease stays, and nothing else, if all could be undone.
+pub fn rewind(journal: &mut Journal) -> Vec<Error> {
+    let verbs = match journal.verbs() {
+        Ok(verbs) => verbs,
+        Err(error) => return vec![error],
+    };
+    let mut errors: Vec<Error> = verbs.iter().flat_map(undo).collect();
+    if errors.is_empty() {
+        errors.extend(journal.empty().err());
+    }
+    errors
+}
+
 fn undo(verb: &Verb) -> Vec<Error> {
     match verb {
         Verb::Cgroup(Undo::Remove { dir, keep }) => {

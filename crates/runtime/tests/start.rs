@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use plan::order::NetworkSteps;
+use plan::order::{Existing, NetworkSteps};
 use plan::step::Upper;
 use plan::{Input, Rootfs};
 use runtime::container::Call;
@@ -84,6 +84,7 @@ impl Ground {
             reaper: false,
             foreground: true,
             create_cwd: false,
+            existing: Existing::Nothing,
             bundle: None,
             compiled: None,
         })

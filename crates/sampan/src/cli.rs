@@ -10,6 +10,7 @@ mod exec;
 mod globals;
 mod image;
 mod inspect;
+mod lifecycle;
 mod list;
 mod live;
 mod logs;
@@ -27,6 +28,7 @@ pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
 pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
+pub use lifecycle::{Kill, Rename, Restart, Start, Stop, Wait};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
@@ -57,6 +59,13 @@ pub enum Verb {
     Top(Top),
     Port(Port),
     Stats(Stats),
+    Create(Box<request::Run>),
+    Start(Start),
+    Stop(Stop),
+    Kill(Kill),
+    Wait(Wait),
+    Restart(Restart),
+    Rename(Rename),
     Ps(Ps),
     Remove(Remove),
     ImageBootstrap(ImageBootstrap),
@@ -102,7 +111,7 @@ impl Verb {
     /// Whether the user asked for as few words as possible.
     #[must_use]
     pub fn quiet(&self) -> bool {
-        matches!(self, Self::Run(request) if request.quiet)
+        matches!(self, Self::Run(request) | Self::Create(request) if request.quiet)
     }
 }
 

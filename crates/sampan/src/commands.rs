@@ -14,6 +14,7 @@ mod image;
 mod images;
 mod info;
 mod inspect;
+mod lifecycle;
 mod list;
 mod login;
 mod logs;
@@ -48,6 +49,13 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
+        Verb::Create(request) => lifecycle::create(&request, &globals, ui),
+        Verb::Start(arguments) => lifecycle::start(&arguments, &globals, ui),
+        Verb::Stop(arguments) => lifecycle::stop(&arguments, &globals, ui),
+        Verb::Kill(arguments) => lifecycle::kill(&arguments, &globals, ui),
+        Verb::Wait(arguments) => lifecycle::wait(&arguments, &globals, ui),
+        Verb::Restart(arguments) => lifecycle::restart(&arguments, &globals, ui),
+        Verb::Rename(arguments) => lifecycle::rename(&arguments, &globals, ui),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
         Verb::Cp(asked, quiet, to) => cp::run(&asked, quiet, &to, &globals, ui),
         Verb::Pause(of) => pause::pause(&of, &globals, ui),

@@ -15,7 +15,7 @@ engine::entry!(run);
 #[cfg_attr(test, allow(dead_code, reason = "the tests' harness has a main of its own"))]
 fn run(words: Vec<OsString>) -> u8 {
     engine::run::reap_if_asked(&words);
-    if let Some(code) = engine::remote::serve_if_asked(&words) {
+    if let Some(code) = engine::monitor::serve_if_asked(&words).or_else(|| engine::remote::serve_if_asked(&words)) {
         return code;
     }
     let call = match cli::parse(cli::words(words)) {

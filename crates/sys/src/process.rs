@@ -427,6 +427,46 @@ pub fn random() -> Result<[u8; 32]> {
     Err(Error::new("getrandom(32)", errno))
 }
 
+/// A file that this process's next program has open, too.
+///
+/// # Errors
+/// The kernel's.
+pub fn keep_open(fd: &OwnedFd) -> Result<()> {
+    let call = || format!("fcntl({}, F_SETFD, 0)", fd.as_raw_fd());
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).map_err(Error::of(call))
+}
+
+/// What this process's last program has left open under this number, for this one alone. To be called once for each.
+///
+/// # Errors
+/// `EBADF` when there is no such file.
+pub fn take_over(number: i32) -> Result<OwnedFd> {
+    // SAFETY: takes numbers.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(Error::new(format!("fcntl({number}, F_SETFD, FD_CLOEXEC)"), Errno::BADF));
+    }
+    // SAFETY: it is open, as has just been seen, and nothing of this program has opened it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Of everything but standard input, output and error no next program has a copy: a caller's own files are not a
+/// monitor's to hold.
+pub fn close_on_exec() {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: takes numbers. A kernel without it (before 5.11) leaves open what the caller did not close.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+}
+
+/// What ps(1) calls it.
+pub fn set_name(name: &std::ffi::CStr) {
+    let _ = rustix::thread::set_name(name);
+}
+
+/// A session of its own, and nothing of the caller's terminal.
+pub fn leave_terminal() {
+    leave_session(None, None);
+}
+
 /// For a child that outlives its caller: a session of its own, and none of the caller's files, so that who reads the
 /// caller's output meets its end.
 pub fn leave_caller() {
@@ -438,13 +478,17 @@ pub fn leave_caller_with(input: BorrowedFd<'_>, output: BorrowedFd<'_>) {
     leave_with(Some(input), Some(output));
 }
 
-fn leave_with(input: Option<BorrowedFd<'_>>, output: Option<BorrowedFd<'_>>) {
+fn leave_session(input: Option<BorrowedFd<'_>>, output: Option<BorrowedFd<'_>>) {
     let _ = rustix::process::setsid();
     if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(input.unwrap_or(null.as_fd()));
         let _ = rustix::stdio::dup2_stdout(output.unwrap_or(null.as_fd()));
         let _ = rustix::stdio::dup2_stderr(&null);
     }
+}
+
+fn leave_with(input: Option<BorrowedFd<'_>>, output: Option<BorrowedFd<'_>>) {
+    leave_session(input, output);
     // SAFETY: takes three numbers; what is closed is not used by the child, which only goes on with what it opens.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
 }

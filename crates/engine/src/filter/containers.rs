@@ -3,6 +3,7 @@
 use super::{Label, key_and_value, shown, unknown};
 use crate::containers::Listed;
 use crate::error::Result;
+use crate::state::State;
 use spec::unit::Invalid;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -20,26 +21,6 @@ pub enum Container {
     Label(Label),
     /// Ended with this code.
     Exited(u8),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Created,
-    Running,
-    Exited,
-    /// One that docker has and this version has not, so that no container is in it.
-    Never,
-}
-
-impl State {
-    #[must_use]
-    pub fn of(container: &Listed) -> Self {
-        match (container.running, container.record.exit_code) {
-            (true, _) => Self::Running,
-            (false, Some(_)) => Self::Exited,
-            (false, None) => Self::Created,
-        }
-    }
 }
 
 impl FromStr for Container {
@@ -66,16 +47,9 @@ impl FromStr for State {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "created" => Ok(Self::Created),
-            "running" => Ok(Self::Running),
-            "exited" => Ok(Self::Exited),
-            "paused" | "restarting" | "removing" | "dead" => Ok(Self::Never),
-            _ => {
-                Err(Invalid::new(format!("{text:?} is no state of a container"))
-                    .hint("one of created, running, exited"))
-            }
-        }
+        Self::parse(text).ok_or_else(|| {
+            Invalid::new(format!("{text:?} is no state of a container")).hint(format!("one of {}", Self::words()))
+        })
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Plan {
 }
 
 /// Where a container's cgroup is: what is needed to show it inside, and to watch it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cgroup {
     pub v2: Option<String>,
     /// Controllers enabled for it there.

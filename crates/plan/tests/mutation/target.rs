@@ -8,7 +8,7 @@ use plan::cgroup::{
 };
 use plan::host::{Host, Subordinate};
 use plan::ids::UserNamespaces;
-use plan::order::NetworkSteps;
+use plan::order::{Existing, NetworkSteps};
 use plan::step::{AttachStep, HostStep, InitStep};
 use plan::undo::Verb;
 use plan::{Input, Plan, Rootfs, join};
@@ -113,6 +113,7 @@ fn create(config: &Config, host: &Host) -> Option<Plan> {
         reaper: false,
         foreground: false,
         create_cwd: true,
+        existing: Existing::Nothing,
         bundle: Some(plan::Bundle { state, keyring: true, no_pivot: None }),
     };
     plan::plan(input).ok()

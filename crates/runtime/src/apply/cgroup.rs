@@ -502,6 +502,16 @@ pub fn oom_kills(cgroup: &Cgroup) -> Result<u64> {
     Ok(kills)
 }
 
+/// The most memory that the container had, in bytes; `None` where nobody counts it.
+#[must_use]
+pub fn memory_peak(cgroup: &Cgroup) -> Option<u64> {
+    let (path, file) = match (cgroup.v2("memory"), cgroup.v1("memory")) {
+        (Some(path), _) => (path, "memory.peak"),
+        (None, path) => (path?, "memory.max_usage_in_bytes"),
+    };
+    Dir::open(path).ok()?.read(file).ok()?.trim().parse().ok()
+}
+
 fn field(text: &str, name: &str) -> u64 {
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
     text.lines().find_map(value).unwrap_or(0)

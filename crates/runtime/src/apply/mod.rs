@@ -69,6 +69,12 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
         HostStep::Home { path, mode, owner, .. } | HostStep::Directory { path, mode, owner } => {
             directory(path, *mode, *owner)
         }
+        HostStep::Kept { path, mode, owner } => {
+            let call = || format!("chmod({path:?}, 0{mode:o})");
+            let permissions = std::fs::Permissions::from_mode(*mode);
+            std::fs::set_permissions(path, permissions).map_err(sys::Error::of_io(call))?;
+            own(path, *owner)
+        }
         HostStep::MountPoint { path, .. } => directory(path, 0o755, None),
         HostStep::File { path, mode, owner, content } => {
             let call = || format!("write({path:?})");

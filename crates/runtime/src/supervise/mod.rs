@@ -14,6 +14,7 @@ mod stop;
 
 pub use detach::DetachKeys;
 pub use hold::hold;
+pub(crate) use pump::prepare;
 pub use sys::signal::{Signal, Signals};
 pub use sys::terminal::Size;
 

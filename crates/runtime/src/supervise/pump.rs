@@ -6,9 +6,10 @@
 
 use super::detach::Matcher;
 use super::{Source, Terminal, Watched};
+use crate::backlog::Backlog;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr, write};
+use rustix::io::{Errno, ioctl_fionbio, read, retry_on_intr};
 use std::mem;
 use sys::signal::Signal;
 use sys::terminal::{self, Raw, Size};
@@ -200,19 +201,19 @@ impl<'a> Pump<'a> {
     }
 }
 
-fn prepare(master: &OwnedFd) -> Result<OwnedFd> {
+pub(crate) fn prepare(master: &OwnedFd) -> Result<OwnedFd> {
     ioctl_fionbio(master, true).map_err(Error::of(|| "ioctl(ptmx, FIONBIO)".to_owned()))?;
     terminal::peer(master)
 }
 
 /// One of the caller's fds: our own description of it where we can have one, so that it need not block.
-enum End<'a> {
+pub(crate) enum End<'a> {
     Own(OwnedFd),
     Shared(BorrowedFd<'a>),
 }
 
 impl<'a> End<'a> {
-    fn of(fd: BorrowedFd<'a>) -> Self {
+    pub fn of(fd: BorrowedFd<'a>) -> Self {
         terminal::reopen_nonblocking(fd).map_or(Self::Shared(fd), Self::Own)
     }
 }
@@ -223,36 +224,5 @@ impl AsFd for End<'_> {
             Self::Own(fd) => fd.as_fd(),
             Self::Shared(fd) => *fd,
         }
-    }
-}
-
-/// Read and not yet written.
-#[derive(Default)]
-struct Backlog {
-    bytes: Vec<u8>,
-    written: usize,
-}
-
-impl Backlog {
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.written = 0;
-    }
-
-    /// One write; what does not fit stays.
-    fn write_to(&mut self, fd: impl AsFd) -> rustix::io::Result<()> {
-        match retry_on_intr(|| write(&fd, &self.bytes[self.written..])) {
-            Ok(len) => self.written += len,
-            Err(Errno::AGAIN) => {}
-            Err(errno) => return Err(errno),
-        }
-        if self.written == self.bytes.len() {
-            self.clear();
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The verbs with few flags.
 
+use super::lifecycle::Which;
 use super::tree::Leaf;
 use super::{Shell, Verb};
 use crate::template::Template;
@@ -89,9 +90,11 @@ pub struct Remove {
     /// Kill a running container first, and do not complain about one that is not there
     #[arg(long, short)]
     pub force: bool,
-    /// By name, id or the start of an id
-    #[arg(required = true, value_name = "CONTAINER", value_parser = container)]
-    pub containers: Vec<ContainerId>,
+    /// Do not complain about one that is not there
+    #[arg(long, short)]
+    pub ignore: bool,
+    #[command(flatten)]
+    pub which: Which,
 }
 
 /// A name, an id or the start of one.

@@ -1,7 +1,9 @@
 //! The verbs and their names: one parser for a call, the whole tree for help, completions and misspelt verbs.
 
 use super::globals::Flags;
-use super::{Verb, archive, cp, exec, image, inspect, list, live, logs, manifest, oci, push, registry, run, usage};
+use super::{
+    Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, oci, push, registry, run, usage,
+};
 use crate::ui::Failure;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
@@ -53,6 +55,13 @@ const fn entry<L: Leaf>() -> Entry {
 
 static ENTRIES: &[Entry] = &[
     entry::<run::Args>(),
+    entry::<lifecycle::Create>(),
+    entry::<lifecycle::Start>(),
+    entry::<lifecycle::Stop>(),
+    entry::<lifecycle::Kill>(),
+    entry::<lifecycle::Wait>(),
+    entry::<lifecycle::Restart>(),
+    entry::<lifecycle::Rename>(),
     entry::<exec::Exec>(),
     entry::<cp::Cp>(),
     entry::<live::Pause>(),

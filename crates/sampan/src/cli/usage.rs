@@ -36,7 +36,7 @@ pub fn failure(error: &Error, call: &str) -> Failure {
             Failure::new(format!("{} needs a value", flag(&argument))).hint(see)
         }
         ErrorKind::MissingRequiredArgument => {
-            Failure::new(format!("missing {}", argument.trim_start_matches('<').replace(['<', '>'], ""))).hint(see)
+            Failure::new(format!("missing {}", argument.replace(['<', '>', '[', ']'], ""))).hint(see)
         }
         ErrorKind::InvalidUtf8 => Failure::new("an argument is not UTF-8").hint("a container's configuration is JSON"),
         _ => {
@@ -50,8 +50,6 @@ pub fn failure(error: &Error, call: &str) -> Failure {
 /// docker's flags that a user will try and this version has not.
 fn absent(flag: &str) -> Option<&'static str> {
     Some(match flag {
-        "-d" | "--detach" => "this version runs containers in the foreground; add & to go on in the shell",
-        "--restart" => "this version runs a container once",
         "-a" | "--attach" => "output is always shown; add -i to connect the input",
         _ => return None,
     })
@@ -59,8 +57,8 @@ fn absent(flag: &str) -> Option<&'static str> {
 
 /// `--memory <BYTES>`, `--rm[=<RM>]` without what follows the flag.
 fn flag(argument: &str) -> &str {
-    if argument.starts_with('<') {
-        return argument.trim_matches(['<', '>', '.']);
+    if argument.starts_with(['<', '[']) {
+        return argument.trim_matches(['<', '>', '[', ']', '.']);
     }
     argument.split([' ', '=', '[']).next().unwrap_or_default()
 }

@@ -5,6 +5,7 @@ use crate::cli::{Globals, Ps};
 use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::Listed;
+use engine::state::State;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -72,22 +73,37 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn row(listed: Listed) -> Row {
+    let (state, status) = (State::of(&listed), status(&listed));
     let record = listed.record;
-    let (state, status) = match (listed.running, record.exit_code) {
-        (true, _) => ("running", format!("Up {}", spec::unit::rough(super::seconds_since(record.created)))),
-        (false, Some(code)) => ("exited", format!("Exited ({code}) {}", ago(super::seconds_since(record.finished)))),
-        (false, None) => ("created", "Created".to_owned()),
-    };
     Row {
         id: record.id,
         image: record.image,
         command: record.command,
         created: record.created,
-        state: state.to_owned(),
+        state: state.word().to_owned(),
         status,
         ports: record.ports.join(", "),
         name: record.name,
         labels: record.config.labels,
+    }
+}
+
+/// In docker's words.
+fn status(listed: &Listed) -> String {
+    let record = &listed.record;
+    let up = || format!("Up {}", spec::unit::rough(super::seconds_since(record.started)));
+    let ended = || {
+        let (code, since) = (record.exit_code.unwrap_or(0), super::seconds_since(record.finished));
+        format!("({code}) {}", ago(since))
+    };
+    match State::of(listed) {
+        State::Created => "Created".to_owned(),
+        State::Running => up(),
+        State::Paused => format!("{} (Paused)", up()),
+        State::Restarting => format!("Restarting {}", ended()),
+        State::Removing => "Removal In Progress".to_owned(),
+        State::Exited => format!("Exited {}", ended()),
+        State::Dead => "Dead".to_owned(),
     }
 }
 

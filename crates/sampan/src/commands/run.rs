@@ -6,6 +6,29 @@ use engine::Paths;
 use engine::request::Run;
 use engine::run::Notice;
 
+/// Shows what happens meanwhile.
+pub struct Teller<'a> {
+    bars: Bars,
+    ui: &'a Ui,
+}
+
+impl<'a> Teller<'a> {
+    #[must_use]
+    pub fn new(quiet: bool, ui: &'a Ui) -> Self {
+        Self { bars: Bars::new(if quiet { To::Nowhere } else { To::Error }), ui }
+    }
+
+    pub fn tell(&mut self, notice: Notice) {
+        match notice {
+            Notice::Warning(text) => self.ui.warn(&text),
+            Notice::Pulling(name) => self.bars.line(&format!("Unable to find image '{name}' locally")),
+            Notice::Progress(progress) => self.bars.show(&progress),
+            Notice::Pulled(pulled) => self.bars.line(&super::pull::status(&pulled)),
+            Notice::Leftover(error) => self.ui.warn(&format!("not undone yet, the next command tries again: {error}")),
+        }
+    }
+}
+
 /// # Errors
 /// [`Failure`], with docker's exit code.
 pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
@@ -13,14 +36,13 @@ pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
     if request.explain {
         return explain(&request, &paths, ui);
     }
-    let mut bars = Bars::new(if request.quiet { To::Nowhere } else { To::Error });
-    let mut tell = |notice: Notice| match notice {
-        Notice::Warning(text) => ui.warn(&text),
-        Notice::Pulling(name) => bars.line(&format!("Unable to find image '{name}' locally")),
-        Notice::Progress(progress) => bars.show(&progress),
-        Notice::Pulled(pulled) => bars.line(&super::pull::status(&pulled)),
-        Notice::Leftover(error) => ui.warn(&format!("not undone yet, the next command tries again: {error}")),
-    };
+    let mut teller = Teller::new(request.quiet, ui);
+    let mut tell = |notice| teller.tell(notice);
+    if request.detach {
+        let id = engine::start::run(&request, &paths, &mut tell)?;
+        ui::print(&format!("{id}\n"))?;
+        return Ok(ui::SUCCESS);
+    }
     let ended = engine::run::run(&request, &paths, &mut tell)?;
     if let Some(limit) = ended.out_of_memory {
         let limit = limit.map_or(String::new(), |bytes| format!(" (the limit is {})", spec::unit::binary(bytes)));

@@ -1,7 +1,7 @@
 //! The one form of a failure.
 
 use super::{CYAN, RED, clean, styled};
-use engine::{Rejected, RuntimeError};
+use engine::{Rejected, RuntimeError, Told};
 use spec::unit::Invalid;
 use std::fmt::Write as _;
 
@@ -69,61 +69,35 @@ impl Failure {
     }
 }
 
+impl From<Told> for Failure {
+    fn from(told: Told) -> Self {
+        let Told { what, causes, step, hint, code } = told;
+        Self { what, causes, step, hint, code }
+    }
+}
+
 impl From<Rejected> for Failure {
     fn from(rejected: Rejected) -> Self {
-        Self { what: rejected.what, causes: vec![rejected.why], hint: rejected.hint, ..Self::default() }
+        Told::from(rejected).into()
     }
 }
 
 impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Self {
-        match error {
-            engine::Error::Rejected(rejected) => rejected.into(),
-            engine::Error::Image(error) | engine::Error::NoImage(error) => {
-                Self { what: error.what, causes: vec![error.why], hint: error.hint, ..Self::default() }
-            }
-            engine::Error::Refused(refusal) => Self {
-                what: format!("cannot execute {}", refusal.program()),
-                causes: vec![refusal.why()],
-                hint: refusal.hint(),
-                code: Some(refusal.exit_code()),
-                ..Self::default()
-            },
-            engine::Error::Runtime(error) => error.into(),
-        }
+        Told::from(error).into()
     }
 }
 
 impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Self {
-        Self::of_plan("cannot start the container", error)
+        engine::Error::from(error).into()
     }
 }
 
 impl Failure {
     /// What its steps were to do.
     pub fn of_plan(aim: &str, error: RuntimeError) -> Self {
-        let (hint, code) = (error.hint().map(str::to_owned), error.exit_code());
-        match error {
-            RuntimeError::Rejected(rejected) => rejected.into(),
-            RuntimeError::Step { number, total, why, shell, source, .. } => {
-                let causes = match *source {
-                    RuntimeError::Rejected(rejected) => vec![rejected.what, rejected.why],
-                    other => vec![other.to_string()],
-                };
-                let what = format!("{aim}: step {number}/{total} failed: {why}");
-                Self { what, causes, step: Some(shell), hint, code }
-            }
-            RuntimeError::Late { why, source } => {
-                let what = format!("{aim}: {why}");
-                Self { what, causes: vec![source.to_string()], hint, code, ..Self::default() }
-            }
-            RuntimeError::Exec { command, source } => {
-                let what = format!("cannot execute {command}");
-                Self { what, causes: vec![source.to_string()], step: None, hint, code }
-            }
-            error => Self { causes: vec![error.to_string()], hint, code, ..Self::new("cannot go on") },
-        }
+        error.told(aim).into()
     }
 }
 

@@ -106,6 +106,46 @@ impl Ground {
         run
     }
 
+    /// `sampan VERB` over the directory, without a network: of a container that is kept.
+    pub fn make(&self, verb: &[&str], command: &[&str]) -> Ran {
+        let mut run = self.command(&verb[..1]);
+        run.arg("--network=none").args(&verb[1..]).arg("--rootfs").arg(format!("{}:O", self.rootfs().display()));
+        ran(run.args(command).output().unwrap())
+    }
+
+    pub fn call(&self, words: &[&str]) -> Ran {
+        ran(self.command(words).output().unwrap())
+    }
+
+    /// What `ps --all` says of the containers.
+    pub fn listed(&self) -> Vec<serde_json::Value> {
+        let out = self.call(&["ps", "--all", "--no-trunc", "--format", "json"]).ok();
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The state of a container, in docker's word; empty where there is none.
+    pub fn state(&self, name: &str) -> String {
+        let row = self.listed().into_iter().find(|row| row["Names"] == name);
+        row.map_or(String::new(), |row| row["State"].as_str().unwrap().to_owned())
+    }
+
+    /// What is kept of a container: its record.
+    pub fn record(&self, name: &str) -> serde_json::Value {
+        let id = fs::read_link(self.dir.join("data/names").join(name)).unwrap();
+        let running = self.dir.join("state/containers").join(&id).with_extension("json");
+        let kept = self.dir.join("data/containers").join(&id).join("record.json");
+        serde_json::from_slice(&fs::read(running).or_else(|_| fs::read(kept)).unwrap()).unwrap()
+    }
+
+    /// Nothing is left: no container, no name, no lease, no socket.
+    #[track_caller]
+    pub fn is_empty(&self) {
+        for part in ["data/containers", "data/names", "state/containers"] {
+            let left: Vec<_> = fs::read_dir(self.dir.join(part)).into_iter().flatten().flatten().collect();
+            assert!(left.is_empty(), "{part}: {left:?}");
+        }
+    }
+
     pub fn run(&self, flags: &[&str], command: &[&str]) -> Ran {
         ran(self.runner(flags, command).output().unwrap())
     }
@@ -142,6 +182,11 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
+        // A monitor would outlive the directory.
+        let running = fs::read_dir(self.dir.join("state/containers")).is_ok_and(|mut files| files.next().is_some());
+        if running {
+            let _ = self.command(&["rm", "--force", "--all"]).output();
+        }
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

@@ -11,7 +11,7 @@ use engine::request::namespace::{self, Join};
 use engine::request::network::{self, AddHost, Expose, Mac, Mode, Publish};
 use engine::request::process::{self, Patience, Signal};
 use engine::request::security::Capability;
-use engine::request::{Platform, Pull};
+use engine::request::{Platform, Pull, Restart};
 use spec::ContainerId;
 use spec::runtime::{IdMapping, Rlimit};
 use spec::unit::{Cpus, DeviceRate, DeviceWeight, Invalid, Operations, Size};
@@ -49,6 +49,15 @@ pub struct Container {
     /// A name to call it by
     #[arg(long, value_name = "NAME", value_parser = container)]
     pub name: Option<ContainerId>,
+    /// Run it in the background, and print its id
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Remove a container of this name first
+    #[arg(long)]
+    pub replace: bool,
+    /// When it is started again: no, on-failure[:TIMES], always or unless-stopped
+    #[arg(long, value_name = "POLICY", default_value = "no")]
+    pub restart: Restart,
     /// Remove it when it exits
     #[arg(long)]
     pub rm: bool,

@@ -29,7 +29,7 @@ impl Leaf for Args {
 }
 
 impl Args {
-    fn request(self) -> Result<Run, Failure> {
+    pub fn request(self) -> Result<Run, Failure> {
         let Self { container, process, terminal, files, network, namespaces, limits, security, access, words } = self;
         let (rootfs, command) = rootfs(&container, words)?;
         let labels = labels(&container.label_file, container.label)?;
@@ -46,6 +46,9 @@ impl Args {
             files: files_of(files)?,
             log: log_of(container.log_driver, container.log_opt)?,
             stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },
+            restart: container.restart,
+            detach: container.detach,
+            replace: container.replace,
             labels,
             annotations: container.annotation,
             cidfile: container.cidfile.map(absolute).transpose()?,

@@ -152,16 +152,7 @@ fn usage_errors_have_a_way_out() {
         ("--qqqq=4 x", "error: unknown flag --qqqq\nhint: see 'sampan run --help'\n"),
         ("-Q x", "error: unknown flag -Q\nhint: see 'sampan run --help'\n"),
         ("-itQ x", "error: unknown flag -Q\nhint: see 'sampan run --help'\n"),
-        (
-            "-d x",
-            "error: unknown flag -d\n\
-             hint: this version runs containers in the foreground; add & to go on in the shell\n",
-        ),
-        (
-            "--detach=true x",
-            "error: unknown flag --detach\n\
-             hint: this version runs containers in the foreground; add & to go on in the shell\n",
-        ),
+        ("-a stdin x", "error: unknown flag -a\nhint: output is always shown; add -i to connect the input\n"),
         ("--memory", "error: --memory needs a value\nhint: see 'sampan run --help'\n"),
         ("-h", "error: --hostname needs a value\nhint: see 'sampan run --help'\n"),
     ] {

@@ -19,6 +19,13 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
     rows! {
         "--name web" name = "Some(ContainerId(\"web\"))"
         "--rm" remove = "true"
+        "--detach" detach = "true"
+        "-d" detach = "true"
+        "--replace" replace = "true"
+        "--restart always" restart = "Always"
+        "--restart on-failure:3" restart = "OnFailure(Some(3))"
+        "--restart on-failure:0" restart = "OnFailure(None)"
+        "--restart unless-stopped" restart = "UnlessStopped"
         "--rootfs /r:O" rootfs = "Directory { path: \"/r\", overlay: true }"
         "--pull never" rootfs = "Image { reference: \"x\", pull: Never, platform: None }"
         "--platform linux/arm64/v8" rootfs = "Image { reference: \"x\", pull: Missing, \
@@ -146,6 +153,9 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
 
 /// The flag with a wrong value, why it is wrong, and the way to write it.
 const REFUSED: &[(&str, &str, &str)] = &[
+    ("--restart sometimes", "unknown restart policy", "one of no, on-failure[:TIMES], always, unless-stopped"),
+    ("--restart always:3", "a number of times is for on-failure only", "on-failure:3"),
+    ("--restart on-failure:x", "\"x\" is no number of times", ""),
     (
         "--name /web",
         "invalid container name \"/web\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed",

@@ -19,8 +19,24 @@ fn verbs_have_dockers_names() {
             "ps --format json",
             "Ps(Ps { all: false, filter: [], last: None, latest: false, quiet: false, no_trunc: false, noheading: false, format: Json",
         ),
-        ("rm -f a b", "Remove(Remove { force: true, containers: [ContainerId(\"a\"), ContainerId(\"b\")]"),
-        ("container rm a --force", "Remove(Remove { force: true, containers: [ContainerId(\"a\")]"),
+        (
+            "rm -f a b",
+            "Remove(Remove { force: true, ignore: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\"), ContainerId(\"b\")]",
+        ),
+        (
+            "container rm a --force",
+            "Remove(Remove { force: true, ignore: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\")]",
+        ),
+        ("create --name a x", "Create(Run {"),
+        ("container start a b", "Start(Start { which: Which { all: false"),
+        (
+            "stop -t 3 -s INT -a",
+            "Stop(Stop { ignore: false, signal: Some(Signal(2)), time: Some(Seconds(3)), which: Which { all: true",
+        ),
+        ("restart --timeout -1 -l", "Restart(Restart { signal: None, time: Some(Endless), running: false"),
+        ("kill a", "Kill(Kill { signal: Signal(9)"),
+        ("container wait a", "Wait(Wait { ignore: false"),
+        ("rename a b", "Rename(Rename { container: ContainerId(\"a\"), name: ContainerId(\"b\")"),
         ("images -q", "ImageList(ImageList { all: false, filter: [], digests: false, quiet: true"),
         (
             "image ls --format=json",

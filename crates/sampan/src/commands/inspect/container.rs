@@ -34,7 +34,7 @@ pub fn document(of: &Inspected) -> Value {
         "HostsPath": file("hosts"),
         "LogPath": of.log.as_ref().map_or(String::new(), |path| path.to_string_lossy().into_owned()),
         "Name": format!("/{}", record.name),
-        "RestartCount": 0,
+        "RestartCount": record.restarts,
         "Driver": "overlayfs",
         "Platform": "linux",
         "MountLabel": "",
@@ -71,28 +71,21 @@ fn state(of: &Inspected) -> Value {
     let state = State::of(&of.listed);
     let is = |other| state == other;
     json!({
-        "Status": word(state),
-        "Running": is(State::Running),
-        "Paused": false,
-        "Restarting": false,
+        "Status": state.word(),
+        // docker: also while it is paused, or waits to be started again.
+        "Running": of.listed.running,
+        "Paused": is(State::Paused),
+        "Restarting": is(State::Restarting),
         "OOMKilled": record.out_of_memory,
-        "Dead": false,
+        "Dead": is(State::Dead),
         "Pid": if of.listed.running { record.pid } else { 0 },
         "ExitCode": record.exit_code.unwrap_or(0),
-        "Error": "",
-        "StartedAt": if is(State::Created) { NEVER.to_owned() } else { date(record.created) },
+        "Error": record.error,
+        "StartedAt": if record.started == 0 { NEVER.to_owned() } else { date(record.started) },
         "FinishedAt": if record.finished == 0 { NEVER.to_owned() } else { date(record.finished) },
+        "Death": record.exit_code.map(|_| &record.death),
         "CgroupPath": of.cgroup.clone().unwrap_or_default(),
     })
-}
-
-const fn word(state: State) -> &'static str {
-    match state {
-        State::Created => "created",
-        State::Running => "running",
-        State::Exited => "exited",
-        State::Never => "",
-    }
 }
 
 fn graph(of: &Inspected) -> Value {

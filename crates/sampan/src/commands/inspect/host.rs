@@ -47,7 +47,7 @@ fn container(request: &Run, record: &Record) -> Value {
         "LogConfig": log(&request.log),
         "NetworkMode": network.mode.as_ref().map_or("bridge".to_owned(), mode),
         "PortBindings": bindings(&network.publish),
-        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "RestartPolicy": { "Name": request.restart.name(), "MaximumRetryCount": request.restart.times() },
         "AutoRemove": request.remove,
         "VolumeDriver": "",
         "VolumesFrom": null,

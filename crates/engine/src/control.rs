@@ -1,0 +1,184 @@
+//! Commands about a container that runs: what its monitor is asked, or, where there is none, its process itself.
+//!
+//! Invariant: whoever is told that a container has ended finds nothing of it to undo.
+
+use crate::containers::{self, Listed, Record};
+use crate::error::{Error, Result};
+use crate::events::{self, News};
+use crate::model::Model;
+use crate::paths::Paths;
+use crate::request::process::{Patience, Signal};
+use crate::run::Notice;
+use crate::start;
+use runtime::monitor::channel::{self, CHUNK, Packet};
+use runtime::process::Process;
+use spec::ContainerId;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// What is asked for in place of the container's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stop {
+    pub signal: Option<Signal>,
+    pub patience: Option<Patience>,
+    /// Also one that goes with its end stays.
+    pub keep: bool,
+}
+
+impl Stop {
+    /// At once.
+    pub(crate) const KILL: Self = Self { signal: Some(Signal::KILL), patience: Some(Patience::Endless), keep: false };
+
+    fn packet(self) -> Packet<'static> {
+        let milliseconds = self.patience.map(|patience| match patience {
+            Patience::Seconds(seconds) => i64::from(seconds) * 1000,
+            Patience::Endless => -1,
+        });
+        Packet::Stop { signal: self.signal, milliseconds, keep: self.keep }
+    }
+}
+
+/// How a container ended, as its monitor says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    pub code: u8,
+    pub out_of_memory: bool,
+}
+
+/// Ask the container to end, and wait for it; one that does not run is let be. Whether it ran.
+///
+/// # Errors
+/// No such container; it did not end.
+pub fn stop(paths: &Paths, word: &str, stop: Stop) -> Result<bool> {
+    let Listed { record, running } = containers::find(paths, word)?;
+    if running {
+        end(paths, &record, stop)?;
+    }
+    Ok(running)
+}
+
+/// [`stop`] of one that runs.
+pub(crate) fn end(paths: &Paths, record: &Record, stop: Stop) -> Result<()> {
+    match channel::call(&paths.socket(&record.id))? {
+        Some(monitor) => _ = ask(&monitor, &stop.packet())?,
+        None => by_hand(paths, record, stop)?,
+    }
+    containers::wait_until_undone(paths, &record.name, &record.id)
+}
+
+/// Its end, from its monitor; `None`: the monitor has gone without a word.
+fn ask(monitor: &OwnedFd, packet: &Packet<'_>) -> Result<Option<Ended>> {
+    let mut buffer = vec![0; CHUNK + 1];
+    if channel::send(monitor, &packet.bytes(), true).is_err() {
+        return Ok(None);
+    }
+    loop {
+        let Ok(bytes) = channel::receive(monitor, &mut buffer, true) else { return Ok(None) };
+        match Packet::parse(bytes) {
+            None => return Ok(None),
+            Some(Packet::Ended { code, out_of_memory }) => return Ok(Some(Ended { code, out_of_memory })),
+            Some(Packet::Refused(why)) => return Err(Error::rejected("cannot signal the container", why)),
+            Some(_) => {}
+        }
+    }
+}
+
+/// A container whose own sampan waits for it: that one sees its end and undoes the rest.
+fn by_hand(paths: &Paths, record: &Record, stop: Stop) -> Result<()> {
+    let process = Process { pid: record.pid, start: record.pid_start };
+    if let Ok(model) = Model::load(paths, record) {
+        runtime::apply::cgroup::thaw(&model.all_cgroups()).map_err(runtime::Error::from)?;
+    }
+    let signal = stop.signal.or_else(|| record.config.stop_signal.parse().ok()).unwrap_or(Signal::TERM);
+    let patience = match stop.patience.unwrap_or(Patience::Seconds(record.patience.unwrap_or(10))) {
+        Patience::Seconds(seconds) => Some(Duration::from_secs(seconds.into())),
+        Patience::Endless => None,
+    };
+    if process.signal(signal)? && !process.wait(patience)? {
+        process.signal(Signal::KILL)?;
+    }
+    Ok(())
+}
+
+/// Send a signal to a container's first process.
+///
+/// # Errors
+/// No such container; it does not run; the kernel's.
+pub fn kill(paths: &Paths, word: &str, signal: Signal) -> Result<()> {
+    let Listed { record, running } = containers::find(paths, word)?;
+    let refuse = |why: &str| Error::rejected(format!("cannot kill container {word}"), why);
+    let not_running = || refuse("it is not running").hint("sampan ps shows which are");
+    if !running {
+        return Err(not_running());
+    }
+    if signal == Signal::KILL {
+        return end(paths, &record, Stop::KILL);
+    }
+    let Some(monitor) = channel::call(&paths.socket(&record.id))? else {
+        let process = Process { pid: record.pid, start: record.pid_start };
+        return if process.signal(signal)? { Ok(()) } else { Err(not_running()) };
+    };
+    let mut buffer = vec![0; CHUNK + 1];
+    let sent = channel::send(&monitor, &Packet::Signal(signal).bytes(), true).is_ok();
+    let answer = if sent { channel::receive(&monitor, &mut buffer, true).unwrap_or_default() } else { &[] };
+    match Packet::parse(answer) {
+        Some(Packet::Done) => {}
+        Some(Packet::Refused(why)) => return Err(refuse(why)),
+        _ => return Err(refuse("its monitor has gone without a word")),
+    }
+    Ok(())
+}
+
+/// Wait until a container has ended, and all of it is undone.
+///
+/// # Errors
+/// No such container; nobody knows how it ended.
+pub fn wait(paths: &Paths, word: &str) -> Result<Ended> {
+    let Listed { record, running } = containers::find(paths, word)?;
+    if running {
+        let ended = match channel::call(&paths.socket(&record.id))? {
+            Some(monitor) => ask(&monitor, &Packet::Wait)?,
+            None => {
+                Process { pid: record.pid, start: record.pid_start }.wait(None)?;
+                None
+            }
+        };
+        if let Some(ended) = ended {
+            return Ok(ended);
+        }
+        containers::wait_until_undone(paths, word, &record.id)?;
+    }
+    let kept = containers::load(&paths.record(&record.id)).ok_or_else(|| {
+        Error::rejected(
+            format!("cannot wait for container {word}"),
+            "it is gone, and who ran it alone knows how it ended",
+        )
+    })?;
+    // docker: one that was never started is not running.
+    Ok(Ended { code: kept.exit_code.unwrap_or(0), out_of_memory: kept.out_of_memory })
+}
+
+/// Stop a container, if it runs, and start it.
+///
+/// # Errors
+/// As [`stop`] and [`start::start`].
+pub fn restart(paths: &Paths, word: &str, stop: Stop, tell: &mut dyn FnMut(Notice)) -> Result<()> {
+    self::stop(paths, word, Stop { keep: true, ..stop })?;
+    start::start(paths, word, None, tell).map(drop)
+}
+
+/// Give a container another name.
+///
+/// # Errors
+/// No such container; the name is another's.
+pub fn rename(paths: &Paths, word: &str, name: &ContainerId) -> Result<()> {
+    let Listed { record, .. } = containers::find(paths, word)?;
+    if record.name == name.as_str() {
+        return Ok(());
+    }
+    containers::claim(paths, name, &record.id)?;
+    let renamed = containers::rename(paths, &record.id, name.as_str());
+    events::tell(paths, renamed.is_ok().then(|| News::of(&record, "rename").with("oldName", &record.name)));
+    containers::release(paths, if renamed.is_ok() { &record.name } else { name.as_str() }, &record.id);
+    renamed
+}

@@ -1,0 +1,83 @@
+//! `sampan create`, `start`, `stop`, `kill`, `wait`, `restart`, `rename`.
+
+use crate::cli::{Globals, Kill, Rename, Restart, Start, Stop, Wait};
+use crate::ui::{self, Failure, Ui};
+use engine::containers::Choice;
+use engine::control;
+use engine::request::Run;
+use engine::{Paths, start};
+
+/// # Errors
+/// [`Failure`] for everything that is wrong with the request.
+pub fn create(request: &Run, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::paths(globals)?;
+    let mut teller = super::run::Teller::new(request.quiet, ui);
+    let id = start::create(request, &paths, &mut |notice| teller.tell(notice))?;
+    ui::print(&format!("{id}\n"))
+}
+
+/// # Errors
+/// [`Failure`] for the last that could not be started; the others are. So do all below.
+pub fn start(arguments: &Start, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    each(&paths, &arguments.which.which(false), false, ui, |word| {
+        start::start(&paths, word, None, &mut |notice| super::run::Teller::new(true, ui).tell(notice))?;
+        Ok(Some(word.to_owned()))
+    })
+}
+
+pub fn stop(arguments: &Stop, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let stop = control::Stop { signal: arguments.signal, patience: arguments.time, keep: false };
+    each(&paths, &arguments.which.which(arguments.ignore), true, ui, |word| {
+        control::stop(&paths, word, stop)?;
+        Ok(Some(word.to_owned()))
+    })
+}
+
+pub fn restart(arguments: &Restart, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let stop = control::Stop { signal: arguments.signal, patience: arguments.time, keep: true };
+    each(&paths, &arguments.which.which(false), arguments.running, ui, |word| {
+        let mut teller = super::run::Teller::new(true, ui);
+        control::restart(&paths, word, stop, &mut |notice| teller.tell(notice))?;
+        Ok(Some(word.to_owned()))
+    })
+}
+
+pub fn kill(arguments: &Kill, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    each(&paths, &arguments.which.which(false), true, ui, |word| {
+        control::kill(&paths, word, arguments.signal)?;
+        Ok(Some(word.to_owned()))
+    })
+}
+
+pub fn wait(arguments: &Wait, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    each(&paths, &arguments.which.which(arguments.ignore), true, ui, |word| {
+        Ok(Some(control::wait(&paths, word)?.code.to_string()))
+    })
+}
+
+/// # Errors
+/// [`Failure`] when there is no such container, or the name is another's.
+pub fn rename(arguments: &Rename, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    Ok(control::rename(&paths, arguments.container.as_str(), &arguments.name)?)
+}
+
+/// A line for each, and a failure for each that could not be done.
+pub(super) fn each(
+    paths: &Paths,
+    which: &Choice,
+    running: bool,
+    ui: &Ui,
+    mut act: impl FnMut(&str) -> Result<Option<String>, Failure>,
+) -> Result<(), Failure> {
+    let act = |word: String| match act(&word)? {
+        Some(line) => ui::print(&format!("{line}\n")),
+        None => Ok(()),
+    };
+    super::all(engine::containers::choose(paths, which, running)?.into_iter().map(act), ui)
+}
