@@ -22,6 +22,8 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--detach" detach = "true"
         "-d" detach = "true"
         "--replace" replace = "true"
+        "--log-driver json-file" log.driver = "Some(JsonFile)"
+        "--log-opt max-file=3" log.max_files = "Some(3)"
         "--restart always" restart = "Always"
         "--restart on-failure:3" restart = "OnFailure(Some(3))"
         "--restart on-failure:0" restart = "OnFailure(None)"
@@ -153,6 +155,8 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
 
 /// The flag with a wrong value, why it is wrong, and the way to write it.
 const REFUSED: &[(&str, &str, &str)] = &[
+    ("--log-driver none-such", "there is no log driver \"none-such\"", "one of k8s-file, json-file, journald, none"),
+    ("--log-opt colour=red", "there is no log option \"colour\"", "one of max-size, max-file, path, tag, labels, env"),
     ("--restart sometimes", "unknown restart policy", "one of no, on-failure[:TIMES], always, unless-stopped"),
     ("--restart always:3", "a number of times is for on-failure only", "on-failure:3"),
     ("--restart on-failure:x", "\"x\" is no number of times", ""),
