@@ -32,7 +32,7 @@ pub(super) fn no_text(what: &str, hint: &str) -> Failure {
     Failure::new(what).cause("an archive is no text").hint(hint)
 }
 
-/// Beside its name first: what fails leaves what was there.
+/// Beside its name first: what fails leaves what was there. A device or a named pipe stays what it is, and is written to.
 ///
 /// # Errors
 /// Those of `write`, and the file's.
@@ -40,10 +40,14 @@ pub(super) fn to_file(
     output: &Path,
     write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let failed = |error: io::Error| engine::refused(format!("cannot write {}", output.display()), &error);
+    if output.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut file = BufWriter::with_capacity(1 << 17, File::options().write(true).open(output).map_err(failed)?);
+        return write(&mut file).and_then(|()| file.flush().map_err(|error| failed(error).into()));
+    }
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let beside = output.with_file_name(name);
-    let failed = |error: io::Error| engine::refused(format!("cannot write {}", output.display()), &error);
     let mut file = BufWriter::with_capacity(1 << 17, File::create_new(&beside).map_err(failed)?);
     let done = write(&mut file)
         .and_then(|()| file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|error| failed(error).into()));
