@@ -1,10 +1,11 @@
 //! Images out of containers and of root file systems in a tar.
 
-use crate::containers::{self, Record};
+use crate::containers::{self, Record, Which};
 use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
 use crate::images::{collect, parse, which};
 use crate::paths::Paths;
+use crate::pause;
 use crate::remote::{self, Access, Task};
 use crate::request::change::{self, Changes};
 use crate::request::{Platform, Run};
@@ -89,18 +90,15 @@ pub(crate) struct Put {
     moved: bool,
 }
 
-/// An image of a container that has ended: its image's layers, and one of what it changed. The id.
+/// An image of a container: its image's layers, and one of what it changed. The id. `pause`: nothing in it changes meanwhile.
 ///
 /// # Errors
-/// No such container; it runs; it stands on no image, or on one that is not here any more.
-pub fn commit(paths: &Paths, container: &str, name: Option<&str>, words: &Words) -> Result<String> {
+/// No such container; it cannot be paused; it stands on no image, or on one that is not here any more.
+pub fn commit(paths: &Paths, container: &Which, name: Option<&str>, words: &Words, pause: bool) -> Result<String> {
     let name = name.map(target).transpose()?;
-    let found = containers::find(paths, container)?;
-    let refuse = |why: &str| Error::rejected(format!("cannot commit container {container}"), why);
-    if found.running {
-        return Err(refuse("it is running, and this version commits only what has ended").hint("stop it first"));
-    }
-    let record = found.record;
+    let found = containers::which(paths, container)?;
+    let record = found.record.clone();
+    let refuse = |why: &str| Error::rejected(format!("cannot commit container {}", record.name), why);
     let told = News::of(&record, "commit").with("comment", &words.message);
     let (Some(top), true) = (record.layers.first(), record.layers.iter().all(|layer| layer.starts_with(&paths.data)))
     else {
@@ -130,7 +128,8 @@ pub fn commit(paths: &Paths, container: &str, name: Option<&str>, words: &Words)
         author: words.author.clone(),
         history,
     };
-    let id = put(paths, Task::Commit(Box::new(task)), None)?;
+    let put = || self::put(paths, Task::Commit(Box::new(task)), None);
+    let id = if pause && found.running { pause::during(paths, &found, put)? } else { put()? };
     let name = name.map_or_else(|| id.clone(), |name| name.familiar());
     events::tell(paths, [told.with("imageID", &id).with("imageRef", name)]);
     Ok(id)

@@ -1,6 +1,6 @@
 //! The files of containers and images as they lie there: written to a tar, compared.
 
-use crate::containers::{self, Record};
+use crate::containers::{self, Record, Which};
 use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::ground;
@@ -38,8 +38,8 @@ impl Export {
 ///
 /// # Errors
 /// No such container; one that stands on the host; the output cannot be written.
-pub fn export(paths: &Paths, container: &str, output: &mut dyn Write) -> Result<()> {
-    let found = containers::find(paths, container)?;
+pub fn export(paths: &Paths, container: &Which, output: &mut dyn Write) -> Result<()> {
+    let found = containers::which(paths, container)?;
     remote::call_for(paths, Task::Export(Export::of(paths, &found.record, "export")?), output)?;
     events::tell(paths, [News::of(&found.record, "export")]);
     Ok(())
@@ -69,12 +69,12 @@ pub(crate) fn differ_in(task: &Differ) -> Result<Vec<Change>, image::Error> {
 ///
 /// # Errors
 /// No such container; one without a layer of its own.
-pub fn of_container(paths: &Paths, container: &str) -> Result<Vec<Change>> {
-    let found = containers::find(paths, container)?;
+pub fn of_container(paths: &Paths, container: &Which) -> Result<Vec<Change>> {
+    let found = containers::which(paths, container)?;
     let Export { upper, lower, .. } = Export::of(paths, &found.record, "compare")?;
     let upper = upper.ok_or_else(|| {
         Error::rejected(
-            format!("cannot compare container {container}"),
+            format!("cannot compare container {}", found.record.name),
             format!("its changes go to {} itself", found.record.image),
         )
     })?;
@@ -105,7 +105,7 @@ pub fn of_image(paths: &Paths, word: &str, other: Option<&str>) -> Result<Vec<Ch
 /// Neither.
 pub fn of_either(paths: &Paths, word: &str) -> Result<Vec<Change>> {
     match containers::find(paths, word) {
-        Ok(_) => of_container(paths, word),
+        Ok(_) => of_container(paths, &Which::Named(word.to_owned())),
         Err(error) => match which::here(paths, word) {
             Ok(_) => of_image(paths, word, None),
             Err(_) => Err(error),

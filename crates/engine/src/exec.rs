@@ -6,6 +6,7 @@
 use crate::config::set_variable;
 use crate::containers::{self, Record, Which};
 use crate::error::{Error, Result};
+use crate::events::{self, News};
 use crate::model::Model;
 use crate::paths::Paths;
 use crate::request::Terminal;
@@ -72,6 +73,10 @@ pub fn exec(asked: &Exec, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     // Blocked before the clone: from here on a signal is read, not suffered.
     let signals = (!asked.detach).then(Signals::take).transpose().map_err(runtime::Error::from)?;
     let mut started = start(asked, &plan)?;
+    let session = crate::run::id()?;
+    let news = |action: String| News::of(&record, action).with("execID", &session);
+    let told = ["exec_create", "exec_start"].map(|word| news(format!("{word}: {}", asked.command.join(" "))));
+    events::tell(paths, told);
     let exit = match &signals {
         Some(signals) => watch(&asked.terminal, &mut started, signals, tell)?,
         None => Exit::Detached,
@@ -79,7 +84,14 @@ pub fn exec(asked: &Exec, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     if let (Exit::Detached | Exit::Interrupted(_), Some(terminal)) = (exit, &started.terminal) {
         supervise::hold(terminal, &started.child.pidfd).map_err(runtime::Error::from)?;
     }
-    Ok(if exit == Exit::Detached { 0 } else { code(exit) })
+    if exit == Exit::Detached {
+        return Ok(0);
+    }
+    let code = code(exit);
+    if !matches!(exit, Exit::Interrupted(_)) {
+        events::tell(paths, [news("exec_die".to_owned()).with("exitCode", code)]);
+    }
+    Ok(code)
 }
 
 fn start(asked: &Exec, plan: &plan::Plan) -> Result<Started> {

@@ -6,6 +6,7 @@ use crate::events::{self, News};
 use crate::model::Model;
 use crate::paths::Paths;
 use runtime::apply::cgroup;
+use runtime::supervise::Signals;
 
 /// # Errors
 /// It does not run, is paused already, or has no cgroup.
@@ -46,6 +47,28 @@ fn freeze(model: &Model, frozen: bool, what: String) -> Result<()> {
             .hint("systemd-run --user --scope -p Delegate=yes sampan run … gives it one"));
     }
     cgroup::freeze(&cgroups, frozen).map_err(|error| Error::rejected(what, error.to_string()))
+}
+
+/// What is done while nothing in it changes. It may have been paused before, and then stays so.
+///
+/// # Errors
+/// Those of `act`; it cannot be paused, or does not go on.
+pub(crate) fn during<T>(paths: &Paths, of: &Listed, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let model = Model::load(paths, &of.record)?;
+    if model.is_paused() {
+        return act();
+    }
+    let what = || format!("cannot pause container {}", of.record.name);
+    // Blocked: who ends this process shall not leave the container as it is meanwhile.
+    let _signals = Signals::take().map_err(runtime::Error::from)?;
+    freeze(&model, true, what()).map_err(|error| error.hint("--pause=false goes without"))?;
+    let done = act();
+    let goes_on = match freeze(&model, false, what()) {
+        // It may have been killed.
+        Err(_) if containers::first(paths, &of.record, "").is_err() => Ok(()),
+        other => other,
+    };
+    done.and_then(|done| goes_on.map(|()| done))
 }
 
 /// All that run and are, or are not, paused.

@@ -609,7 +609,7 @@ fn layout(limits: &Limits, host: &Host, id: &str, disks: bool, warnings: &mut Ve
 }
 
 /// 256 random bits in hex, as docker's.
-fn id() -> Result<String> {
+pub(crate) fn id() -> Result<String> {
     let bytes = runtime::observe::random()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -34,6 +34,7 @@ pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
 pub use push::{Outgoing, Push};
 pub use registry::{Login, Logout, Pull, Referrers, Search, Tag, Tags, Untag};
+pub use select::one;
 pub use tree::tree;
 
 use crate::ui::Failure;

@@ -44,6 +44,10 @@ fn what_it_is_told_and_gets() {
 fn exit_codes_and_streams() {
     let Some(live) = Live::new(&[]) else { return };
     assert_eq!(sh(&live, &[], "exit 42").code, 42);
+    let told = fs::read_to_string(live.ground.dir.join("data/events/log")).unwrap();
+    for word in ["\"exec_create: sh -c exit 42\"", "\"exec_start: ", "\"exec_die\"", "\"exitCode\":\"42\""] {
+        assert!(told.contains(word), "{word} is not in {told}");
+    }
     assert_eq!(sh(&live, &[], "kill -9 $$").code, 137);
     exec(&live, &[], &["absent"]).fails(127, "absent");
     exec(&live, &[], &["/etc/passwd"]).fails(126, "/etc/passwd");

@@ -53,7 +53,7 @@ pub struct Commit {
     /// What to say of it
     #[arg(long, short, value_name = "MESSAGE", default_value = "", hide_default_value = true)]
     pub message: String,
-    /// Taken and not needed: what is committed has ended
+    /// Hold its processes still meanwhile; on unless =false
     #[arg(long, short, default_value = "true")]
     pub pause: bool,
     /// Taken and not needed: only the id is printed
@@ -82,9 +82,12 @@ pub struct Export {
     /// Write here instead of to the standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Of the container that was made last
+    #[arg(long, short)]
+    pub latest: bool,
     /// By name, id or the start of an id
     #[arg(value_name = "CONTAINER", value_parser = container)]
-    pub container: ContainerId,
+    pub container: Option<ContainerId>,
 }
 
 named!(
@@ -145,9 +148,12 @@ pub struct ContainerDiff {
     /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
+    /// Of the container that was made last
+    #[arg(long, short)]
+    pub latest: bool,
     /// By name, id or the start of an id
     #[arg(value_name = "CONTAINER", value_parser = container)]
-    pub container: ContainerId,
+    pub container: Option<ContainerId>,
 }
 
 named!(

@@ -4,6 +4,7 @@ use super::archive::{no_text, open, to_file};
 use crate::cli::{Commit, Export, Globals, Import};
 use crate::ui::{self, Failure, Ui};
 use engine::commit::Words;
+use engine::containers::Which;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -13,7 +14,8 @@ pub fn commit(arguments: &Commit, globals: &Globals, ui: &Ui) -> Result<(), Fail
     let paths = super::clean_paths(globals, ui)?;
     let (message, author) = (arguments.message.clone(), arguments.author.clone());
     let words = Words { changes: arguments.change.clone(), message, author };
-    let id = engine::commit::commit(&paths, arguments.container.as_str(), arguments.name.as_deref(), &words)?;
+    let container = Which::Named(arguments.container.to_string());
+    let id = engine::commit::commit(&paths, &container, arguments.name.as_deref(), &words, arguments.pause)?;
     if let Some(path) = &arguments.iidfile {
         to_file(path, &mut |file| {
             let written = file.write_all(id.as_bytes());
@@ -27,7 +29,8 @@ pub fn commit(arguments: &Commit, globals: &Globals, ui: &Ui) -> Result<(), Fail
 /// [`Failure`] when there is no such container, or the output cannot be written: then there is none.
 pub fn export(arguments: &Export, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
-    let mut write = |output: &mut dyn Write| Ok(engine::content::export(&paths, arguments.container.as_str(), output)?);
+    let container = crate::cli::one(arguments.container.clone(), arguments.latest)?;
+    let mut write = |output: &mut dyn Write| Ok(engine::content::export(&paths, &container, output)?);
     match &arguments.output {
         Some(output) => to_file(output, &mut write),
         None if io::stdout().is_terminal() => {

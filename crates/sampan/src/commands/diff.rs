@@ -16,7 +16,8 @@ pub fn either(arguments: &Diff, globals: &Globals, ui: &Ui) -> Result<(), Failur
 /// # Errors
 /// [`Failure`] when there is no such container.
 pub fn container(arguments: &ContainerDiff, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
-    let changes = content::of_container(&super::clean_paths(globals, ui)?, arguments.container.as_str())?;
+    let container = crate::cli::one(arguments.container.clone(), arguments.latest)?;
+    let changes = content::of_container(&super::clean_paths(globals, ui)?, &container)?;
     ui::print(&text(&arguments.format, &changes)?)
 }
 

@@ -86,7 +86,7 @@ fn verbs_have_dockers_names() {
         ("image tree --whatrequires a", "ImageTree(ImageTree { whatrequires: true, image: \"a\""),
         ("commit -a me -m why -c CMD=x a b:1", "Commit(Commit { author: \"me\""),
         ("container commit -p=false a b", "Commit(Commit { author: \"\", change: [], message: \"\", pause: false"),
-        ("export -o f a", "Export(Export { output: Some(\"f\"), container: ContainerId(\"a\")"),
+        ("export -o f a", "Export(Export { output: Some(\"f\"), latest: false, container: Some(ContainerId(\"a\"))"),
         ("import -m why --platform linux/arm64 - b", "Import(Import { change: [], message: \"why\""),
         ("diff a", "Diff(Diff { format: Table, of: \"a\""),
         ("container diff a", "ContainerDiff("),
