@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod live;
 pub mod room;
+pub mod world;
 
 use std::ffi::OsStr;
 use std::fs;
