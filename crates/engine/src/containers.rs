@@ -219,6 +219,13 @@ pub(crate) fn load(path: &Path) -> Option<Record> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
+/// What a container is called whose whole id is known, whether it runs or not.
+#[must_use]
+pub fn name_of(paths: &Paths, id: &str) -> Option<String> {
+    let record = load(&paths.running(id)).or_else(|| load(&paths.container(id).join("record.json")))?;
+    Some(record.name)
+}
+
 /// All containers, those that run and those that are kept, newest first.
 #[must_use]
 pub fn list(paths: &Paths) -> Vec<Listed> {

@@ -1,10 +1,11 @@
-//! Which images and containers a list shows: `--filter KEY=VALUE` as docker has it.
+//! Which images, containers and networks a list shows: `--filter KEY=VALUE` as docker has it.
 //!
 //! Invariant: of several values of one key one must fit, of labels all; of several keys all.
 
 mod containers;
 mod events;
 mod images;
+mod networks;
 mod pattern;
 
 pub use crate::state::State;
@@ -14,6 +15,8 @@ pub use events::Event;
 pub(crate) use events::shows as events;
 pub use images::Image;
 pub(crate) use images::select as images;
+pub use networks::Network;
+pub(crate) use networks::select as networks;
 pub use pattern::Pattern;
 
 use spec::image::Annotations;

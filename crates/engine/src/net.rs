@@ -3,12 +3,13 @@
 use crate::config::Facts;
 use crate::containers;
 use crate::error::{Error, Result};
+use crate::networks::{self, Options};
 use crate::paths::Paths;
-use crate::request::network::{AddHost, Mode, Publish};
+use crate::request::network::{AddHost, DEFAULT, Endpoint, Mode, Publish};
 use crate::request::{Run, network};
 use plan::host::Host;
 use plan::network::files::{self, Dns, ExtraHost, HostIp, Own};
-use plan::network::{AttachStep, InitStep, Pasta, Protocol, Published, Request, Taken, Why};
+use plan::network::{AttachStep, Definition, InitStep, Pasta, Protocol, Published, Request, Taken, Why};
 use plan::order::NetworkSteps;
 use runtime::apply::network::Lock;
 use runtime::observe::network::Held;
@@ -29,30 +30,40 @@ pub struct Net {
     pub held: Option<Held>,
 }
 
+/// Who is to be connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    /// Ports that its image names.
+    pub exposed: &'a [String],
+    /// It has one of its own.
+    pub user_namespace: bool,
+}
+
 /// `lock`: the steps will run, so what is observed must stay true.
 ///
 /// # Errors
 /// Ports, addresses, subnets that cannot be had.
-pub fn connect(
-    request: &Run,
-    paths: &Paths,
-    host: &Host,
-    id: &str,
-    exposed: &[String],
-    user_namespace: bool,
-    lock: bool,
-) -> Result<Net> {
+pub fn connect(request: &Run, paths: &Paths, host: &Host, who: Who<'_>, lock: bool) -> Result<Net> {
+    let owns = !host.rootless() && host.owns(NamespaceKind::Network);
     let wanted = match &request.network.mode {
-        None | Some(Mode::Bridge) if !host.rootless() && host.owns(NamespaceKind::Network) => {
-            return bridge(request, paths, id, exposed, lock);
+        None | Some(Mode::Networks(_)) if owns => return bridged(request, paths, who, lock),
+        None => Mode::Pasta,
+        Some(Mode::Networks(endpoints)) => {
+            if let Some(other) = endpoints.iter().find(|endpoint| endpoint.network != DEFAULT) {
+                let what = format!("cannot connect the container to network {}", other.network);
+                return Err(Error::rejected(what, "an ordinary user can make no links on the host")
+                    .hint("leave --network out: pasta gives it the host's network; or run sampan as root"));
+            }
+            Mode::Pasta
         }
-        None | Some(Mode::Bridge | Mode::Pasta) => Mode::Pasta,
         Some(mode) => mode.clone(),
     };
     match wanted {
-        Mode::Pasta => pasta(request, paths, host, id, exposed, user_namespace),
+        Mode::Pasta => pasta(request, paths, host, who),
         Mode::None => Ok(Net { steps: loopback(), ..Net::default() }),
-        Mode::Host | Mode::Container(_) | Mode::Path(_) | Mode::Bridge => Ok(Net::default()),
+        Mode::Host | Mode::Container(_) | Mode::Path(_) | Mode::Networks(_) => Ok(Net::default()),
     }
 }
 
@@ -60,33 +71,132 @@ fn loopback() -> NetworkSteps {
     NetworkSteps { init: vec![InitStep::Loopback], ..NetworkSteps::default() }
 }
 
-fn bridge(request: &Run, paths: &Paths, id: &str, exposed: &[String], lock: bool) -> Result<Net> {
+/// A place in a network, with what the network says of it.
+struct Wanted {
+    endpoint: Endpoint,
+    definition: Option<Definition>,
+    options: Options,
+    link: String,
+}
+
+fn bridged(request: &Run, paths: &Paths, who: Who<'_>, lock: bool) -> Result<Net> {
     let directory = paths.networks();
+    // Before the networks are looked up: who removes one holds it, too.
     let lock = if lock { Some(Lock::take(&directory).map_err(runtime::Error::from)?) } else { None };
+    let wanted = wanted(&request.network, paths)?;
+    let leading = leading(&wanted);
+    let mut net = Net { lock, ..Net::default() };
+    let published = published(request, who.exposed, leading.and_then(|at| wanted[at].options.host_ip))?;
+    if leading.is_none() && !published.is_empty() {
+        net.warnings.push("published ports have no effect: the container is in internal networks only".to_owned());
+    }
+    for (at, place) in wanted.into_iter().enumerate() {
+        let leads_out = leading == Some(at);
+        let published = if leads_out { published.clone() } else { Vec::new() };
+        join(request, paths, who, place, (leads_out, published), &mut net)?;
+    }
+    Ok(net)
+}
+
+fn wanted(asked: &network::Network, paths: &Paths) -> Result<Vec<Wanted>> {
+    let mut all: Vec<Wanted> = Vec::new();
+    for mut endpoint in asked.endpoints() {
+        let record = networks::find(paths, &endpoint.network)?;
+        // It may have been named by its id.
+        endpoint.network.clone_from(&record.name);
+        let what = || format!("cannot connect the container to network {}", record.name);
+        let why = match record.driver {
+            _ if all.iter().any(|other| other.endpoint.network == record.name) => Some("it is named twice"),
+            networks::Driver::Bridge => None,
+            networks::Driver::Host | networks::Driver::Null => Some("it cannot be one of several"),
+        };
+        if let Some(why) = why {
+            return Err(Error::rejected(what(), why));
+        }
+        let definition = record.definition()?;
+        let options = Options::of(&record.options).unwrap_or_default();
+        let link = endpoint.link.clone().unwrap_or_else(|| {
+            let stem = options.link.as_deref().unwrap_or("eth");
+            let free = |name: &String| !all.iter().any(|other| other.link == *name);
+            (0..).map(|number| format!("{stem}{number}")).find(free).unwrap_or_default()
+        });
+        if all.iter().any(|other| other.link == link) {
+            return Err(Error::rejected(what(), format!("the container has a link {link} already")));
+        }
+        all.push(Wanted { endpoint, definition, options, link });
+    }
+    Ok(all)
+}
+
+/// By which network the container's default routes go; docker's rule: of those with a way out the one with the highest
+/// priority, then by name.
+fn leading(wanted: &[Wanted]) -> Option<usize> {
+    let leads = |place: &&Wanted| !place.definition.as_ref().is_some_and(|network| network.traits.internal);
+    let order = |place: &&Wanted| (std::cmp::Reverse(place.endpoint.priority), place.endpoint.network.clone());
+    let first = wanted.iter().filter(leads).min_by_key(order)?;
+    wanted.iter().position(|place| std::ptr::eq(place, first))
+}
+
+fn join(
+    request: &Run,
+    paths: &Paths,
+    who: Who<'_>,
+    place: Wanted,
+    (leads_out, published): (bool, Vec<Published>),
+    net: &mut Net,
+) -> Result<()> {
+    let directory = paths.networks();
+    let Wanted { endpoint, definition, link, .. } = place;
+    let begins = runtime::apply::network::state::shared(&directory, &endpoint.network).is_none();
+    let reserved = match definition {
+        None if begins => networks::subnets(paths).into_iter().map(|(_, net)| net).collect(),
+        _ => Vec::new(),
+    };
     let asked = Request {
-        container: id.to_owned(),
-        network: "bridge".to_owned(),
-        ip: request.network.ip,
-        ip6: request.network.ip6,
-        mac: request.network.mac.map(|mac| mac.0),
+        container: who.id.to_owned(),
+        names: names(&request.network, who, &endpoint),
+        network: endpoint.network,
+        definition,
+        reserved,
+        link,
+        leads_out,
+        priority: endpoint.priority,
+        ip: endpoint.ip,
+        ip6: endpoint.ip6,
+        mac: endpoint.mac.map(|mac| mac.0),
         mtu: None,
-        published: published(request, exposed)?,
+        published,
     };
     let (mut observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
-    name_holders(paths, observed.holder.as_mut(), &mut observed.ports);
+    name_holder(paths, &mut observed.holder);
+    name_holder(paths, &mut observed.holder6);
+    name_takers(paths, &mut observed.ports);
     let connection = plan::network::connect(&asked, &observed)?;
-    Ok(Net {
-        ports: describe(&asked.published, connection.lease.address6.is_some()),
-        own: Own {
-            address4: Some(connection.lease.address4),
-            address6: connection.lease.address6,
-            gateway: Some(connection.shared.subnet4.gateway().into()),
-        },
-        steps: NetworkSteps { prepare: connection.host, attach: connection.attach, init: connection.init },
-        warnings: connection.warnings,
-        lock,
-        held: Some(held),
-    })
+    let lease = &connection.lease;
+    net.own.addresses.extend([Some(lease.address4.into()), lease.address6.map(IpAddr::from)].into_iter().flatten());
+    if leads_out {
+        net.own.gateway = Some(connection.shared.subnet4.gateway().into());
+        net.ports = describe(&asked.published, lease.address6.is_some());
+        net.held = Some(held);
+    }
+    net.steps.prepare.extend(connection.host);
+    net.steps.attach.extend(connection.attach);
+    net.steps.init.extend(connection.init);
+    net.warnings.extend(connection.warnings);
+    Ok(())
+}
+
+/// docker's: the container's name, what else it is called there, the start of its id, and its host name if it was given.
+fn names(asked: &network::Network, who: Who<'_>, endpoint: &Endpoint) -> Vec<String> {
+    let short = who.id.get(..12).unwrap_or(who.id).to_owned();
+    let all = std::iter::once(who.name.to_owned()).chain(endpoint.aliases.iter().cloned()).chain([short]);
+    let mut names: Vec<String> = Vec::new();
+    for name in all.chain(asked.hostname.clone()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The program, or why it cannot serve and what to do about it.
@@ -109,26 +219,27 @@ fn find_pasta(host: &Host, user_namespace: bool) -> std::result::Result<PathBuf,
     ))
 }
 
-fn pasta(request: &Run, paths: &Paths, host: &Host, id: &str, exposed: &[String], user_namespace: bool) -> Result<Net> {
-    let published = published(request, exposed)?;
-    let path = match find_pasta(host, user_namespace) {
+fn pasta(request: &Run, paths: &Paths, host: &Host, who: Who<'_>) -> Result<Net> {
+    let published = published(request, who.exposed, None)?;
+    let path = match find_pasta(host, who.user_namespace) {
         Ok(path) => path,
         Err((why, hint)) => return without(request, &published, why, hint),
     };
-    if request.network.ip.is_some() || request.network.ip6.is_some() || request.network.mac.is_some() {
+    let addressed = |at: &Endpoint| at.ip.is_some() || at.ip6.is_some() || at.mac.is_some() || at.link.is_some();
+    if request.network.endpoints().iter().any(addressed) {
         return Err(Error::rejected("cannot give the container an address", "pasta gives it the host's own addresses")
             .hint("leave out --ip, --ip6 and --mac-address, or run as root"));
     }
     // Pasta is content with one address family of two, and its words for the rest are not ours. It binds them itself.
     let (mut taken, _) =
         runtime::observe::network::ports(&paths.networks(), &published).map_err(runtime::Error::from)?;
-    name_holders(paths, None, &mut taken);
+    name_takers(paths, &mut taken);
     plan::network::check_ports(&published, &taken)?;
     let ports = describe(&published, true);
     let step = Pasta {
         path: path.to_string_lossy().into_owned(),
-        pid_file: paths.journals().join(format!("{id}.pasta")).to_string_lossy().into_owned(),
-        user_namespace,
+        pid_file: paths.journals().join(format!("{}.pasta", who.id)).to_string_lossy().into_owned(),
+        user_namespace: who.user_namespace,
         mtu: None,
         published,
     };
@@ -149,14 +260,20 @@ fn without(request: &Run, published: &[Published], why: &str, hint: &str) -> Res
 }
 
 /// Who has an address or a port is known to the user by name, to the network by id.
-fn name_holders(paths: &Paths, holder: Option<&mut String>, taken: &mut [Taken]) {
-    let of_ports = taken.iter_mut().filter_map(|taken| match &mut taken.why {
-        Why::Container(id) => Some(id),
-        _ => None,
-    });
-    for id in holder.into_iter().chain(of_ports) {
-        if let Ok(found) = containers::find(paths, id) {
-            *id = found.record.name;
+fn name_holder(paths: &Paths, holder: &mut Option<String>) {
+    if let Some(id) = holder
+        && let Some(name) = containers::name_of(paths, id)
+    {
+        *id = name;
+    }
+}
+
+fn name_takers(paths: &Paths, taken: &mut [Taken]) {
+    for taken in taken {
+        if let Why::Container(id) = &mut taken.why
+            && let Some(name) = containers::name_of(paths, id)
+        {
+            *id = name;
         }
     }
 }
@@ -173,10 +290,12 @@ fn describe(published: &[Published], ipv6: bool) -> Vec<String> {
 }
 
 /// Each `-p` as single ports, and with `-P` what the image and `--expose` name, if no `-p` does.
-fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
+/// `address`: the network's own, where none is named.
+fn published(request: &Run, exposed: &[String], address: Option<Ipv4Addr>) -> Result<Vec<Published>> {
     let mut all = Vec::new();
+    let address = address.map(IpAddr::from);
     for publish in &request.network.publish {
-        expand(publish, &mut all)?;
+        expand(&Publish { address: publish.address.or(address), ..publish.clone() }, &mut all)?;
     }
     if request.network.publish_all {
         let asked = request
@@ -193,8 +312,8 @@ fn published(request: &Run, exposed: &[String]) -> Result<Vec<Published>> {
             if all.iter().any(is_same) {
                 continue;
             }
-            let host_port = free_port(None, protocol)?;
-            all.push(Published { host_ip: None, host_port, container_port, protocol });
+            let host_port = free_port(address, protocol)?;
+            all.push(Published { host_ip: address, host_port, container_port, protocol });
         }
     }
     Ok(all)

@@ -141,6 +141,13 @@ impl Paths {
         self.container(id).join("record.json")
     }
 
+    /// Of networks that users made.
+    #[must_use]
+    pub fn defined_networks(&self) -> PathBuf {
+        self.data.join("networks")
+    }
+
+    /// Of networks that containers are in.
     #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")

@@ -137,7 +137,8 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
     ground::check_way(paths, &facts.uid_map, &facts.gid_map)?;
-    let mut net = net::connect(request, paths, &host, &id, &ground.exposed, user_namespace, lock)?;
+    let who = net::Who { id: &id, name: &name, exposed: &ground.exposed, user_namespace };
+    let mut net = net::connect(request, paths, &host, who, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();
     let mut files = net::files(request, &facts, &net, &mut warnings)?;

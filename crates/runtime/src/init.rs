@@ -229,7 +229,7 @@ impl Compiler<'_> {
                     self.fds.push(socket.into());
                     Op::Netlink(requests)
                 }
-                InitOp::Write { path, bytes } => Op::Write { place: root(path)?, data: bytes.to_vec() },
+                InitOp::Write { path, bytes } => Op::Write { place: root(&path)?, data: bytes.to_vec() },
             },
             InitStep::Keyring => Op::Keyring,
             InitStep::Rlimit { kind, soft, hard } => Op::Rlimit {

@@ -6,7 +6,9 @@
 )]
 
 use plan::network::{Connection, Protocol, Published, Request, connect};
-use runtime::apply::network::{Context, InitOp, Left, Lock, apply_attach, apply_host, compile, leave, retire, undo};
+use runtime::apply::network::{
+    Context, InitOp, Left, Lock, apply_attach, apply_host, compile, leave, leave_all, retire, undo,
+};
 use runtime::observe::network as observe;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -293,11 +295,10 @@ fn request(id: &str, published: &[Published]) -> Request {
     Request {
         container: id.into(),
         network: "bridge".into(),
-        ip: None,
-        ip6: None,
-        mac: None,
-        mtu: None,
+        link: "eth0".into(),
+        leads_out: true,
         published: published.to_vec(),
+        ..Request::default()
     }
 }
 
@@ -410,7 +411,10 @@ fn the_last_to_leave_leaves_the_host_as_it_was() {
     assert_eq!(world.leave(&one), Left::Others);
     // A second replay changes nothing, also not for a container that has the address now.
     assert_eq!(world.leave(&one), Left::Others);
-    assert_eq!(world.host.inside(|| leave(&world.dir.state(), "bridge", two.ip4(), "one")).unwrap(), Left::Others);
+    let lock = world.host.inside(|| Lock::take(&world.dir.state())).unwrap();
+    let other = world.host.inside(|| leave(&world.dir.state(), "bridge", two.ip4(), "one", &lock)).unwrap();
+    drop(lock);
+    assert_eq!(other, Left::Others);
     assert_eq!(world.leave(&two), Left::Nobody);
     drop((one, two));
     world.settle();
@@ -467,7 +471,7 @@ fn victim() {
             apply_host(step, &mut context, &lock).unwrap();
         }
         drop(lock);
-        assert_eq!(leave(state, "bridge", connection.lease.address4, "victim").unwrap(), Left::Nobody);
+        assert_eq!(leave_all(state, "victim").unwrap(), Left::Nobody);
         retire(state).unwrap();
     }
 }
@@ -477,9 +481,7 @@ fn killed_at_any_moment() {
     let Some(world) = World::new() else { return };
     let before = world.picture();
     let state = world.dir.state();
-    let request = request("victim", &[]);
     // The same address every time, because the subnet is free every time.
-    let address = world.plan(&request).unwrap().0.lease.address4;
     for round in 0..40u64 {
         let mut victim = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "victim", "--ignored", "--nocapture"])
@@ -497,7 +499,7 @@ fn killed_at_any_moment() {
         victim.kill().unwrap();
         victim.wait().unwrap();
         world.host.inside(|| {
-            leave(&state, "bridge", address, "victim").unwrap();
+            leave_all(&state, "victim").unwrap();
             retire(&state).unwrap();
         });
         assert_same(&before, &world.picture(), &format!("round {round}"));

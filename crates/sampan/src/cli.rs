@@ -15,6 +15,7 @@ mod list;
 mod live;
 mod logs;
 pub mod manifest;
+pub mod network;
 pub mod oci;
 mod push;
 mod registry;
@@ -102,6 +103,7 @@ pub enum Verb {
     Check(Check),
     Version(Version),
     Info(Info),
+    Network(Box<network::Call>),
     Completion(Shell),
     Oci(Box<oci::Call>),
     /// Text to print.

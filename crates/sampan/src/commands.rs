@@ -19,6 +19,7 @@ mod list;
 mod login;
 mod logs;
 mod manifest;
+mod network;
 mod oci;
 mod pause;
 mod port;
@@ -36,6 +37,7 @@ mod version;
 use crate::cli::{Call, Verb};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::now;
+use std::io::{BufRead as _, IsTerminal as _};
 
 /// # Errors
 /// [`Failure`], with the exit code where it is not 125.
@@ -46,6 +48,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
         Verb::Manifest(verb) => return manifest::run(&verb, &globals).map_err(usual),
+        Verb::Network(call) => return network::run(&call, &globals, ui).map_err(usual),
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
@@ -133,6 +136,23 @@ fn all(done: impl Iterator<Item = Result<(), Failure>>, ui: &Ui) -> Result<(), F
         }
     }
     last
+}
+
+/// Whether a person says yes to removing all that.
+///
+/// # Errors
+/// [`Failure`] when nobody can be asked.
+fn agreed(objects: &str, what: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(format!("cannot prune {objects}"))
+            .cause("the input is no terminal, so nobody can be asked")
+            .hint("add --force"));
+    }
+    ui::prompt(&format!("WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "));
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.map_err(|error| Failure::new("cannot read the answer").cause(error))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn seconds_since(then: u64) -> u64 {

@@ -242,6 +242,18 @@ fn every_step_of_a_bridged_container() {
 }
 
 #[test]
+fn every_step_of_a_container_in_two_networks() {
+    let Some(ground) = Ground::new() else { return };
+    for network in
+        [&["--subnet", "10.9.1.0/24", "--ipv6", "one"][..], &["--subnet", "10.9.2.0/24", "--internal", "two"]]
+    {
+        assert!(ground.sampan(&[&["network", "create"], network].concat()).status().unwrap().success());
+    }
+    let flags = ["--rm", "-p", "8080:80", "--network=one:alias=db", "--network=two", "--name", "box"];
+    ground.every_step(&["fail", "kill-before", "kill-after"], &|| ground.shell(&flags, "true"));
+}
+
+#[test]
 fn every_step_of_a_container_on_the_hosts_files() {
     let Some(ground) = Ground::new() else { return };
     let parent = format!("--cgroup-parent=/{}", ground.name);

@@ -79,7 +79,7 @@ impl FromStr for Name {
 }
 
 impl Name {
-    fn fits(&self, name: &str) -> bool {
+    pub(super) fn fits(&self, name: &str) -> bool {
         match (self.starts, self.ends) {
             (true, true) => name == self.part,
             (true, false) => name.starts_with(&self.part),

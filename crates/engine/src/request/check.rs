@@ -1,7 +1,7 @@
 //! Whether the parts of a request go together, as far as that does not depend on the host.
 
 use super::limit::Bound;
-use super::network::Mode;
+use super::network::{DEFAULT, Endpoint, Mode};
 use super::{Join, Limits, Mount, Rootfs, Run, User, mount};
 use plan::Rejected;
 use std::collections::BTreeSet;
@@ -82,11 +82,13 @@ impl Run {
 
     fn check_network(&self) -> Result<(), Rejected> {
         let network = &self.network;
+        self.check_aliases()?;
         let Some(mode) = &network.mode else { return Ok(()) };
         let addresses = [
             ("--ip", network.ip.is_some()),
             ("--ip6", network.ip6.is_some()),
             ("--mac-address", network.mac.is_some()),
+            ("--network-alias", !network.aliases.is_empty()),
         ];
         let ports = [
             ("--publish", !network.publish.is_empty()),
@@ -104,8 +106,8 @@ impl Run {
             Some((flag, _)) => Err(conflict(flag, &format!("--network {}", word(mode)), why)),
             None => Ok(()),
         };
-        if *mode != Mode::Bridge {
-            refuse(&addresses, "sampan only gives addresses on its bridge")?;
+        if !matches!(mode, Mode::Networks(_)) {
+            refuse(&addresses, "sampan only gives addresses and names on its own networks")?;
         }
         match mode {
             Mode::Container(_) => {
@@ -113,7 +115,20 @@ impl Run {
                 refuse(&names, "names belong to the container that owns the network")
             }
             Mode::Path(_) => refuse(&ports, "ports belong to who made the network namespace"),
-            Mode::Bridge | Mode::None | Mode::Host | Mode::Pasta => Ok(()),
+            Mode::Networks(_) | Mode::None | Mode::Host | Mode::Pasta => Ok(()),
+        }
+    }
+
+    fn check_aliases(&self) -> Result<(), Rejected> {
+        let endpoints = self.network.endpoints();
+        let nameless = |endpoint: &&Endpoint| endpoint.network == DEFAULT && !endpoint.aliases.is_empty();
+        match endpoints.iter().find(nameless) {
+            Some(endpoint) => {
+                let what = format!("cannot call the container {} on {DEFAULT}", endpoint.aliases[0]);
+                Err(Rejected::new(what, "names are known on networks that a user made only")
+                    .hint("sampan network create NAME"))
+            }
+            None => Ok(()),
         }
     }
 
@@ -177,7 +192,7 @@ fn conflict(flag: &str, other: &str, why: &str) -> Rejected {
 
 fn word(mode: &Mode) -> String {
     match mode {
-        Mode::Bridge => "bridge".into(),
+        Mode::Networks(all) => all.iter().map(|one| one.network.as_str()).collect::<Vec<_>>().join(","),
         Mode::None => "none".into(),
         Mode::Host => "host".into(),
         Mode::Pasta => "pasta".into(),

@@ -12,8 +12,10 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Network {
-    /// Absent: bridge, or for an ordinary user pasta or none.
+    /// Absent: the default network, or for an ordinary user pasta or none.
     pub mode: Option<Mode>,
+    /// Other names in its first network.
+    pub aliases: Vec<String>,
     pub ip: Option<Ipv4Addr>,
     pub ip6: Option<Ipv6Addr>,
     pub mac: Option<Mac>,
@@ -32,7 +34,8 @@ pub struct Network {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    Bridge,
+    /// Its places in networks, at least one.
+    Networks(Vec<Endpoint>),
     None,
     Host,
     Container(ContainerId),
@@ -46,7 +49,6 @@ impl FromStr for Mode {
 
     fn from_str(word: &str) -> Result<Self, Invalid> {
         match word {
-            "bridge" | "default" => return Ok(Self::Bridge),
             "none" => return Ok(Self::None),
             "host" => return Ok(Self::Host),
             "pasta" => return Ok(Self::Pasta),
@@ -56,8 +58,160 @@ impl FromStr for Mode {
             Some(Ok(Join::Container(name))) => Ok(Self::Container(name)),
             Some(Ok(Join::Path(path))) => Ok(Self::Path(path)),
             Some(Err(error)) => Err(error),
-            _ => Err(Invalid::new("unknown network").hint("one of bridge, none, host, pasta, container:NAME, ns:PATH")),
+            _ => word.parse().map(|endpoint| Self::Networks(vec![endpoint])),
         }
+    }
+}
+
+impl Mode {
+    /// Of several `--network`.
+    ///
+    /// # Errors
+    /// [`Invalid`]: they do not go together.
+    pub fn of(given: Vec<Self>) -> Result<Option<Self>, Invalid> {
+        if given.len() < 2 {
+            return Ok(given.into_iter().next());
+        }
+        let mut all: Vec<Endpoint> = Vec::new();
+        for mode in given {
+            let Self::Networks(endpoints) = mode else {
+                return Err(Invalid::new(
+                    "a container has either networks or one of none, host, pasta, container:, ns:",
+                )
+                .hint("leave one of them out"));
+            };
+            all.extend(endpoints);
+        }
+        let twice = (1..all.len()).find(|at| all[..*at].iter().any(|other| other.network == all[*at].network));
+        match twice {
+            Some(at) => Err(Invalid::new(format!("the network {} is named twice", all[at].network))),
+            None => Ok(Some(Self::Networks(all))),
+        }
+    }
+}
+
+/// A container's place in a network, as far as it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    pub network: String,
+    pub ip: Option<Ipv4Addr>,
+    pub ip6: Option<Ipv6Addr>,
+    pub mac: Option<Mac>,
+    /// Names beside the container's own.
+    pub aliases: Vec<String>,
+    /// The link, as the container calls it.
+    pub link: Option<String>,
+    /// The default route goes by the network that has the highest.
+    pub priority: i32,
+}
+
+/// The network that a container is in when nothing else is said.
+pub const DEFAULT: &str = "bridge";
+
+impl FromStr for Endpoint {
+    type Err = Invalid;
+
+    /// `NAME`, podman's `NAME:KEY=VALUE,…`, docker's `name=NAME,KEY=VALUE,…`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let mut endpoint = Self::default();
+        let (name, options) = match text.split_once(':') {
+            Some((name, options)) if !name.contains('=') => (Some(name), options),
+            _ if text.contains('=') => (None, text),
+            _ => (Some(text), ""),
+        };
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) =
+                option.split_once('=').ok_or_else(|| Invalid::new(format!("{option:?} has no value")))?;
+            endpoint.set(key, value)?;
+        }
+        if let Some(name) = name {
+            endpoint.network = network_name(name)?;
+        }
+        if endpoint.network.is_empty() {
+            return Err(Invalid::new("no name of a network").hint("name=NETWORK,KEY=VALUE"));
+        }
+        Ok(endpoint)
+    }
+}
+
+impl Endpoint {
+    /// The place of a container that asks for nothing.
+    #[must_use]
+    pub fn of(network: &str) -> Self {
+        Self { network: network.to_owned(), ..Self::default() }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), Invalid> {
+        let wrong = |what: &str| Invalid::new(format!("{value:?} is no {what}"));
+        match key {
+            "name" => self.network = network_name(value)?,
+            "alias" => self.aliases.push(hostname(value)?),
+            "ip" => self.ip = Some(value.parse().map_err(|_| wrong("IPv4 address"))?),
+            "ip6" => self.ip6 = Some(value.parse().map_err(|_| wrong("IPv6 address"))?),
+            "mac" | "mac-address" => self.mac = Some(value.parse()?),
+            "interface_name" => self.link = Some(link(value)?),
+            "gw-priority" => self.priority = value.parse().map_err(|_| wrong("whole number"))?,
+            "driver-opt" => match value.split_once('=') {
+                Some(("com.docker.network.endpoint.ifname", name)) => self.link = Some(link(name)?),
+                _ => return Err(wrong("option that sampan knows").hint("com.docker.network.endpoint.ifname=NAME")),
+            },
+            _ => {
+                let keys = "alias, ip, ip6, mac, mac-address, interface_name, gw-priority and driver-opt";
+                return Err(Invalid::new(format!("unknown key {key:?}")).hint(format!("{keys} are known")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Network {
+    /// The places that are asked for; none where it has no network of sampan's.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let mut endpoints = match &self.mode {
+            None => vec![Endpoint::of(DEFAULT)],
+            Some(Mode::Networks(endpoints)) => endpoints.clone(),
+            Some(_) => Vec::new(),
+        };
+        if let Some(first) = endpoints.first_mut() {
+            first.ip = self.ip.or(first.ip);
+            first.ip6 = self.ip6.or(first.ip6);
+            first.mac = self.mac.or(first.mac);
+            first.aliases.extend(self.aliases.iter().cloned());
+        }
+        endpoints
+    }
+}
+
+/// A network's name; docker's `default` is the default one's.
+///
+/// # Errors
+/// [`Invalid`] for what a network cannot be called.
+pub fn network_name(text: &str) -> Result<String, Invalid> {
+    if text == "default" {
+        return Ok(DEFAULT.to_owned());
+    }
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let ok = (1..=128).contains(&text.len())
+        && text.bytes().all(known)
+        && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+    let hint =
+        "a letter or digit, then letters, digits, _, . and -; or one of none, host, pasta, container:NAME, ns:PATH";
+    if ok { Ok(text.to_owned()) } else { Err(Invalid::new("no name of a network").hint(hint)) }
+}
+
+/// A link's name, as the kernel takes it and a shell, too.
+///
+/// # Errors
+/// [`Invalid`] for any other text.
+pub fn link(text: &str) -> Result<String, Invalid> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let ok = (1..16).contains(&text.len()) && text.bytes().all(known) && !matches!(text, "." | ".." | "lo");
+    if ok {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid::new(format!("{text:?} is no name of a link")).hint("up to 15 letters and digits"))
     }
 }
 
@@ -414,9 +568,29 @@ mod tests {
 
     #[test]
     fn reads_modes_and_names() {
-        assert_eq!("bridge".parse(), Ok(Mode::Bridge));
+        assert_eq!("bridge".parse(), Ok(Mode::Networks(vec![Endpoint::of("bridge")])));
+        assert_eq!("default".parse::<Endpoint>().unwrap(), Endpoint::of("bridge"));
         assert_eq!("ns:/run/netns/a".parse(), Ok(Mode::Path("/run/netns/a".into())));
-        assert_eq!("bridg".parse::<Mode>().unwrap_err().why, "unknown network");
+        let podman: Endpoint =
+            "a:ip=10.0.0.7,mac=02:00:00:00:00:01,alias=x,alias=y,interface_name=lan0".parse().unwrap();
+        assert_eq!((podman.network.as_str(), podman.link.as_deref(), podman.aliases.len()), ("a", Some("lan0"), 2));
+        let docker: Endpoint = "name=a,ip6=fd00::7,gw-priority=-3,alias=z".parse().unwrap();
+        assert_eq!((docker.network.as_str(), docker.priority, docker.ip6.is_some()), ("a", -3, true));
+        for (text, why) in [
+            ("", "no name of a network"),
+            ("a/b", "no name of a network"),
+            ("alias=x", "no name of a network"),
+            ("a:ip", "\"ip\" has no value"),
+            ("a:ip=7", "\"7\" is no IPv4 address"),
+            ("a:x=y", "unknown key \"x\""),
+            ("a:interface_name=lo", "\"lo\" is no name of a link"),
+            ("a:alias=-", "not a host name"),
+        ] {
+            assert_eq!(text.parse::<Mode>().unwrap_err().why, why, "{text}");
+        }
+        let of = |words: &[&str]| Mode::of(words.iter().map(|word| word.parse().unwrap()).collect());
+        assert!(of(&["a", "host"]).is_err() && of(&["a", "a:ip=10.0.0.7"]).is_err());
+        assert!(matches!(of(&["a", "b"]), Ok(Some(Mode::Networks(two))) if two.len() == 2));
         assert!(hostname("my-container.a_b").is_ok());
         for text in ["", "-a", ".a", "a b", "a/b", &"a".repeat(65)] {
             assert_eq!(hostname(text).unwrap_err().why, "not a host name");

@@ -1,7 +1,8 @@
 //! From a request to the steps that connect a container.
 
-use super::lease::{Lease, candidates};
-use super::shared::Shared;
+use super::define::{self, Definition};
+use super::lease::Lease;
+use super::shared::{Shared, Traits};
 use super::step::{AttachStep, HostStep, InitStep};
 use super::subnet::{Mac, Network, bridge_name, free4, free6, link_name, mac_of};
 use super::{Protocol, Published};
@@ -9,12 +10,24 @@ use crate::Rejected;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What is asked of the network, as the command line says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// The container's id, unique on the host for all time.
     pub container: String,
     /// The network's name; `bridge` is the default one.
     pub network: String,
+    /// `None`: its subnets are chosen when the first container comes.
+    pub definition: Option<Definition>,
+    /// Subnets of networks that are not there now.
+    pub reserved: Vec<Network>,
+    /// The container's link.
+    pub link: String,
+    /// By which others of the network shall find the container.
+    pub names: Vec<String>,
+    /// The container's default routes go by this network, where it has a way out.
+    pub leads_out: bool,
+    /// Among the networks of a container.
+    pub priority: i32,
     pub ip: Option<Ipv4Addr>,
     pub ip6: Option<Ipv6Addr>,
     pub mac: Option<Mac>,
@@ -40,10 +53,13 @@ pub struct HostNetwork {
     pub dropped_by: Vec<String>,
     /// What makes this machine's subnets its own: the machine id.
     pub seed: String,
-    /// The first free one of [`candidates`], where the network is there already; `None`: all are leased.
+    /// The first free one of [`Shared::candidates`], where the network is there already; `None`: all are leased.
     pub free: Option<Ipv4Addr>,
     /// The container that has the requested address.
     pub holder: Option<String>,
+    pub holder6: Option<String>,
+    /// There is a link of the bridge's name that is not sampan's.
+    pub foreign_bridge: bool,
     /// Bridged packets are shown to nftables: br_netfilter is loaded (`bridge-nf-call-iptables`).
     pub bridged_filter: bool,
     /// Requested ports that cannot be had.
@@ -88,24 +104,35 @@ pub struct Connection {
 pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Rejected> {
     let shared = host.shared.clone().map_or_else(|| create(request, host), Ok)?;
     let address4 = address4(request, host, &shared)?;
-    let address6 = address6(request, &shared, address4)?;
+    let address6 = address6(request, host, &shared, address4)?;
     let published = request.published.clone();
     check_addresses(&published, address6)?;
     check_ports(&published, &host.ports)?;
     let mtu = mtu(request, &shared)?;
-    let lease = Lease { container: request.container.clone(), address4, address6, published };
-    let hairpin = host.bridged_filter && !lease.published.is_empty();
     let mac = request.mac.unwrap_or_else(|| mac_of(address4));
+    let lease = Lease {
+        container: request.container.clone(),
+        address4,
+        address6,
+        mac,
+        link: request.link.clone(),
+        priority: request.priority,
+        names: if shared.traits.named { request.names.clone() } else { Vec::new() },
+        published,
+    };
+    let attach = AttachStep::Veth {
+        name: link_name(&lease.container, &shared.name),
+        bridge: shared.bridge.clone(),
+        link: lease.link.clone(),
+        mac,
+        mtu,
+        hairpin: host.bridged_filter && !lease.published.is_empty(),
+        apart: shared.traits.apart,
+    };
     Ok(Connection {
         host: host_steps(&host.state_dir, &shared, &lease),
-        attach: vec![AttachStep::Veth {
-            name: link_name(&lease.container),
-            bridge: shared.bridge.clone(),
-            mac,
-            mtu,
-            hairpin,
-        }],
-        init: init_steps(&shared, &lease),
+        attach: vec![attach],
+        init: init_steps(request, host, &shared, &lease),
         warnings: warnings(&shared),
         lease,
         shared,
@@ -114,14 +141,19 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
 }
 
 fn create(request: &Request, host: &HostNetwork) -> Result<Shared, Rejected> {
+    if let Some(definition) = &request.definition {
+        return define::begin(definition, host);
+    }
     let name = request.network.clone();
-    let subnet4 = free4(&host.taken).ok_or_else(|| {
+    let taken: Vec<Network> = host.taken.iter().chain(&request.reserved).copied().collect();
+    let subnet4 = free4(&taken).ok_or_else(|| {
         Rejected::new(format!("cannot create network {name}"), "every private IPv4 range is routed on this host")
             .hint("use --network none or --network host")
     })?;
-    let subnet6 = if host.ipv6 { free6(&host.seed, &name, &host.taken) } else { None };
+    let subnet6 = if host.ipv6 { free6(&host.seed, &name, &taken) } else { None };
     let (bridge, dropped_by) = (bridge_name(&name), host.dropped_by.clone());
-    Ok(Shared { name, bridge, subnet4, subnet6, mtu: host.mtu.unwrap_or(1500), dropped_by })
+    let (mtu, traits) = (host.mtu.unwrap_or(1500), Traits::default());
+    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by })
 }
 
 fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ipv4Addr, Rejected> {
@@ -141,21 +173,35 @@ fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ip
             None => Ok(ip),
         };
     }
-    let free = if host.shared.is_some() { host.free } else { candidates(shared.subnet4, &request.container).next() };
+    let free = if host.shared.is_some() { host.free } else { shared.candidates(&request.container).next() };
     free.ok_or_else(|| {
         Rejected::new("cannot get an address", format!("all of {} are in use", shared.subnet4))
             .hint("remove containers, or use another --network")
     })
 }
 
-fn address6(request: &Request, shared: &Shared, address4: Ipv4Addr) -> Result<Option<Ipv6Addr>, Rejected> {
+fn address6(
+    request: &Request,
+    host: &HostNetwork,
+    shared: &Shared,
+    address4: Ipv4Addr,
+) -> Result<Option<Ipv6Addr>, Rejected> {
     match (request.ip6, shared.subnet6) {
         (None, net) => Ok(net.map(|net| net.beside(address4))),
-        (Some(ip), Some(net)) if net.holds(ip) => Ok(Some(ip)),
+        (Some(ip), Some(net)) if net.holds(ip) => match &host.holder6 {
+            Some(id) => Err(Rejected::new(format!("cannot use address {ip}"), format!("container {id} has it"))),
+            None => Ok(Some(ip)),
+        },
         (Some(ip), Some(net)) => {
             Err(Rejected::new(format!("cannot use address {ip}"), format!("the network {} has {net}", shared.name)))
         }
-        (Some(ip), None) => Err(Rejected::new(format!("cannot use address {ip}"), "this host has no IPv6")),
+        (Some(ip), None) => {
+            let why = match &request.definition {
+                Some(Definition { subnet6: None, name, .. }) => format!("the network {name} has no IPv6"),
+                _ => "this host has no IPv6".to_owned(),
+            };
+            Err(Rejected::new(format!("cannot use address {ip}"), why))
+        }
     }
 }
 
@@ -223,30 +269,40 @@ fn refusal(taken: &Taken) -> Rejected {
 fn host_steps(state_dir: &str, shared: &Shared, lease: &Lease) -> Vec<HostStep> {
     let state_dir = || state_dir.to_owned();
     let mut steps = vec![
-        HostStep::Claim { state_dir: state_dir(), shared: shared.clone(), lease: lease.clone() },
+        HostStep::Claim { state_dir: state_dir(), shared: Box::new(shared.clone()), lease: Box::new(lease.clone()) },
         HostStep::Forwarding { state_dir: state_dir(), ipv6: shared.subnet6.is_some() },
         HostStep::Bridge { shared: shared.clone() },
         HostStep::Firewall { state_dir: state_dir(), shared: shared.clone() },
     ];
     if !lease.published.is_empty() {
-        steps.push(HostStep::Publish { state_dir: state_dir(), network: shared.name.clone(), lease: lease.clone() });
+        steps.push(HostStep::Publish {
+            state_dir: state_dir(),
+            network: shared.name.clone(),
+            lease: Box::new(lease.clone()),
+        });
     }
     steps
 }
 
-fn init_steps(shared: &Shared, lease: &Lease) -> Vec<InitStep> {
+fn init_steps(request: &Request, host: &HostNetwork, shared: &Shared, lease: &Lease) -> Vec<InitStep> {
     let mut steps = Vec::new();
+    let link = || lease.link.clone();
     if shared.subnet6.is_some() {
         // Before the link is up: another container could announce itself as router (CVE-2020-13401).
-        steps.push(InitStep::NoAdvertisements);
+        steps.push(InitStep::NoAdvertisements { link: link() });
+    } else if host.ipv6 {
+        steps.push(InitStep::NoIpv6 { link: link() });
     }
+    let leads_out = request.leads_out && !shared.traits.internal;
     steps.push(InitStep::Configure {
-        address4: lease.address4,
-        prefix4: shared.subnet4.prefix(),
-        gateway4: shared.subnet4.gateway(),
-        ipv6: lease.address6.zip(shared.subnet6.map(|net| net.gateway())),
+        link: link(),
+        address4: (lease.address4, shared.subnet4.prefix()),
+        address6: lease.address6.zip(shared.subnet6.map(|net| net.prefix())),
+        gateway4: leads_out.then(|| shared.subnet4.gateway()),
+        gateway6: shared.subnet6.filter(|_| leads_out).map(|net| net.gateway()),
     });
-    steps.push(InitStep::Connected { name: link_name(&lease.container), bridge: shared.bridge.clone() });
+    let name = link_name(&lease.container, &shared.name);
+    steps.push(InitStep::Connected { name, bridge: shared.bridge.clone() });
     steps
 }
 

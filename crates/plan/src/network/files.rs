@@ -2,7 +2,7 @@
 
 use crate::Rejected;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// What the command line says about name resolution; empty lists mean the host's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,8 +120,7 @@ impl ExtraHost {
 /// its own and reaches the host by 127.0.0.1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Own {
-    pub address4: Option<Ipv4Addr>,
-    pub address6: Option<Ipv6Addr>,
+    pub addresses: Vec<IpAddr>,
     pub gateway: Option<IpAddr>,
 }
 
@@ -142,8 +141,7 @@ pub fn hosts(hostname: &str, domain: &str, own: &Own, extra: &[ExtraHost]) -> Re
         let _ = writeln!(text, "{ip}\t{}", host.name);
     }
     let names = if domain.is_empty() { hostname.to_owned() } else { format!("{hostname}.{domain} {hostname}") };
-    let own = [own.address4.map(IpAddr::from), own.address6.map(IpAddr::from)];
-    for ip in own.into_iter().flatten() {
+    for ip in &own.addresses {
         let _ = writeln!(text, "{ip}\t{names}");
     }
     Ok(text)

@@ -14,6 +14,11 @@ pub const BRIDGES: &str = "bridges";
 /// Each bridge with itself, because a rule cannot compare two loaded values.
 pub const LOOPS: &str = "loops";
 
+/// The bridges of networks without a way out.
+pub const INTERNAL: &str = "internal";
+/// Those whose containers leave with an address of the host.
+pub const MASKED: &str = "masked";
+
 /// The subnets of all networks.
 pub const SUBNETS4: &str = "subnets4";
 pub const SUBNETS6: &str = "subnets6";
@@ -93,6 +98,8 @@ impl Hook {
 pub enum Match {
     /// Came in by one of our bridges.
     FromBridge,
+    FromInternal,
+    FromMasked,
     /// Goes out by one.
     ToBridge,
     NotToBridge,
@@ -114,6 +121,8 @@ impl Match {
     const fn text(self) -> &'static str {
         match self {
             Self::FromBridge => "iifname @bridges",
+            Self::FromInternal => "iifname @internal",
+            Self::FromMasked => "iifname @masked",
             Self::ToBridge => "oifname @bridges",
             Self::NotToBridge => "oifname != @bridges",
             Self::WithinBridge => "iifname . oifname @loops",
@@ -197,6 +206,11 @@ pub const CHAINS: &[Chain] = &[
         ],
     },
     Chain {
+        name: "inside",
+        hook: None,
+        rules: &[rule(&[Match::WithinBridge], Action::Accept), rule(&[], Action::Drop)],
+    },
+    Chain {
         name: "raw",
         hook: Some(Hook::Raw),
         rules: &[
@@ -217,12 +231,20 @@ pub const CHAINS: &[Chain] = &[
         ],
     },
     Chain { name: "output", hook: Some(Hook::Output), rules: &[rule(&[Match::ToHost], Action::Goto("published"))] },
-    Chain { name: "forward", hook: Some(Hook::Forward), rules: &[rule(&[Match::ToBridge], Action::Goto("enter"))] },
+    Chain {
+        name: "forward",
+        hook: Some(Hook::Forward),
+        rules: &[
+            // First: what it could reach by a published port is out, too.
+            rule(&[Match::FromInternal], Action::Goto("inside")),
+            rule(&[Match::ToBridge], Action::Goto("enter")),
+        ],
+    },
     Chain {
         name: "postrouting",
         hook: Some(Hook::Postrouting),
         rules: &[
-            rule(&[Match::FromBridge, Match::NotToBridge], Action::Masquerade),
+            rule(&[Match::FromMasked, Match::NotToBridge], Action::Masquerade),
             // From a container to a published port, by the host's address: the answer must come back this way. Told by
             // the address, because bridged packets (br_netfilter) have no incoming interface here.
             rule(&[Match::ToBridge, Match::Translated, Match::FromSubnet4], Action::Masquerade),
@@ -236,7 +258,10 @@ pub const CHAINS: &[Chain] = &[
 #[must_use]
 pub fn text() -> String {
     let mut text = format!("table inet {TABLE} {{\n");
-    let _ = writeln!(text, "\tset {BRIDGES} {{ type ifname; }}\n\tset {LOOPS} {{ type ifname . ifname; }}");
+    for set in [BRIDGES, INTERNAL, MASKED] {
+        let _ = writeln!(text, "\tset {set} {{ type ifname; }}");
+    }
+    let _ = writeln!(text, "\tset {LOOPS} {{ type ifname . ifname; }}");
     for (set, address) in [(SUBNETS4, "ipv4_addr"), (SUBNETS6, "ipv6_addr")] {
         let _ = writeln!(text, "\tset {set} {{ type {address}; flags interval; }}");
     }
@@ -268,10 +293,20 @@ pub fn network_text(shared: &Shared) -> String {
          add element inet {TABLE} {LOOPS} {{ \"{bridge}\" . \"{bridge}\" }}\n\
          add element inet {TABLE} {SUBNETS4} {{ {net4} }}\n"
     );
+    for set in sets_of(shared) {
+        let _ = writeln!(text, "add element inet {TABLE} {set} {{ \"{bridge}\" }}");
+    }
     if let Some(net6) = shared.subnet6 {
         let _ = writeln!(text, "add element inet {TABLE} {SUBNETS6} {{ {net6} }}");
     }
     text
+}
+
+/// Which sets a network's bridge is in, but [`BRIDGES`], where all are.
+pub fn sets_of(shared: &Shared) -> impl Iterator<Item = &'static str> {
+    let masked = !shared.traits.unmasked && !shared.traits.internal;
+    let sets = [(INTERNAL, shared.traits.internal), (MASKED, masked)];
+    sets.into_iter().filter(|(_, is_in)| *is_in).map(|(set, _)| set)
 }
 
 /// An element of a map of published ports.

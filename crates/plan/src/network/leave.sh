@@ -1,12 +1,27 @@
-# give back what the lease names; the last to leave takes the network along
-leave_network() { # state directory, network, address, container
-	local lease=$1/$2/leases/$3 bridge word a b c d six='' LOCK net4 net6
+# give back what the leases name; the last to leave takes a network along
+leave_networks() { # state directory, container
+	local member LOCK
 	[ -d "$1" ] || return 0
 	exec {LOCK}<"$1"; flock "$LOCK"
+	for member in "$1/.members/$2"/*; do
+		[ -L "$member" ] || continue
+		leave_network "$1" "${member##*/}" "$(readlink "$member")" "$2"
+		rm -f "$member"
+	done
+	rmdir "$1/.members/$2" "$1/.members" 2>/dev/null || :
+	if [ -z "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*')" ]; then
+		rm -f "$1/.host"
+		rmdir "$1/.ports" "$1" 2>/dev/null || :
+	fi
+	exec {LOCK}<&-
+}
+leave_network() { # state directory, network, address, container
+	local lease=$1/$2/leases/$3 bridge word a b c d six='' net4 net6
 	if grep -qsx "container $4" "$lease"; then
 		while read -r word a b c d; do
 			case $word in
 			address6) six=$a; rm -f "$1/$2/leases/$a" ;;
+			name) rm -f "$1/$2/names/${a,,}/$3"; rmdir "$1/$2/names/${a,,}" 2>/dev/null || : ;;
 			publish)
 				rm -f "$1/.ports/$a.$c.$b"
 				case $b in
@@ -23,24 +38,22 @@ leave_network() { # state directory, network, address, container
 		done <"$lease"
 		rm -f "$lease"
 	fi
-	rmdir "$1/$2/leases" 2>/dev/null || { exec {LOCK}<&-; return 0; }
+	rmdir "$1/$2/leases" 2>/dev/null || return 0
 	bridge=$(sed -n 's/^bridge //p' "$1/$2/record")
-	net4=$(sed -n 's/^subnet4 \(.*\) \(.*\)/\1\/\2/p' "$1/$2/record")
-	net6=$(sed -n 's/^subnet6 .*/&\/64/; s/^subnet6 //p' "$1/$2/record")
+	net4=$(sed -n 's/^subnet4 \([^ ]*\) \([^ ]*\).*/\1\/\2/p' "$1/$2/record")
+	net6=$(sed -n 's/^subnet6 \([^ ]*\) \([^ ]*\).*/\1\/\2/p' "$1/$2/record")
 	if [ -n "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*' -not -name "$2")" ]; then
 		nft delete element inet sampan bridges "{ \"$bridge\" }" || :
 		nft delete element inet sampan loops "{ \"$bridge\" . \"$bridge\" }" || :
 		nft delete element inet sampan subnets4 "{ $net4 }" || :
 		[ -z "$net6" ] || nft delete element inet sampan subnets6 "{ $net6 }" || :
+		for word in internal masked; do
+			nft delete element inet sampan $word "{ \"$bridge\" }" 2>/dev/null || :
+		done
 	else
 		nft delete table inet sampan || :
 		while read -r word a; do echo "$a" >"$word" || :; done < <(cat "$1/.host" 2>/dev/null)
 	fi
 	ip link delete "$bridge" || :
-	rm -f "$1/$2/record"; rmdir "$1/$2"
-	if [ -z "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*')" ]; then
-		rm -f "$1/.host"
-		rmdir "$1/.ports" "$1" 2>/dev/null || :
-	fi
-	exec {LOCK}<&-
+	rm -f "$1/$2/record"; rmdir "$1/$2/names" 2>/dev/null || :; rmdir "$1/$2"
 }

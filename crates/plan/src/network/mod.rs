@@ -4,6 +4,7 @@
 //! looks at the host. A container adds elements to sets, never rules, so that the ten-thousandth starts like the first.
 
 mod connect;
+mod define;
 mod device;
 pub mod files;
 pub mod firewall;
@@ -14,10 +15,11 @@ mod step;
 mod subnet;
 
 pub use connect::{Connection, HostNetwork, Request, Taken, Why, check_ports, connect};
+pub use define::{Definition, Wish, define};
 pub use device::{Device, Links, devices};
-pub use lease::{Lease, candidates};
+pub use lease::Lease;
 pub use pasta::Pasta;
-pub use shared::Shared;
+pub use shared::{Shared, Traits};
 pub use step::{AttachStep, HostStep, InitStep, LINK, Undo};
 pub use subnet::{Mac, Net4, Net6, Network, bridge_name, link_name, mac_of, mac_text, parse_mac};
 

@@ -8,9 +8,9 @@ use super::subnet::{Mac, mac_text};
 use super::{Protocol, Published, firewall};
 use crate::shell::quote;
 use crate::undo::Verb;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The container's link, as the container sees it.
+/// The first link of a container, as it sees it.
 pub const LINK: &str = "eth0";
 
 /// In the parent, before the clone, all under the lock of the state directory. Each makes what is not there and leaves
@@ -20,8 +20,8 @@ pub enum HostStep {
     /// Write down the network and the container's place in it; the first step, because it says what there is to undo.
     Claim {
         state_dir: String,
-        shared: Shared,
-        lease: Lease,
+        shared: Box<Shared>,
+        lease: Box<Lease>,
     },
     /// Let the host forward, and remember what was before.
     Forwarding {
@@ -40,7 +40,7 @@ pub enum HostStep {
     Publish {
         state_dir: String,
         network: String,
-        lease: Lease,
+        lease: Box<Lease>,
     },
 }
 
@@ -48,13 +48,15 @@ pub enum HostStep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttachStep {
     /// `hairpin`: the host shows bridged packets to nftables (br_netfilter), so that a translated packet of the
-    /// container to itself is bridged, back by the port by which it came.
+    /// container to itself is bridged, back by the port by which it came. `apart`: it does not reach its neighbours.
     Veth {
         name: String,
         bridge: String,
+        link: String,
         mac: Mac,
         mtu: u32,
         hairpin: bool,
+        apart: bool,
     },
     Pasta(Pasta),
     Device(Device),
@@ -66,14 +68,16 @@ pub enum InitStep {
     /// Only `lo`: for a container without a network, or whose network others make.
     Loopback,
     /// Do not believe router advertisements.
-    NoAdvertisements,
-    /// `lo` and [`LINK`] up, addresses, default routes.
+    NoAdvertisements { link: String },
+    /// The network has none: no address of the link's own either.
+    NoIpv6 { link: String },
+    /// `lo` and the link up, addresses with the length of their prefix, default routes.
     Configure {
-        address4: Ipv4Addr,
-        prefix4: u8,
-        gateway4: Ipv4Addr,
-        /// Address and gateway.
-        ipv6: Option<(Ipv6Addr, Ipv6Addr)>,
+        link: String,
+        address4: (Ipv4Addr, u8),
+        address6: Option<(Ipv6Addr, u8)>,
+        gateway4: Option<Ipv4Addr>,
+        gateway6: Option<Ipv6Addr>,
     },
     /// The bridge forwards by the cable's other end `name`: the host hears that a link is up from a worker, and until
     /// then drops what comes by it. Looking at a link makes it listen (since Linux 6.8), the port first.
@@ -83,9 +87,9 @@ pub enum InitStep {
 /// What undoes them. The veth pair needs no verb: it dies with the container's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
-    /// Take the container's elements and its lease away. The last to leave leaves the rest to `retire`. Does nothing
-    /// if the lease is another container's.
-    Leave { state_dir: String, network: String, address: Ipv4Addr, container: String },
+    /// Take the container's elements and leases away, in all networks that it is in by then. The last to leave one
+    /// leaves the rest to `retire`.
+    Leave { state_dir: String, container: String },
     /// End the pasta that wrote this file, and remove the file.
     EndPasta { pid_file: String },
 }
@@ -134,12 +138,9 @@ impl HostStep {
     #[must_use]
     pub fn undo(&self) -> Vec<Verb> {
         match self {
-            Self::Claim { state_dir, shared, lease } => vec![Verb::Network(Undo::Leave {
-                state_dir: state_dir.clone(),
-                network: shared.name.clone(),
-                address: lease.address4,
-                container: lease.container.clone(),
-            })],
+            Self::Claim { state_dir, lease, .. } => {
+                vec![Verb::Network(Undo::Leave { state_dir: state_dir.clone(), container: lease.container.clone() })]
+            }
             Self::Forwarding { .. } | Self::Bridge { .. } | Self::Firewall { .. } | Self::Publish { .. } => Vec::new(),
         }
     }
@@ -153,8 +154,11 @@ fn forget_flows(port: u16) -> String {
 fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
     let network = format!("{state_dir}/{}", shared.name);
     let leases = format!("{network}/leases");
-    let mut text = format!("(umask 077; mkdir -p {})\n", quote(&leases));
-    text += &format!("exec {{LOCK}}<{}; flock $LOCK\n", quote(state_dir));
+    let member = format!("{state_dir}/.members/{}", lease.container);
+    let mut text = format!("(umask 077; mkdir -p {})\n", quote(&member));
+    text += &format!("[ \"${{LOCK:-}}\" ] || {{ exec {{LOCK}}<{}; flock $LOCK; }}\n", quote(state_dir));
+    text += &format!("ln -s {} {}\n", lease.address4, quote(&format!("{member}/{}", shared.name)));
+    text += &format!("(umask 077; mkdir -p {})\n", quote(&leases));
     if !lease.published.is_empty() {
         text += &format!("mkdir -p {}\n", quote(&format!("{state_dir}/.ports")));
     }
@@ -163,6 +167,12 @@ fn claim(state_dir: &str, shared: &Shared, lease: &Lease) -> String {
     text += &format!("(set -C; printf %s {} > {})", quote(&lease.text()), quote(&file));
     if let Some(ip) = lease.address6 {
         text += &format!("\nln -s {} {}", lease.address4, quote(&format!("{leases}/{ip}")));
+    }
+    let known_as = lease.address6.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    for name in &lease.names {
+        let directory = format!("{network}/names/{}", name.to_ascii_lowercase());
+        let file = quote(&format!("{directory}/{}", lease.address4));
+        text += &format!("\nmkdir -p {}; ln -sf {known_as} {file}", quote(&directory));
     }
     for port in lease.published.iter().map(Published::file_name) {
         text += &format!("\nln -s {} {}", quote(&lease.container), quote(&format!("{state_dir}/.ports/{port}")));
@@ -214,8 +224,9 @@ fn bridge(shared: &Shared) -> String {
     );
     if let Some(net) = shared.subnet6 {
         text += &format!(
-            "\nsysctl -qw net.ipv6.conf.{name}.accept_ra=0\nip address replace {}/64 dev {name} nodad",
-            net.gateway()
+            "\nsysctl -qw net.ipv6.conf.{name}.accept_ra=0\nip address replace {}/{} dev {name} nodad",
+            net.gateway(),
+            net.prefix()
         );
     }
     text
@@ -225,8 +236,8 @@ impl AttachStep {
     #[must_use]
     pub fn why(&self) -> String {
         match self {
-            Self::Veth { bridge, .. } => {
-                format!("a cable: one end is a port of {bridge}, the other is the container's {LINK}")
+            Self::Veth { bridge, link, .. } => {
+                format!("a cable: one end is a port of {bridge}, the other is the container's {link}")
             }
             Self::Device(device) => device.why(),
             Self::Pasta(_) => "an ordinary user may make no links on the host: pasta forwards in user space".into(),
@@ -236,14 +247,17 @@ impl AttachStep {
     #[must_use]
     pub fn shell(&self) -> String {
         match self {
-            Self::Veth { name, bridge, mac, mtu, hairpin } => {
-                let (bridge, mac) = (quote(bridge), mac_text(*mac));
+            Self::Veth { name, bridge, link, mac, mtu, hairpin, apart } => {
+                let (bridge, link, mac) = (quote(bridge), quote(link), mac_text(*mac));
                 let mut text = format!(
                     "ip link add {name} mtu {mtu} numtxqueues 1 numrxqueues 1 master {bridge} up \
-                     type veth peer name {LINK} address {mac} mtu {mtu} numtxqueues 1 numrxqueues 1 netns $PID"
+                     type veth peer name {link} address {mac} mtu {mtu} numtxqueues 1 numrxqueues 1 netns $PID"
                 );
                 if *hairpin {
                     text += &format!("\nip link set {name} type bridge_slave hairpin on");
+                }
+                if *apart {
+                    text += &format!("\nip link set {name} type bridge_slave isolated on");
                 }
                 text
             }
@@ -267,8 +281,12 @@ impl InitStep {
     pub fn why(&self) -> String {
         match self {
             Self::Loopback => "a new network namespace has its loopback down".into(),
-            Self::NoAdvertisements => "a neighbour must not be able to become this container's router".into(),
-            Self::Configure { address4, gateway4, .. } => format!("{LINK} is {address4}, the way out is {gateway4}"),
+            Self::NoAdvertisements { .. } => "a neighbour must not be able to become this container's router".into(),
+            Self::NoIpv6 { link } => format!("the network of {link} has no IPv6"),
+            Self::Configure { link, address4: (ip, _), gateway4: Some(gateway), .. } => {
+                format!("{link} is {ip}, the way out is {gateway}")
+            }
+            Self::Configure { link, address4: (ip, _), .. } => format!("{link} is {ip}"),
             Self::Connected { bridge, .. } => format!("{bridge} must not lose the container's first packet"),
         }
     }
@@ -277,18 +295,20 @@ impl InitStep {
     pub fn shell(&self) -> String {
         match self {
             Self::Loopback => "ip link set lo up".into(),
-            Self::NoAdvertisements => format!("echo 0 > {}", Self::ACCEPT_RA),
-            Self::Configure { address4, prefix4, gateway4, ipv6 } => {
+            Self::NoAdvertisements { link } => format!("echo 0 > {}", quote(&Self::accept_ra(link))),
+            Self::NoIpv6 { link } => format!("echo 1 > {}", quote(&Self::disable_ipv6(link))),
+            Self::Configure { link, address4: (ip, prefix), address6, gateway4, gateway6 } => {
+                let link = quote(link);
                 let mut text = format!(
-                    "ip link set lo up\nip link set {LINK} up\n\
-                     ip address add {address4}/{prefix4} broadcast + dev {LINK}"
+                    "ip link set lo up\nip link set {link} up\n\
+                     ip address add {ip}/{prefix} broadcast + dev {link}"
                 );
-                if let Some((address, _)) = ipv6 {
-                    text += &format!("\nip address add {address}/64 dev {LINK} nodad");
+                if let Some((ip, prefix)) = address6 {
+                    text += &format!("\nip address add {ip}/{prefix} dev {link} nodad");
                 }
-                text += &format!("\nip route add default via {gateway4} dev {LINK}");
-                if let Some((_, gateway)) = ipv6 {
-                    text += &format!("\nip route add default via {gateway} dev {LINK}");
+                let gateways = [gateway4.map(IpAddr::from), gateway6.map(IpAddr::from)];
+                for gateway in gateways.into_iter().flatten() {
+                    text += &format!("\nip route add default via {gateway} dev {link}");
                 }
                 text
             }
@@ -299,14 +319,23 @@ impl InitStep {
     }
 
     /// The file of the sysctl that [`InitStep::NoAdvertisements`] writes.
-    pub const ACCEPT_RA: &str = "/proc/sys/net/ipv6/conf/eth0/accept_ra";
+    #[must_use]
+    pub fn accept_ra(link: &str) -> String {
+        format!("/proc/sys/net/ipv6/conf/{link}/accept_ra")
+    }
+
+    /// The same of [`InitStep::NoIpv6`].
+    #[must_use]
+    pub fn disable_ipv6(link: &str) -> String {
+        format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6")
+    }
 }
 
 impl Undo {
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
-            Self::Leave { state_dir, network, address, container } => {
-                vec!["network-leave".into(), state_dir.clone(), network.clone(), address.to_string(), container.clone()]
+            Self::Leave { state_dir, container } => {
+                vec!["network-leave-all".into(), state_dir.clone(), container.clone()]
             }
             Self::EndPasta { pid_file } => vec!["network-end-pasta".into(), pid_file.clone()],
         }
@@ -314,8 +343,8 @@ impl Undo {
 
     pub(crate) fn shell(&self) -> String {
         match self {
-            Self::Leave { state_dir, network, address, container } => {
-                format!("leave_network {} {} {address} {}", quote(state_dir), quote(network), quote(container))
+            Self::Leave { state_dir, container } => {
+                format!("leave_networks {} {}", quote(state_dir), quote(container))
             }
             Self::EndPasta { pid_file } => {
                 let file = quote(pid_file);
@@ -329,12 +358,9 @@ impl Undo {
 
     pub(crate) fn from_words(words: &[&str]) -> Option<Self> {
         Some(match words {
-            ["network-leave", state_dir, network, address, container] => Self::Leave {
-                state_dir: (*state_dir).into(),
-                network: (*network).into(),
-                address: address.parse().ok()?,
-                container: (*container).into(),
-            },
+            ["network-leave-all", state_dir, container] => {
+                Self::Leave { state_dir: (*state_dir).into(), container: (*container).into() }
+            }
             ["network-end-pasta", pid_file] => Self::EndPasta { pid_file: (*pid_file).into() },
             _ => return None,
         })

@@ -7,11 +7,9 @@ fn request(id: &str) -> Request {
     Request {
         container: id.into(),
         network: "bridge".into(),
-        ip: None,
-        ip6: None,
-        mac: None,
-        mtu: None,
-        published: Vec::new(),
+        link: "eth0".into(),
+        leads_out: true,
+        ..Request::default()
     }
 }
 
@@ -59,7 +57,7 @@ fn the_same_input_gives_the_same_addresses() {
 #[test]
 fn candidates_are_all_addresses_once() {
     let net = Net4::new(Ipv4Addr::new(10, 0, 0, 0), 29).unwrap();
-    let mut all: Vec<_> = candidates(net, "x").map(|ip| ip.octets()[3]).collect();
+    let mut all: Vec<_> = lease::candidates(net, "x").map(|ip| ip.octets()[3]).collect();
     all.sort_unstable();
     assert_eq!(all, [2, 3, 4, 5, 6]);
 }
@@ -140,8 +138,7 @@ fn resolvers_on_the_loopback_are_replaced() {
 fn hosts_has_the_container_and_what_was_added() {
     use files::{ExtraHost, Own, hosts};
     let own = Own {
-        address4: Some(Ipv4Addr::new(10, 137, 0, 2)),
-        address6: None,
+        addresses: vec![Ipv4Addr::new(10, 137, 0, 2).into()],
         gateway: Some(Ipv4Addr::new(10, 137, 0, 1).into()),
     };
     let extra: Vec<_> =
@@ -153,4 +150,69 @@ fn hosts_has_the_container_and_what_was_added() {
     }
     assert!(hosts("web", "", &Own::default(), &extra).is_err());
     assert!(ExtraHost::parse("db").is_err() && ExtraHost::parse("a b:1.1.1.1").is_err());
+}
+
+fn net(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+fn wish(subnets: &[&str]) -> Wish {
+    Wish { name: "mine".into(), subnets: subnets.iter().map(|text| net(text)).collect(), ..Wish::default() }
+}
+
+#[test]
+fn a_network_is_as_it_was_wished() {
+    let others = [("other".to_owned(), net("10.137.0.0/16"))];
+    let free = define(&wish(&[]), &host(), &others).unwrap();
+    assert_eq!((free.subnet4.to_string(), free.subnet6), ("10.138.0.0/16".to_owned(), None));
+    assert!(free.bridge.len() < 16 && free.bridge.starts_with("sampan-"));
+    let mut all = wish(&["10.9.8.0/24", "fd00:9::/64"]);
+    all.gateways = vec!["10.9.8.254".parse().unwrap(), "fd00:9::fe".parse().unwrap()];
+    all.ranges = vec![net("10.9.8.128/26")];
+    all.traits = Traits { internal: true, named: true, ..Traits::default() };
+    let made = define(&all, &host(), &others).unwrap();
+    let mut asked = Request { definition: Some(made.clone()), network: "mine".into(), ..request("a") };
+    asked.names = vec!["Web".into()];
+    let one = connect(&asked, &host()).unwrap();
+    assert!((128..192).contains(&one.lease.address4.octets()[3]), "{:?}", one.lease);
+    assert_eq!(one.lease.names, ["Web"]);
+    assert_eq!(Shared::parse("mine", &one.shared.record()), Some(one.shared.clone()));
+    assert_eq!(Lease::parse(one.lease.address4, &one.lease.text()), one.lease);
+    let InitStep::Configure { gateway4: None, gateway6: None, address6: Some((_, 64)), .. } = &one.init[1] else {
+        panic!("{:?}", one.init)
+    };
+    assert!(one.host[0].shell().contains("/names/web/"), "{}", one.host[0].shell());
+    let mut later = host();
+    later.taken = vec![net("10.9.0.0/16")];
+    assert!(connect(&asked, &later).unwrap_err().why.contains("overlaps with 10.9.0.0/16"));
+}
+
+#[test]
+fn a_network_that_cannot_be_is_refused() {
+    let others = [("other".to_owned(), net("10.137.0.0/16"))];
+    let mut routed = host();
+    routed.taken = vec![net("10.20.0.0/16"), net("0.0.0.0/0")];
+    let why = |change: &dyn Fn(&mut Wish)| {
+        let mut asked = wish(&["10.9.8.0/24"]);
+        change(&mut asked);
+        define(&asked, &routed, &others).unwrap_err().why
+    };
+    let subnets = |texts: &[&str]| wish(texts).subnets;
+    assert!(why(&|w| w.subnets = subnets(&["10.137.5.0/24"])).contains("of the network other"));
+    assert!(why(&|w| w.subnets = subnets(&["10.20.5.0/24"])).contains("has a route to"));
+    assert!(why(&|w| w.subnets = subnets(&["10.9.8.0/24", "10.9.9.0/24"])).contains("more than one"));
+    for none in ["127.3.0.0/16", "224.0.0.0/8", "0.0.0.0/0", "10.1.1.1/32", "10.1.1.0/31", "::1/128", "fe80::/64"] {
+        assert!(why(&|w| w.subnets = subnets(&[none])).contains("no "), "{none}");
+    }
+    assert!(why(&|w| w.gateways = vec!["10.9.9.1".parse().unwrap()]).contains("gateway"));
+    assert!(why(&|w| w.gateways = vec!["10.9.8.255".parse().unwrap()]).contains("gateway"));
+    assert!(why(&|w| w.gateways = vec!["fd00::1".parse().unwrap()]).contains("no subnet"));
+    for none in ["10.9.9.0/26", "10.9.0.0/16", "10.9.8.1/32", "fd00::/64", "10.9.8.255/32"] {
+        assert!(why(&|w| w.ranges = vec![net(none)]).contains("range") || none.starts_with("fd"), "{none}");
+    }
+    assert!(why(&|w| w.subnets = subnets(&["10.9.8.0/24", "fd00:9::/122"])).contains("fewer"));
+    assert!(why(&|w| w.mtu = Some(60)).contains("MTU"));
+    for text in ["10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/-1", "x/8", "fd00::/129", ""] {
+        assert!(text.parse::<Network>().is_err(), "{text}");
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::globals::Flags;
 use super::{
-    Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, oci, push, registry, run, usage,
+    Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, network, oci, push, registry, run,
+    usage,
 };
 use crate::ui::Failure;
 use clap::error::ErrorKind;
@@ -109,6 +110,12 @@ static ENTRIES: &[Entry] = &[
     entry::<archive::ImagePrune>(),
     entry::<archive::DiskUsage>(),
     entry::<archive::Check>(),
+    entry::<network::Create>(),
+    entry::<network::List>(),
+    entry::<network::Inspect>(),
+    entry::<network::Remove>(),
+    entry::<network::Prune>(),
+    entry::<network::Exists>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),
@@ -208,10 +215,11 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-const GROUPS: [(&str, &str); 4] = [
+const GROUPS: [(&str, &str); 5] = [
     ("container", "Containers"),
     ("image", "Images"),
     ("manifest", "Manifests and indexes of images"),
+    ("network", "Networks"),
     ("system", "This machine"),
 ];
 

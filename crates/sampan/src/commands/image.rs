@@ -3,7 +3,6 @@
 use crate::cli::{Globals, ImageBootstrap, ImagePrune, ImageRemove, Tag, Untag};
 use crate::ui::{self, Failure, Ui};
 use spec::unit::decimal;
-use std::io::{BufRead, IsTerminal};
 
 /// # Errors
 /// [`Failure`] when it cannot be made.
@@ -50,7 +49,9 @@ pub fn untag(arguments: &Untag, globals: &Globals) -> Result<(), Failure> {
 /// [`Failure`] when something cannot be removed, or nobody can be asked.
 pub fn prune(arguments: &ImagePrune, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
-    if !arguments.force && !agreed(arguments.all)? {
+    let all = "all images without at least one container associated to them";
+    let what = if arguments.all { all } else { "all dangling images" };
+    if !arguments.force && !super::agreed("images", what)? {
         return Ok(());
     }
     let pruned = engine::images::prune(&paths, arguments.all)?;
@@ -61,18 +62,4 @@ pub fn prune(arguments: &ImagePrune, globals: &Globals, ui: &Ui) -> Result<(), F
     let head = (!pruned.images.is_empty()).then(|| "Deleted Images:\n".to_owned());
     let foot = format!("Total reclaimed space: {}\n", decimal(pruned.freed, 4));
     ui::print(&head.into_iter().chain(lines).chain([foot]).collect::<String>())
-}
-
-fn agreed(all: bool) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("cannot prune images")
-            .cause("the input is no terminal, so nobody can be asked")
-            .hint("add --force"));
-    }
-    let what = if all { "all images without at least one container associated to them" } else { "all dangling images" };
-    ui::prompt(&format!("WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "));
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    read.map_err(|error| Failure::new("cannot read the answer").cause(error))?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }

@@ -1,6 +1,8 @@
 //! Hosts of the test's own, each a network namespace: one with rules and an uplink, and a neighbour behind that. The
 //! machine's own network is never entered. A test that uses it has a `server` that calls [`serve`].
 
+#![allow(clippy::print_stdout, reason = "a skip is printed, and a server says that it serves")]
+
 use super::{Ground, Ran, ran, until};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

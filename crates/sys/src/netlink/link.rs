@@ -24,6 +24,7 @@ const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
 const VETH_INFO_PEER: u16 = 1;
 const IFF_UP: u32 = 1;
 
@@ -110,11 +111,20 @@ impl Batch {
 
     /// `ip link set NAME type bridge_slave hairpin on`: frames may leave by the port by which they came.
     pub fn set_hairpin(&mut self, name: &str) {
+        self.port_option(name, IFLA_BRPORT_MODE);
+    }
+
+    /// `ip link set NAME type bridge_slave isolated on`: no frames to and from other isolated ports (Linux 4.18).
+    pub fn set_isolated(&mut self, name: &str) {
+        self.port_option(name, IFLA_BRPORT_ISOLATED);
+    }
+
+    fn port_option(&mut self, name: &str, option: u16) {
         self.request(RTM_NEWLINK, 0, &header(0, 0), |m| {
             m.string(IFLA_IFNAME, name);
             m.nest(IFLA_LINKINFO, |m| {
                 m.attribute(IFLA_INFO_SLAVE_KIND, b"bridge");
-                m.nest(IFLA_INFO_SLAVE_DATA, |m| m.attribute(IFLA_BRPORT_MODE, &[1]));
+                m.nest(IFLA_INFO_SLAVE_DATA, |m| m.attribute(option, &[1]));
             });
         });
     }

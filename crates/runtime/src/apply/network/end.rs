@@ -8,14 +8,36 @@ use std::path::Path;
 use sys::Result;
 use sys::netlink::{Batch, Protocol, Socket};
 
-/// Takes away the container's elements, names and lease. Quick; what takes long is [`retire`]'s.
+/// Takes away the container's elements, names and leases in all networks that it is in. Quick; what takes long is
+/// [`retire`]'s.
 ///
 /// # Errors
 /// The call that was refused; "already gone" is none.
-pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str) -> Result<Left> {
-    let Some(_lock) = Lock::take_existing(state_dir)? else {
+pub fn leave_all(state_dir: &Path, container: &str) -> Result<Left> {
+    let Some(lock) = Lock::take_existing(state_dir)? else {
         return Ok(Left::Others);
     };
+    let mut left = Left::Others;
+    for (network, address) in state::memberships(state_dir, container)? {
+        if leave(state_dir, &network, address, container, &lock)? == Left::Nobody {
+            left = Left::Nobody;
+        }
+    }
+    // It may have been killed before it was in any.
+    forget_member(state_dir, container)?;
+    Ok(left)
+}
+
+fn forget_member(state_dir: &Path, container: &str) -> Result<()> {
+    state::remove_directory(&state::members(state_dir, container))?;
+    state::remove_directory(&state_dir.join(".members")).map(drop)
+}
+
+/// One network of the container.
+///
+/// # Errors
+/// As [`leave_all`].
+pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str, _locked: &Lock) -> Result<Left> {
     let leases = state::leases(state_dir, network);
     if let Some(lease) = state::holder(state_dir, network, address)
         // A lease without a name was not written whole: nobody else can have it, the lock was held.
@@ -27,6 +49,8 @@ pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str
         state::unlink_names(state_dir, network, &lease)?;
         state::remove(&leases.join(address.to_string()))?;
     }
+    state::remove(&state::members(state_dir, container).join(network))?;
+    forget_member(state_dir, container)?;
     Ok(if state::remove_directory(&leases)? { Left::Nobody } else { Left::Others })
 }
 
@@ -51,16 +75,18 @@ pub fn retire(state_dir: &Path) -> Result<()> {
     } else if !dead.is_empty() {
         firewall::rebuild(&Socket::open(Protocol::Netfilter)?, state_dir, &alive)?;
     }
-    remove_bridges(&dead)?;
+    remove_bridges(state_dir, &dead)?;
     // The records last: they say what there is to remove.
     for network in &dead {
         let directory = state_dir.join(network);
+        state::remove_directory(&directory.join("names"))?;
         forget(&directory.join("record"))?;
         state::remove_directory(&directory)?;
     }
     if alive.is_empty() {
         forget(&state::host(state_dir))?;
         state::remove_directory(&state::ports(state_dir))?;
+        state::remove_directory(&state_dir.join(".members"))?;
         state::remove_directory(state_dir)?;
     }
     Ok(())
@@ -71,14 +97,16 @@ fn forget(file: &Path) -> Result<()> {
     state::remove(file)
 }
 
-fn remove_bridges(networks: &[String]) -> Result<()> {
+fn remove_bridges(state_dir: &Path, networks: &[String]) -> Result<()> {
     if networks.is_empty() {
         return Ok(());
     }
     let socket = Socket::open(Protocol::Route)?;
     for network in networks {
         let mut batch = Batch::new();
-        batch.delete_link(&plan::network::bridge_name(network));
+        // Without a record no bridge of another name was made.
+        let bridge = state::shared(state_dir, network).map(|shared| shared.bridge);
+        batch.delete_link(&bridge.unwrap_or_else(|| plan::network::bridge_name(network)));
         match socket.apply(&batch) {
             Err(error) if error.errno != Errno::NODEV => return Err(error),
             _ => (),

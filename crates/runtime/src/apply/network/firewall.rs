@@ -2,7 +2,8 @@
 
 use super::state;
 use plan::network::firewall::{
-    self as table, Action, BRIDGES, CHAINS, Chain, Element, LOOPS, Map, Match, SUBNETS4, SUBNETS6, TABLE,
+    self as table, Action, BRIDGES, CHAINS, Chain, Element, INTERNAL, LOOPS, MASKED, Map, Match, SUBNETS4, SUBNETS6,
+    TABLE,
 };
 use plan::network::{Lease, Net4, Net6, Protocol, Published};
 use std::net::IpAddr;
@@ -41,6 +42,9 @@ pub(super) fn rebuild(socket: &Socket, state_dir: &Path, networks: &[String]) ->
         };
         transaction.add_elements(TABLE, BRIDGES, &[of_bridge(&shared.bridge)]);
         transaction.add_elements(TABLE, LOOPS, &[of_loop(&shared.bridge)]);
+        for set in table::sets_of(&shared) {
+            transaction.add_elements(TABLE, set, &[of_bridge(&shared.bridge)]);
+        }
         transaction.add_elements(TABLE, SUBNETS4, &of_subnet4(shared.subnet4));
         if let Some(net) = shared.subnet6 {
             transaction.add_elements(TABLE, SUBNETS6, &of_subnet6(net));
@@ -166,7 +170,9 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 fn create(transaction: &mut Transaction) {
     transaction.table(TABLE);
     let plain = |name, key, interval| nft::Set { name, key, value: &[], interval };
-    transaction.set(TABLE, &plain(BRIDGES, &[Type::InterfaceName], false));
+    for set in [BRIDGES, INTERNAL, MASKED] {
+        transaction.set(TABLE, &plain(set, &[Type::InterfaceName], false));
+    }
     transaction.set(TABLE, &plain(LOOPS, &[Type::InterfaceName, Type::InterfaceName], false));
     transaction.set(TABLE, &plain(SUBNETS4, &[Type::Ipv4Address], true));
     transaction.set(TABLE, &plain(SUBNETS6, &[Type::Ipv6Address], true));
@@ -209,6 +215,8 @@ const SECOND_NAME: Register = Register::at(4);
 fn matches(part: Match, out: &mut Vec<E<'_>>) {
     match part {
         Match::FromBridge => out.extend([E::InName(FIRST), member(BRIDGES, false)]),
+        Match::FromInternal => out.extend([E::InName(FIRST), member(INTERNAL, false)]),
+        Match::FromMasked => out.extend([E::InName(FIRST), member(MASKED, false)]),
         Match::ToBridge => out.extend([E::OutName(FIRST), member(BRIDGES, false)]),
         Match::NotToBridge => out.extend([E::OutName(FIRST), member(BRIDGES, true)]),
         Match::WithinBridge => out.extend([E::InName(FIRST), E::OutName(SECOND_NAME), member(LOOPS, false)]),

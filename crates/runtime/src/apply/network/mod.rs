@@ -10,11 +10,11 @@ mod forwarding;
 mod pasta;
 pub mod state;
 
-pub use end::{leave, retire};
+pub use end::{leave, leave_all, retire};
 pub use pasta::end_pasta;
 pub use state::Lock;
 
-use plan::network::{AttachStep, HostStep, InitStep, LINK, Mac, Shared, Undo};
+use plan::network::{AttachStep, HostStep, InitStep, Mac, Shared, Undo};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -83,18 +83,21 @@ pub fn apply_host(step: &HostStep, context: &mut Context, _locked: &Lock) -> Res
 /// The call that was refused, or what pasta says.
 pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()> {
     match step {
-        AttachStep::Veth { name, bridge, mac, mtu, hairpin } => {
+        AttachStep::Veth { name, bridge, link, mac, mtu, hairpin, apart } => {
             let mut batch = Batch::new();
             batch.add_veth(&Veth {
                 name,
                 master: context.bridge_index(bridge)?,
                 mtu: *mtu,
-                peer: LINK,
+                peer: link,
                 peer_mac: *mac,
                 namespace: Namespace::Pid(pid),
             });
             if *hairpin {
                 batch.set_hairpin(name);
+            }
+            if *apart {
+                batch.set_isolated(name);
             }
             context.route()?.apply(&batch)
         }
@@ -149,9 +152,7 @@ pub enum Left {
 /// The call that was refused; "already gone" is none.
 pub fn undo(verb: &Undo) -> Result<Left> {
     match verb {
-        Undo::Leave { state_dir, network, address, container } => {
-            leave(Path::new(state_dir), network, *address, container)
-        }
+        Undo::Leave { state_dir, container } => leave_all(Path::new(state_dir), container),
         Undo::EndPasta { pid_file } => end_pasta(Path::new(pid_file)).map(|()| Left::Others),
     }
 }
@@ -164,7 +165,7 @@ pub enum InitOp {
     Abroad(Socket, InChild),
     /// Write the bytes to the file.
     Write {
-        path: &'static str,
+        path: String,
         bytes: &'static [u8],
     },
 }
@@ -173,20 +174,26 @@ pub enum InitOp {
 /// None of the steps that plan makes is refused.
 pub fn compile(step: &InitStep) -> Result<InitOp> {
     let mut batch = Batch::new();
+    let mut name = "lo";
     match step {
-        InitStep::NoAdvertisements => {
-            return Ok(InitOp::Write { path: InitStep::ACCEPT_RA, bytes: b"0" });
+        InitStep::NoAdvertisements { link } => {
+            return Ok(InitOp::Write { path: InitStep::accept_ra(link), bytes: b"0" });
+        }
+        InitStep::NoIpv6 { link } => {
+            return Ok(InitOp::Write { path: InitStep::disable_ipv6(link), bytes: b"1" });
         }
         InitStep::Loopback => batch.set_up(LOOPBACK),
-        InitStep::Configure { address4, prefix4, gateway4, ipv6 } => {
-            configure(&mut batch, (*address4, *prefix4, *gateway4), *ipv6);
+        InitStep::Configure { link, address4, address6, gateway4, gateway6 } => {
+            name = link;
+            batch.set_up(LOOPBACK);
+            configure(&mut batch, BY_NAME, (*address4, *address6), (*gateway4, *gateway6));
         }
         InitStep::Connected { name, bridge } => {
             batch.get_link(name);
             batch.get_link(bridge);
         }
     }
-    let program = InChild::new(LINK, &batch).ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))?;
+    let program = InChild::new(name, &batch).ok_or_else(|| Error::new(format!("compile {step:?}"), Errno::TOOBIG))?;
     if !matches!(step, InitStep::Connected { .. }) {
         return Ok(InitOp::Netlink(program));
     }
@@ -215,17 +222,19 @@ pub fn loopback(pid: i32) -> Result<()> {
 /// The loopback is the first link of every namespace.
 const LOOPBACK: u32 = 1;
 
-fn configure(batch: &mut Batch, v4: (Ipv4Addr, u8, Ipv4Addr), v6: Option<(Ipv6Addr, Ipv6Addr)>) {
-    let (address, prefix, gateway) = v4;
-    batch.set_up(LOOPBACK);
-    batch.set_up(BY_NAME);
-    batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix, peer: None });
-    if let Some((address, _)) = v6 {
-        batch.add_address(Address { link: BY_NAME, ip: address.into(), prefix: 64, peer: None });
+fn configure(
+    batch: &mut Batch,
+    link: u32,
+    (address4, address6): ((Ipv4Addr, u8), Option<(Ipv6Addr, u8)>),
+    (gateway4, gateway6): (Option<Ipv4Addr>, Option<Ipv6Addr>),
+) {
+    batch.set_up(link);
+    let addresses = [Some((IpAddr::from(address4.0), address4.1)), address6.map(|(ip, prefix)| (ip.into(), prefix))];
+    for (ip, prefix) in addresses.into_iter().flatten() {
+        batch.add_address(Address { link, ip, prefix, peer: None });
     }
-    let gateways = [Some(IpAddr::from(gateway)), v6.map(|(_, gateway)| gateway.into())];
-    for gateway in gateways.into_iter().flatten() {
-        batch.add_default_route(gateway, BY_NAME);
+    for gateway in [gateway4.map(IpAddr::from), gateway6.map(IpAddr::from)].into_iter().flatten() {
+        batch.add_default_route(gateway, link);
     }
 }
 
@@ -245,7 +254,7 @@ fn bridge(shared: &Shared, context: &mut Context) -> Result<()> {
     let net = shared.subnet4;
     batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: net.prefix(), peer: None });
     if let Some(net) = shared.subnet6 {
-        batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: 64, peer: None });
+        batch.add_address(Address { link: index, ip: net.gateway().into(), prefix: net.prefix(), peer: None });
     }
     socket.ensure(&batch)?;
     context.bridge = Some((name.to_owned(), index));

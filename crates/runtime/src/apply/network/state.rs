@@ -3,8 +3,10 @@
 //! ```text
 //! STATE/.host                   sysctls as they were: one "path value" a line, in the order of putting back
 //! STATE/.ports/tcp.8080.all     → the container that publishes it
+//! STATE/.members/ID/NETWORK     → the container's IPv4 address in it
 //! STATE/NETWORK/record          plan::network::Shared
 //! STATE/NETWORK/leases/ADDRESS  plan::network::Lease; an IPv6 address → its IPv4 address
+//! STATE/NETWORK/names/NAME/ADDRESS  → the IPv6 address of who has this name and this IPv4 address, or -
 //! ```
 //! Invariant: a file is written before what it names is made and removed after that is gone. The lock is on the
 //! directory itself, so it leaves no file behind.
@@ -78,6 +80,26 @@ pub(crate) fn ports(state_dir: &Path) -> PathBuf {
     state_dir.join(".ports")
 }
 
+pub(crate) fn members(state_dir: &Path, container: &str) -> PathBuf {
+    state_dir.join(".members").join(container)
+}
+
+/// Names are not case-sensitive (RFC 4343).
+pub(crate) fn name(state_dir: &Path, network: &str, name: &str) -> PathBuf {
+    state_dir.join(network).join("names").join(name.to_ascii_lowercase())
+}
+
+/// The networks that a container is in, with its address there.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn memberships(state_dir: &Path, container: &str) -> Result<Vec<(String, Ipv4Addr)>> {
+    let directory = members(state_dir, container);
+    let address = |network: &String| fs::read_link(directory.join(network)).ok()?.to_str()?.parse().ok();
+    let networks = names(&directory)?.into_iter();
+    Ok(networks.filter_map(|network| address(&network).map(|address| (network, address))).collect())
+}
+
 pub(super) fn host(state_dir: &Path) -> PathBuf {
     state_dir.join(".host")
 }
@@ -101,8 +123,18 @@ pub(super) fn networks(state_dir: &Path) -> Result<Vec<String>> {
     Ok(names(state_dir)?.into_iter().filter(|name| !name.starts_with('.')).collect())
 }
 
+/// Whether a container is in the network.
+#[must_use]
+pub fn is_used(state_dir: &Path, network: &str) -> bool {
+    // The directory goes with the last lease.
+    leases(state_dir, network).exists()
+}
+
 /// All leases of the network.
-pub(super) fn all(state_dir: &Path, network: &str) -> Result<Vec<Lease>> {
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn all(state_dir: &Path, network: &str) -> Result<Vec<Lease>> {
     let addresses = names(&leases(state_dir, network))?.into_iter().filter_map(|name| name.parse().ok());
     Ok(addresses.filter_map(|address| holder(state_dir, network, address)).collect())
 }
@@ -122,6 +154,12 @@ pub(crate) fn names(directory: &Path) -> Result<Vec<String>> {
 }
 
 pub(super) fn claim(state_dir: &Path, shared: &Shared, lease: &Lease) -> Result<()> {
+    // First: by it all the rest is found.
+    let member = members(state_dir, &lease.container);
+    for directory in [state_dir.join(".members"), member.clone()] {
+        ensure_directory(&directory)?;
+    }
+    link(&lease.address4.to_string(), &member.join(&shared.name))?;
     let leases = leases(state_dir, &shared.name);
     for directory in [state_dir.join(&shared.name), leases.clone()] {
         ensure_directory(&directory)?;
@@ -137,6 +175,29 @@ pub(super) fn claim(state_dir: &Path, shared: &Shared, lease: &Lease) -> Result<
     if let Some(ip) = lease.address6 {
         link(&lease.address4.to_string(), &leases.join(ip.to_string()))?;
     }
+    link_names(state_dir, &shared.name, lease)?;
+    link_ports(state_dir, lease)
+}
+
+fn link_names(state_dir: &Path, network: &str, lease: &Lease) -> Result<()> {
+    if lease.names.is_empty() {
+        return Ok(());
+    }
+    ensure_directory(&state_dir.join(network).join("names"))?;
+    let target = lease.address6.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    for name in &lease.names {
+        let directory = self::name(state_dir, network, name);
+        ensure_directory(&directory)?;
+        let path = directory.join(lease.address4.to_string());
+        // Its id may be its name as well.
+        if fs::symlink_metadata(&path).is_err() {
+            link(&target, &path)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn link_ports(state_dir: &Path, lease: &Lease) -> Result<()> {
     if !lease.published.is_empty() {
         ensure_directory(&ports(state_dir))?;
     }
@@ -145,20 +206,33 @@ pub(super) fn claim(state_dir: &Path, shared: &Shared, lease: &Lease) -> Result<
 
 /// The opposite of [`claim`], but the lease itself: it goes last, because it names the rest.
 pub(super) fn unlink_names(state_dir: &Path, network: &str, lease: &Lease) -> Result<()> {
-    let mine = |path: &Path, target: &str| fs::read_link(path).is_ok_and(|found| found.as_os_str() == target);
-    for port in lease.published.iter().map(Published::file_name) {
-        let path = ports(state_dir).join(port);
-        if mine(&path, &lease.container) {
-            remove(&path)?;
-        }
+    unlink_ports(state_dir, lease)?;
+    for name in &lease.names {
+        let directory = self::name(state_dir, network, name);
+        remove(&directory.join(lease.address4.to_string()))?;
+        remove_directory(&directory)?;
     }
     if let Some(ip) = lease.address6 {
         let path = leases(state_dir, network).join(ip.to_string());
-        if mine(&path, &lease.address4.to_string()) {
+        if is_link(&path, &lease.address4.to_string()) {
             remove(&path)?;
         }
     }
     Ok(())
+}
+
+pub(super) fn unlink_ports(state_dir: &Path, lease: &Lease) -> Result<()> {
+    for port in lease.published.iter().map(Published::file_name) {
+        let path = ports(state_dir).join(port);
+        if is_link(&path, &lease.container) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_link(path: &Path, target: &str) -> bool {
+    fs::read_link(path).is_ok_and(|found| found.as_os_str() == target)
 }
 
 pub(super) fn ensure_directory(path: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ pub use ports::{Held, listen, ports};
 
 use crate::apply::network::device::socket_in;
 use crate::apply::network::state;
-use plan::network::{HostNetwork, Links, Network, Request, Shared, bridge_name, candidates};
+use plan::network::{HostNetwork, Links, Network, Request, Shared, bridge_name};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
@@ -29,11 +29,25 @@ pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> 
     // One switch in each namespace; absent without the module.
     host.bridged_filter = !request.published.is_empty()
         && state::sysctl(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))?.as_deref() == Some("1");
+    host.ipv6 = ipv6();
     match state::shared(state_dir, &request.network) {
         Some(shared) => existing(state_dir, request, shared, &mut host)?,
-        None => fresh(&request.network, &mut host)?,
+        None => {
+            let own = request.definition.as_ref().map(|definition| definition.bridge.clone());
+            fresh(&own.unwrap_or_else(|| bridge_name(&request.network)), &mut host)?;
+        }
     }
     Ok((host, held))
+}
+
+/// What plan needs to define a network whose bridge will be called so.
+///
+/// # Errors
+/// The call that was refused.
+pub fn before(bridge: &str) -> Result<HostNetwork> {
+    let mut host = HostNetwork { ipv6: ipv6(), ..HostNetwork::default() };
+    fresh(bridge, &mut host)?;
+    Ok(host)
 }
 
 /// The links of the host; and of a namespace, when there is one already: any has its loopback.
@@ -58,8 +72,13 @@ fn existing(state_dir: &Path, request: &Request, mut shared: Shared, host: &mut 
         Some(ip) => host.holder = lease(ip).map(|lease| lease.container),
         None => {
             let leases = state::leases(state_dir, &request.network);
-            host.free = candidates(shared.subnet4, &request.container).find(|&ip| is_free(&leases, &shared, ip));
+            host.free = shared.candidates(&request.container).find(|&ip| is_free(&leases, &shared, ip));
         }
+    }
+    if let Some(ip) = request.ip6 {
+        let four = fs::read_link(state::leases(state_dir, &request.network).join(ip.to_string())).ok();
+        let four = four.and_then(|link| link.to_str()?.parse().ok());
+        host.holder6 = four.and_then(lease).map(|lease| lease.container);
     }
     if !shared.dropped_by.is_empty() {
         // Since the warning somebody may have followed its hint.
@@ -75,12 +94,13 @@ fn is_free(leases: &Path, shared: &Shared, ip: Ipv4Addr) -> bool {
 }
 
 /// The network is to be made: what is there that it must not collide with?
-fn fresh(network: &str, host: &mut HostNetwork) -> Result<()> {
+fn fresh(bridge: &str, host: &mut HostNetwork) -> Result<()> {
     let socket = Socket::open(Protocol::Route)?;
-    let bridge = bridge_name(network);
     let links = socket.links()?;
     // Left over from a network whose record was lost: the same subnet must be found again.
     let own = links.iter().find(|link| link.name == bridge).map(|link| link.index);
+    host.foreign_bridge = own.is_some() && !bridge.starts_with(OURS);
+    let own = own.filter(|_| !host.foreign_bridge);
     let routes = socket.routes()?;
     host.mtu = routes
         .iter()
@@ -95,11 +115,13 @@ fn fresh(network: &str, host: &mut HostNetwork) -> Result<()> {
         .filter(|(link, _, prefix)| Some(*link) != own && *prefix != 0)
         .map(|(_, ip, prefix)| Network { ip, prefix })
         .collect();
-    host.ipv6 = ipv6();
-    host.dropped_by = dropped_by(&bridge)?;
+    host.dropped_by = dropped_by(bridge)?;
     host.seed = seed();
     Ok(())
 }
+
+/// How the names of bridges begin that were not asked for by name.
+const OURS: &str = "sampan";
 
 /// Compiled in, and not switched off (`ipv6.disable_ipv6`).
 fn ipv6() -> bool {

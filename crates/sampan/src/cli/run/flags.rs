@@ -186,9 +186,12 @@ pub struct Files {
 #[derive(Debug, Flags)]
 #[command(next_help_heading = "Network")]
 pub struct Network {
-    /// bridge, none, host, pasta, container:NAME, ns:PATH
-    #[arg(long, alias = "net", value_name = "MODE")]
-    pub network: Option<Mode>,
+    /// A network; NAME:ip=,ip6=,mac=,alias=,interface_name= or name=NAME,…; bridge, none, host, pasta, container:NAME, ns:PATH
+    #[arg(long, alias = "net", value_name = "NETWORK")]
+    pub network: Vec<Mode>,
+    /// Another name in the network
+    #[arg(long, alias = "net-alias", value_name = "NAME", value_parser = network::hostname)]
+    pub network_alias: Vec<String>,
     /// Publish a port
     #[arg(long, short, value_name = "[[IP:]PORT:]PORT[/PROTO]")]
     pub publish: Vec<Publish>,

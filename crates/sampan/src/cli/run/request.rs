@@ -7,6 +7,7 @@ use crate::ui::{FAILED, Failure};
 use engine::request::limit::Bound;
 use engine::request::log;
 use engine::request::mount::{Kind, Mount};
+use engine::request::network;
 use engine::request::process::{self, Variable};
 use engine::request::security::Seccomp;
 use engine::request::{
@@ -40,7 +41,7 @@ impl Args {
             process: process_of(process, command, limits.oom_score_adj)?,
             terminal: terminal_of(terminal)?,
             namespaces: namespaces_of(namespaces),
-            network: network_of(network),
+            network: network_of(network)?,
             security: security_of(security)?,
             limits: limits_of(limits, files.device_cgroup_rule.clone()),
             files: files_of(files)?,
@@ -151,9 +152,11 @@ fn log_of(driver: Option<log::Driver>, options: Vec<log::Opt>) -> Result<Log, Fa
     Ok(Log { path: log.path.map(absolute).transpose()?, ..log })
 }
 
-fn network_of(flags: flags::Network) -> Network {
-    Network {
-        mode: flags.network,
+fn network_of(flags: flags::Network) -> Result<Network, Failure> {
+    let mode = network::Mode::of(flags.network);
+    Ok(Network {
+        mode: mode.map_err(|error| Failure::invalid("cannot use these --network".to_owned(), error))?,
+        aliases: flags.network_alias,
         ip: flags.ip,
         ip6: flags.ip6,
         mac: flags.mac_address,
@@ -166,7 +169,7 @@ fn network_of(flags: flags::Network) -> Network {
         publish: flags.publish,
         publish_all: flags.publish_all,
         expose: flags.expose,
-    }
+    })
 }
 
 fn namespaces_of(flags: flags::Namespaces) -> Namespaces {

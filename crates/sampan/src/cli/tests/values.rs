@@ -88,6 +88,10 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
             access: Access { read: true, write: false, mknod: false } }]"
 
         "--network none" network.mode = "Some(None)"
+        "--network a --network b:alias=x" network.mode = "Some(Networks([Endpoint { network: \"a\", ip: None, ip6: None, \
+            mac: None, aliases: [], link: None, priority: 0 }, Endpoint { network: \"b\", ip: None, ip6: None, mac: None, \
+            aliases: [\"x\"], link: None, priority: 0 }]))"
+        "--network-alias x" network.aliases = "[\"x\"]"
         "--net container:web" network.mode = "Some(Container(ContainerId(\"web\")))"
         "--publish 127.0.0.1:8080:80/udp" network.publish = "[Publish { address: Some(127.0.0.1), \
             host: Some(Ports { first: 8080, last: 8080 }), container: Ports { first: 80, last: 80 }, protocol: Udp }]"
@@ -208,8 +212,14 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "not a device rule",
         "write TYPE MAJOR:MINOR ACCESS: 'c 10:229 rw', with * for any number",
     ),
-    ("--network bridg", "unknown network", "one of bridge, none, host, pasta, container:NAME, ns:PATH"),
     ("--publish http", "\"http\" is not a port", "a number from 1 to 65535"),
+    (
+        "--network a/b",
+        "no name of a network",
+        "a letter or digit, then letters, digits, _, . and -; or one of none, \
+        host, pasta, container:NAME, ns:PATH",
+    ),
+    ("--network-alias -x", "not a host name", "up to 64 letters, digits, -, _ and ."),
     ("--expose 0", "\"0\" is not a port", "a number from 1 to 65535"),
     ("--hostname a_b/c", "not a host name", "up to 64 letters, digits, -, _ and ."),
     ("--domainname=", "not a host name", "up to 64 letters, digits, -, _ and ."),

@@ -1,0 +1,177 @@
+//! The verbs of networks.
+
+use super::Verb;
+use super::list::Format;
+use super::tree::Leaf;
+use crate::ui::Failure;
+use clap::Args;
+use engine::filter;
+use engine::networks::Subnet;
+use engine::request::network::network_name;
+use engine::request::process;
+use spec::unit::Invalid;
+use std::net::IpAddr;
+
+/// One call about networks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Create(Create),
+    List(List),
+    Inspect(Inspect),
+    Remove(Remove),
+    Prune(Prune),
+    Exists(Exists),
+}
+
+macro_rules! named {
+    ($call:ident, $names:expr, $about:literal, $usage:literal) => {
+        impl Leaf for $call {
+            const NAMES: &[&str] = &$names;
+            const ABOUT: &str = $about;
+            const USAGE: &str = $usage;
+
+            fn verb(self) -> Result<Verb, Failure> {
+                Ok(Verb::Network(Box::new(Call::$call(self))))
+            }
+        }
+    };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Create {
+    /// What makes it: bridge
+    #[arg(long, short, value_name = "DRIVER", default_value = "bridge")]
+    pub driver: String,
+    /// Its subnet, one of each family; else a free one
+    #[arg(long, value_name = "SUBNET", value_parser = subnet, value_delimiter = ',')]
+    pub subnet: Vec<Subnet>,
+    /// Choose addresses from this part of the subnet
+    #[arg(long, value_name = "SUBNET", value_parser = subnet, value_delimiter = ',')]
+    pub ip_range: Vec<Subnet>,
+    /// The host's address in the subnet
+    #[arg(long, value_name = "ADDRESS", value_parser = ip, value_delimiter = ',')]
+    pub gateway: Vec<IpAddr>,
+    /// IPv6, too
+    #[arg(long)]
+    pub ipv6: bool,
+    /// No way out, and none in
+    #[arg(long)]
+    pub internal: bool,
+    /// Taken and not needed: containers can always be connected
+    #[arg(long)]
+    pub attachable: bool,
+    /// An option, such as mtu=1400
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = process::label)]
+    pub opt: Vec<(String, String)>,
+    /// Set a label
+    #[arg(long, value_name = "KEY=VALUE", value_parser = process::label)]
+    pub label: Vec<(String, String)>,
+    /// The name of its bridge on the host
+    #[arg(long, value_name = "NAME", value_parser = engine::request::network::link)]
+    pub interface_name: Option<String>,
+    /// Names of containers do not resolve
+    #[arg(long)]
+    pub disable_dns: bool,
+    /// A name server instead of the host's
+    #[arg(long, value_name = "ADDRESS", value_parser = ip, value_delimiter = ',')]
+    pub dns: Vec<IpAddr>,
+    /// Who chooses addresses: default or host-local
+    #[arg(long, value_name = "DRIVER", default_value = "default", value_parser = ipam)]
+    pub ipam_driver: String,
+    /// One that is there already is no error
+    #[arg(long)]
+    pub ignore: bool,
+    #[arg(value_name = "NETWORK", value_parser = network_name)]
+    pub name: Option<String>,
+}
+
+named!(Create, ["network create"], "Make a network", "sampan network create [OPTIONS] [NETWORK]");
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct List {
+    /// Show only those of which this is true: dangling, driver, id, label, label!, name, scope, type or until
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub filter: Vec<filter::Network>,
+    /// Print ids only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print whole ids
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Print no header
+    #[arg(long, short = 'n')]
+    pub noheading: bool,
+    /// table, json, or a template as docker takes
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+named!(List, ["network ls", "network list"], "List networks", "sampan network ls [OPTIONS]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Inspect {
+    /// json, or a template as docker takes
+    #[arg(long, short, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Taken and not needed: all is shown
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// By name, id or the start of an id
+    #[arg(required = true, value_name = "NETWORK")]
+    pub networks: Vec<String>,
+}
+
+named!(Inspect, ["network inspect"], "Show all of networks", "sampan network inspect [OPTIONS] NETWORK [NETWORK...]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Remove {
+    /// Do not complain about one that is not there
+    #[arg(long, short)]
+    pub force: bool,
+    /// By name, id or the start of an id
+    #[arg(required = true, value_name = "NETWORK")]
+    pub networks: Vec<String>,
+}
+
+named!(Remove, ["network rm", "network remove"], "Remove networks", "sampan network rm [OPTIONS] NETWORK [NETWORK...]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Prune {
+    /// Do not ask
+    #[arg(long, short)]
+    pub force: bool,
+    /// Remove only those of which this is true: label, label! or until
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<filter::Network>,
+}
+
+named!(Prune, ["network prune"], "Remove networks that no container is in", "sampan network prune [OPTIONS]");
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Exists {
+    /// By name or id
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+}
+
+named!(
+    Exists,
+    ["network exists"],
+    "Say by the exit code whether there is such a network",
+    "sampan network exists NETWORK"
+);
+
+fn subnet(text: &str) -> Result<Subnet, Invalid> {
+    text.parse().map_err(|()| Invalid::new("not a subnet").hint("such as 10.5.0.0/16 or fd00:5::/64"))
+}
+
+fn ip(text: &str) -> Result<IpAddr, Invalid> {
+    text.parse().map_err(|_| Invalid::new("not an IP address").hint("such as 10.5.0.1"))
+}
+
+fn ipam(text: &str) -> Result<String, Invalid> {
+    match text {
+        "default" | "host-local" => Ok(text.to_owned()),
+        _ => Err(Invalid::new("addresses are always chosen by sampan").hint("leave --ipam-driver out")),
+    }
+}
