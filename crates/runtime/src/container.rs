@@ -23,6 +23,8 @@ pub struct Started {
     pub terminal: Option<OwnedFd>,
     /// When asked.
     pub timings: Option<Timings>,
+    /// Where it asks for names: to be answered by whoever watches it.
+    pub resolver: Option<crate::resolver::Sockets>,
 }
 
 /// Where the container waits for its caller.
@@ -75,7 +77,10 @@ pub fn start(
     let child = progress.run(Doing::Spawn(&plan.spawn), || clone(plan, &compiled.program, &mut context.dirs, one))?;
     drop((compiled, theirs));
     match attach(plan, &mut journal, &mut context, &child, &ours, &mut progress, at) {
-        Ok(terminal) => Ok(Started { child, terminal, timings: progress.timings(plan, &trace) }),
+        Ok(terminal) => {
+            let (timings, resolver) = (progress.timings(plan, &trace), context.take_resolver());
+            Ok(Started { child, terminal, timings, resolver })
+        }
         Err(error) => {
             end(&child);
             Err(match (error, trace.step()) {
@@ -122,7 +127,7 @@ pub fn adopt(pid: i32, terminal: Option<OwnedFd>) -> Result<Started> {
     let number = Pid::from_raw(pid).ok_or(Error::Gone(pid))?;
     let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())
         .map_err(sys::Error::of(|| format!("pidfd_open({pid})")))?;
-    Ok(Started { child: Child { pid, pidfd }, terminal, timings: None })
+    Ok(Started { child: Child { pid, pidfd }, terminal, timings: None, resolver: None })
 }
 
 /// Nothing is written of a process that is the container's to undo.

@@ -21,6 +21,7 @@ pub mod oom;
 pub mod process;
 pub mod progress;
 mod remedy;
+pub mod resolver;
 pub mod supervise;
 pub mod sync;
 pub mod systemd;

@@ -217,7 +217,7 @@ impl World {
     /// As sampan does it: everything between the request and the exec.
     fn run(&self, request: &Request) -> Container {
         let state = self.dir.state();
-        let (context, connection, held) = self.host.inside(|| {
+        let (mut context, connection, held) = self.host.inside(|| {
             let lock = Lock::take(&state).unwrap();
             let (host, held) = observe::host(&state, request).unwrap();
             let connection = connect(request, &host).unwrap();
@@ -231,7 +231,7 @@ impl World {
         let pid = host.pid();
         let (connection, ops) = self.host.inside(move || {
             for step in &connection.attach {
-                apply_attach(step, &context, pid).unwrap();
+                apply_attach(step, &mut context, pid).unwrap();
             }
             let ops: Vec<_> = connection.init.iter().map(|step| compile(step).unwrap()).collect();
             (connection, ops)
@@ -652,7 +652,7 @@ fn ordinary_user() {
     let _end = PidFile(pid_file.clone());
     let published = vec![publish(Protocol::Tcp, None, 8080)];
     let pasta = Pasta { path, pid_file: pid_file.clone(), user_namespace: true, mtu: Some(1400), published };
-    apply_attach(&AttachStep::Pasta(pasta), &Context::new(), host.pid()).unwrap();
+    apply_attach(&AttachStep::Pasta(pasta), &mut Context::new(), host.pid()).unwrap();
     let pid: u32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
 
     let user = |script: &str| {
@@ -756,7 +756,7 @@ fn measure() {
                 lap(name.split([' ', '{']).next().unwrap().to_owned());
             }
             drop(lock);
-            apply_attach(&connection.attach[0], &context, pid).unwrap();
+            apply_attach(&connection.attach[0], &mut context, pid).unwrap();
             lap("Veth".into());
             let steps: Vec<_> = connection.init.iter().map(|step| compile(step).unwrap()).collect();
             lap("compile".into());

@@ -10,6 +10,7 @@ pub mod files;
 pub mod firewall;
 mod lease;
 mod pasta;
+pub mod resolver;
 mod shared;
 mod step;
 mod subnet;

@@ -5,7 +5,7 @@ use super::lease::Lease;
 use super::pasta::Pasta;
 use super::shared::Shared;
 use super::subnet::{Mac, mac_text};
-use super::{Protocol, Published, firewall};
+use super::{Protocol, Published, firewall, resolver};
 use crate::shell::quote;
 use crate::undo::Verb;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -60,6 +60,8 @@ pub enum AttachStep {
     },
     Pasta(Pasta),
     Device(Device),
+    /// Where the container asks for names.
+    Resolver,
 }
 
 /// In the child.
@@ -240,6 +242,9 @@ impl AttachStep {
                 format!("a cable: one end is a port of {bridge}, the other is the container's {link}")
             }
             Self::Device(device) => device.why(),
+            Self::Resolver => {
+                "names of the container's networks are known in them only: it asks its own resolver".into()
+            }
             Self::Pasta(_) => "an ordinary user may make no links on the host: pasta forwards in user space".into(),
         }
     }
@@ -262,6 +267,7 @@ impl AttachStep {
                 text
             }
             Self::Device(device) => device.shell(),
+            Self::Resolver => resolver::shell(),
             Self::Pasta(pasta) => pasta.shell(),
         }
     }
@@ -270,7 +276,7 @@ impl AttachStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             // With the namespace.
-            Self::Veth { .. } | Self::Device(_) => Vec::new(),
+            Self::Veth { .. } | Self::Device(_) | Self::Resolver => Vec::new(),
             Self::Pasta(pasta) => vec![Verb::Network(Undo::EndPasta { pid_file: pasta.pid_file.clone() })],
         }
     }

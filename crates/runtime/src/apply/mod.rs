@@ -28,6 +28,10 @@ pub struct Context {
 }
 
 impl Context {
+    pub(crate) fn take_resolver(&mut self) -> Option<crate::resolver::Sockets> {
+        self.network.take_resolver()
+    }
+
     #[must_use]
     pub fn new(lock: Option<network::Lock>) -> Self {
         Self { lock, ..Self::default() }
@@ -118,7 +122,7 @@ pub fn attach(step: &AttachStep, context: &mut Context, pid: i32, sync: &OwnedFd
         AttachStep::IdMaps { uid, gid, helpers } => id_maps(pid, uid, gid, *helpers),
         AttachStep::OomScoreAdj(value) => oom_score_adj(pid, *value),
         AttachStep::Cgroup(step) => attach_cgroup(step, context, pid),
-        AttachStep::Network(step) => Ok(network::apply_attach(step, &context.network, pid.cast_unsigned())?),
+        AttachStep::Network(step) => Ok(network::apply_attach(step, &mut context.network, pid.cast_unsigned())?),
         AttachStep::Go | AttachStep::Attached => crate::sync::go(sync),
     }
 }

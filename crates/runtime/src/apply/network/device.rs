@@ -39,9 +39,18 @@ pub(super) fn give(device: &Device, host: &Socket, pid: u32) -> Result<()> {
 /// # Errors
 /// The call that was refused.
 pub(crate) fn socket_in(namespace: &OwnedFd) -> Result<Socket> {
-    let own = sys::process::open_namespace("/proc/self/ns/net")?;
+    inside(namespace, || Socket::open(Protocol::Route))
+}
+
+/// In that network namespace, and back, whatever came of it.
+///
+/// # Errors
+/// Those of `work`, and of the way there and back.
+pub(crate) fn inside<T>(namespace: &OwnedFd, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // A namespace is a thread's own.
+    let own = sys::process::open_namespace("/proc/thread-self/ns/net")?;
     sys::process::setns(namespace.as_fd(), sys::process::CLONE_NEWNET)?;
-    let socket = Socket::open(Protocol::Route);
+    let done = work();
     sys::process::setns(own.as_fd(), sys::process::CLONE_NEWNET)?;
-    socket
+    done
 }

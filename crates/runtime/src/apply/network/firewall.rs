@@ -5,7 +5,7 @@ use plan::network::firewall::{
     self as table, Action, BRIDGES, CHAINS, Chain, Element, INTERNAL, LOOPS, MASKED, Map, Match, SUBNETS4, SUBNETS6,
     TABLE,
 };
-use plan::network::{Lease, Net4, Net6, Protocol, Published};
+use plan::network::{Lease, Net4, Net6, Protocol, Published, resolver};
 use std::net::IpAddr;
 use std::path::Path;
 use sys::Result;
@@ -177,12 +177,7 @@ fn create(transaction: &mut Transaction) {
     transaction.set(TABLE, &plain(SUBNETS4, &[Type::Ipv4Address], true));
     transaction.set(TABLE, &plain(SUBNETS6, &[Type::Ipv6Address], true));
     for map in Map::ALL {
-        let address = if map.is_ipv6() { Type::Ipv6Address } else { Type::Ipv4Address };
-        let full = [Type::InetProtocol, address, Type::InetService];
-        let short = [Type::InetProtocol, Type::InetService];
-        let key: &[Type] = if map.has_address() { &full } else { &short };
-        transaction
-            .set(TABLE, &nft::Set { name: map.name(), key, value: &[address, Type::InetService], interval: false });
+        port_map(transaction, map);
     }
     for chain in CHAINS {
         transaction.chain(TABLE, chain.name, chain.hook.map(base));
@@ -195,6 +190,28 @@ fn create(transaction: &mut Transaction) {
             transaction.rule(TABLE, chain.name, &expressions);
         }
     }
+}
+
+/// In a container's own network namespace: port 53 of the resolver's address leads to these ports.
+pub(crate) fn redirect(socket: &Socket, udp: u16, tcp: u16) -> Result<()> {
+    let mut transaction = Transaction::new();
+    transaction.table(TABLE);
+    port_map(&mut transaction, Map::At4);
+    transaction.chain(TABLE, resolver::CHAIN, Some(base(table::Hook::Output)));
+    let mut expressions = Vec::new();
+    translate(Map::At4, &mut expressions);
+    transaction.rule(TABLE, resolver::CHAIN, &expressions);
+    let elements: Vec<nft::Element> = resolver::redirects(udp, tcp).iter().map(of_map).collect();
+    transaction.add_elements(TABLE, Map::At4.name(), &elements);
+    transaction.commit(socket)
+}
+
+fn port_map(transaction: &mut Transaction, map: Map) {
+    let address = if map.is_ipv6() { Type::Ipv6Address } else { Type::Ipv4Address };
+    let full = [Type::InetProtocol, address, Type::InetService];
+    let short = [Type::InetProtocol, Type::InetService];
+    let key: &[Type] = if map.has_address() { &full } else { &short };
+    transaction.set(TABLE, &nft::Set { name: map.name(), key, value: &[address, Type::InetService], interval: false });
 }
 
 fn base(hook: table::Hook) -> Base {

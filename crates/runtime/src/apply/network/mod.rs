@@ -5,7 +5,7 @@
 
 pub(crate) mod device;
 mod end;
-mod firewall;
+pub(crate) mod firewall;
 mod forwarding;
 mod pasta;
 pub mod state;
@@ -14,11 +14,11 @@ pub use end::{leave, leave_all, retire};
 pub use pasta::end_pasta;
 pub use state::Lock;
 
+use crate::resolver::Sockets;
 use plan::network::{AttachStep, HostStep, InitStep, Mac, Shared, Undo};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsFd;
 use std::path::Path;
 use sys::netlink::address::Address;
 use sys::netlink::link::{Namespace, Veth};
@@ -31,12 +31,18 @@ pub struct Context {
     route: OnceCell<Socket>,
     netfilter: OnceCell<Socket>,
     bridge: Option<(String, u32)>,
+    resolver: Option<Sockets>,
 }
 
 impl Context {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Where the container asks for names, if it does.
+    pub fn take_resolver(&mut self) -> Option<Sockets> {
+        self.resolver.take()
     }
 
     fn route(&self) -> Result<&Socket> {
@@ -81,7 +87,7 @@ pub fn apply_host(step: &HostStep, context: &mut Context, _locked: &Lock) -> Res
 ///
 /// # Errors
 /// The call that was refused, or what pasta says.
-pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()> {
+pub fn apply_attach(step: &AttachStep, context: &mut Context, pid: u32) -> Result<()> {
     match step {
         AttachStep::Veth { name, bridge, link, mac, mtu, hairpin, apart } => {
             let mut batch = Batch::new();
@@ -103,6 +109,10 @@ pub fn apply_attach(step: &AttachStep, context: &Context, pid: u32) -> Result<()
         }
         AttachStep::Pasta(step) => pasta::start(step, pid),
         AttachStep::Device(step) => device::give(step, context.route()?, pid),
+        AttachStep::Resolver => {
+            context.resolver = Some(Sockets::open(pid)?);
+            Ok(())
+        }
     }
 }
 
@@ -207,20 +217,14 @@ pub fn compile(step: &InitStep) -> Result<InitOp> {
 /// # Errors
 /// The kernel's.
 pub fn loopback(pid: i32) -> Result<()> {
-    const FLAG: i32 = sys::process::CLONE_NEWNET;
     let theirs = sys::process::open_namespace(&format!("/proc/{pid}/ns/net"))?;
-    let own = sys::process::open_namespace("/proc/self/ns/net")?;
-    sys::process::setns(theirs.as_fd(), FLAG)?;
-    // The socket belongs to the namespace that it is made in.
-    let socket = Socket::open(Protocol::Route);
-    sys::process::setns(own.as_fd(), FLAG)?;
     let mut batch = Batch::new();
     batch.set_up(LOOPBACK);
-    socket?.apply(&batch)
+    device::socket_in(&theirs)?.apply(&batch)
 }
 
 /// The loopback is the first link of every namespace.
-const LOOPBACK: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
 
 fn configure(
     batch: &mut Batch,

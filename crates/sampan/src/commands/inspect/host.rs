@@ -166,7 +166,7 @@ fn bounded<T>(bound: Option<Bound<T>>, number: impl Fn(T) -> u64) -> i64 {
 
 fn mode(mode: &Mode) -> String {
     match mode {
-        Mode::Bridge => "bridge".to_owned(),
+        Mode::Networks(all) => all.first().map_or_else(|| "bridge".to_owned(), |first| first.network.clone()),
         Mode::None => "none".to_owned(),
         Mode::Host => "host".to_owned(),
         Mode::Pasta => "pasta".to_owned(),
