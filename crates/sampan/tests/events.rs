@@ -49,7 +49,7 @@ fn what_happens_to_containers_and_images_is_told() {
     sampan(&ground, &["run", "--network=none", "--name", "db", "busybox", "true"]).ok();
     for words in [
         &["tag", "busybox", "other:1"][..],
-        &["untag", "other:1"],
+        &["untag", "busybox", "other:1"],
         &["commit", "db", "third"],
         &["save", "-o", &ground.dir.join("a.tar").to_string_lossy(), "third"],
         &["load", "-i", &ground.dir.join("a.tar").to_string_lossy()],
