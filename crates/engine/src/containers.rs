@@ -472,6 +472,7 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
         }
     }
+    let mounts = crate::mounts::reap(paths);
     for path in entries(&paths.names()) {
         if is_free(paths, &path) {
             // Once more, while nobody can claim it.
@@ -481,7 +482,7 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             }
         }
     }
-    errors.into_iter().map(Error::from).collect()
+    errors.into_iter().map(Error::from).chain(mounts).collect()
 }
 
 /// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.

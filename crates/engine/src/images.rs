@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Progress, Pull, Pulled, Push, Task};
-use crate::{containers, filter, ground};
+use crate::{containers, filter, ground, mounts};
 use image::Store;
 use image::archive::{self, Form};
 pub use image::check::Checked;
@@ -144,6 +144,10 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
     let last = all.iter().filter(|listed| listed.id == found.id).count() == found.entries.len();
     if !force {
         check_removable(word, &found, last, &containers::list(paths))?;
+        if last && mounts::has(paths, &found.id.to_string()) {
+            return Err(Error::rejected(format!("cannot remove image {word}"), "it is mounted")
+                .hint(format!("sampan image unmount {word}")));
+        }
     }
     own_or_mapped(paths, store.remove(&found.entries, &|| in_use(paths)).map(drop))?;
     let names = found.names().iter().map(Reference::familiar).collect();
@@ -162,9 +166,10 @@ fn of_name(action: &str, name: &str) -> News {
     News::new(Kind::Image, action, &name).with("name", &name)
 }
 
-/// The layers of all containers.
+/// The layers of all containers, and those that are mounted.
 fn in_use(paths: &Paths) -> Vec<PathBuf> {
-    containers::list(paths).into_iter().flat_map(|listed| listed.record.layers).collect()
+    let containers = containers::list(paths).into_iter().flat_map(|listed| listed.record.layers);
+    containers.chain(mounts::layers(paths)).collect()
 }
 
 /// After the removal of a container that stood on these layers: those of them that no image needs any more.
@@ -514,7 +519,8 @@ pub struct Pruned {
 pub fn prune(paths: &Paths, all: bool) -> Result<Pruned> {
     let store = Store::open(&paths.data);
     let before = image::usage::of(store.root());
-    let listed = store.list()?;
+    let mut listed = store.list()?;
+    listed.retain(|listed| !mounts::has(paths, &listed.id.to_string()));
     let (going, staying) = pruned(&listed, &containers::list(paths), all);
     let mut images = Vec::<(Digest, Removed)>::new();
     for listed in &going {

@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod lists;
 pub mod logs;
 pub mod monitor;
+pub mod mounts;
 pub mod networks;
 pub mod pause;
 pub mod port;

@@ -6,7 +6,7 @@
 use crate::Rejected;
 use crate::host::Host;
 use crate::shell::quote;
-use crate::step::{At, Upper, inside};
+use crate::step::{At, HostStep, Upper, inside};
 
 /// Without the byte that ends the string.
 const STRING: usize = 255;
@@ -44,6 +44,26 @@ pub fn tell(host: &Host, lower: &[String], upper: Option<&Upper>, at: &At) -> Re
         format!("their names are {length} bytes together, and this kernel takes {PAGE} (since Linux 6.8 any number)");
     Err(Rejected::new(format!("cannot stack {} layers", lower.len()), why)
         .hint("a store with a shorter path (--root) needs fewer, an image with fewer layers, too"))
+}
+
+/// The steps by which an image's layers (top first) become one tree that can be read, and where that is: below
+/// `directory`, which is made for it.
+///
+/// # Errors
+/// As [`tell`].
+pub fn image(host: &Host, layers: &[String], directory: &str) -> Result<(Vec<HostStep>, String), Rejected> {
+    let (at, empty) = (format!("{directory}/tree"), format!("{directory}/empty"));
+    let make = |path: &String| HostStep::Directory { path: path.clone(), mode: 0o755, owner: None };
+    let mut steps = vec![
+        HostStep::Home { path: directory.to_owned(), mode: 0o700, owner: None, mapped: false },
+        make(&at),
+        make(&empty),
+    ];
+    // Without an upper one, overlayfs wants two layers at least.
+    let lower: Vec<String> = layers.iter().cloned().chain([empty]).collect();
+    let told = tell(host, &lower, None, &At::Root(at.clone()))?;
+    steps.push(HostStep::Layers { lower, at: at.clone(), userxattr: !host.initial, told });
+    Ok((steps, at))
 }
 
 /// For mount(2), in the working directory `from`; empty: the paths as they are.
@@ -159,6 +179,18 @@ mod tests {
         // Seen through a user namespace's maps they have short names.
         let shifted: Vec<String> = (0..200).map(|number| format!("/{}/layers/{number}", "x".repeat(90))).collect();
         assert_eq!(told((6, 7), &shifted), Ok(Told::Page { from: format!("/{}/layers", "x".repeat(90)) }));
+    }
+
+    #[test]
+    fn an_image_is_two_layers_at_least() {
+        let (steps, at) = image(&host((6, 8)), &layers(1), "/run/m").unwrap();
+        let undone: Vec<String> = steps.iter().flat_map(HostStep::undo).map(|verb| verb.shell()).collect();
+        assert_eq!(undone, ["rm -rf --one-file-system /run/m", "umount -l /run/m/tree"]);
+        let Some(HostStep::Layers { lower, userxattr: false, told: Told::Together, .. }) = steps.last() else {
+            panic!()
+        };
+        assert_eq!((at.as_str(), lower.len(), lower[1].as_str()), ("/run/m/tree", 2, "/run/m/empty"));
+        assert!(image(&host((6, 7)), &layers(60), "/run/m").is_err());
     }
 
     #[test]

@@ -65,6 +65,13 @@ pub enum HostStep {
         ids: Ids,
         recursive: bool,
     },
+    /// An image's layers as one tree, read-only, on this machine.
+    Layers {
+        lower: Vec<String>,
+        at: String,
+        userxattr: bool,
+        told: Told,
+    },
     /// A directory that `-v` names and that is not there, with those above it. It stays.
     Source {
         path: String,
@@ -410,6 +417,7 @@ impl HostStep {
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
+            Self::Layers { .. } => "the layers as one tree".into(),
             Self::Affinity(_) => "the CPUs on which the process begins".into(),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
@@ -441,6 +449,9 @@ impl HostStep {
                 let how = if *recursive { "rbind" } else { "bind" };
                 format!("mount --{how} -o {} {} {}", idmap_option(ids), quote(from), quote(to))
             }
+            Self::Layers { lower, at, userxattr, told } => {
+                overlay::shell(lower, None, &At::Root(at.clone()), None, *userxattr, told)
+            }
             Self::Affinity(Cpus { list, .. }) => format!("taskset -pc {} $$", quote(list)),
             Self::Cgroup(step) => step.shell(),
             Self::Network(step) => step.shell(),
@@ -458,7 +469,9 @@ impl HostStep {
             | Self::Node { .. }
             | Self::Source { .. }
             | Self::Own { .. } => Vec::new(),
-            Self::Idmapped { to: path, .. } | Self::MountPoint { path, within: None } => {
+            Self::Idmapped { to: path, .. }
+            | Self::MountPoint { path, within: None }
+            | Self::Layers { at: path, .. } => {
                 vec![Verb::Unmount { path: path.clone() }]
             }
             Self::MountPoint { path, within: Some(namespace) } => {

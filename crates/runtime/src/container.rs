@@ -97,9 +97,10 @@ pub fn start(
 /// The step that failed.
 pub fn prepare(steps: &[HostStep], journal: &mut Journal) -> Result<()> {
     let mut context = apply::Context::default();
+    let mut progress = Progress::of(steps.len());
     steps.iter().try_for_each(|step| {
         journal.write(&step.undo())?;
-        apply::host(step, &mut context)
+        progress.run(Doing::Host(step), || apply::host(step, &mut context))
     })
 }
 

@@ -108,7 +108,7 @@ fn exec(exec: &Exec) -> Result<child::Exec> {
     })
 }
 
-fn c(text: &str) -> Result<CString> {
+pub(crate) fn c(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::Nul(text.to_owned()))
 }
 
@@ -528,7 +528,7 @@ fn tmpfs(at: &str, slot: Slot) -> Result<Op> {
     }))
 }
 
-fn layers(lower: &[String], told: &Told) -> Result<Vec<(CString, Option<CString>)>> {
+pub(crate) fn layers(lower: &[String], told: &Told) -> Result<Vec<(CString, Option<CString>)>> {
     match told {
         Told::Each => lower.iter().map(|path| Ok((c"lowerdir+".to_owned(), Some(c(path)?)))).collect(),
         Told::Together | Told::Page { .. } => Ok(vec![(c"lowerdir".to_owned(), Some(c(&plan::overlay::join(lower))?))]),

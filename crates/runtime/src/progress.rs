@@ -83,6 +83,19 @@ impl Progress {
         }
     }
 
+    /// Of steps without a child.
+    pub(crate) fn of(steps: usize) -> Self {
+        Self {
+            number: 0,
+            total: steps,
+            timed: None,
+            #[cfg(debug_assertions)]
+            spawn: 0,
+            #[cfg(debug_assertions)]
+            fault: crate::fault::Fault::asked(),
+        }
+    }
+
     /// A step of the parent.
     pub(crate) fn run<T>(&mut self, doing: Doing<'_>, step: impl FnOnce() -> Result<T>) -> Result<T> {
         self.number += 1;

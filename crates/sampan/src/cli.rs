@@ -27,7 +27,7 @@ mod usage;
 pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
 pub use globals::Globals;
-pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageTree, Import};
+pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageMount, ImageTree, ImageUnmount, Import};
 pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
 pub use lifecycle::{Kill, Rename, Restart, Start, Stop, Wait};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
@@ -95,6 +95,8 @@ pub enum Verb {
     Diff(Diff),
     ContainerDiff(ContainerDiff),
     ImageDiff(ImageDiff),
+    ImageMount(ImageMount),
+    ImageUnmount(ImageUnmount),
     Referrers(Referrers),
     Save(Save),
     Load(Load),

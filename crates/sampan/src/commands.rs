@@ -19,6 +19,7 @@ mod list;
 mod login;
 mod logs;
 mod manifest;
+mod mount;
 mod network;
 mod oci;
 mod pause;
@@ -95,6 +96,8 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::ContainerDiff(arguments) => diff::container(&arguments, &globals, ui),
         Verb::Referrers(arguments) => registry::referrers(&arguments, &globals),
         Verb::ImageDiff(arguments) => diff::image(&arguments, &globals),
+        Verb::ImageMount(arguments) => mount::mount(&arguments, &globals),
+        Verb::ImageUnmount(arguments) => mount::unmount(&arguments, &globals, ui),
         Verb::ImageTree(arguments) => history::tree(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),

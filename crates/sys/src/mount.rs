@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -24,7 +24,37 @@ pub fn tree(path: &str, recursive: bool, follow: bool) -> Result<OwnedFd> {
 /// # Errors
 /// The kernel's.
 pub fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)]) -> Result<OwnedFd> {
-    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+    made(fstype, config, MountAttrFlags::empty())
+}
+
+/// The same, to be read only: no device in it is one, and no program in it has its owner's rights.
+///
+/// # Errors
+/// The kernel's.
+pub fn readable(fstype: &CStr, config: &[(CString, Option<CString>)]) -> Result<OwnedFd> {
+    let flags =
+        MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    made(fstype, config, flags)
+}
+
+/// The same with mount(2), whose options may be a page; names in them begin at `from`, where this process is then for a
+/// moment.
+///
+/// # Errors
+/// The kernel's.
+pub fn readable_page(fstype: &CStr, options: &CStr, from: &str, at: &str) -> Result<()> {
+    use rustix::mount::{MountFlags, mount};
+    let cwd = rustix::fs::open(".", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty());
+    let cwd = cwd.map_err(Error::of(|| "open(\".\")".to_owned()))?;
+    rustix::process::chdir(from).map_err(Error::of(|| format!("chdir({from:?})")))?;
+    let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+    let mounted = mount(fstype, at, fstype, flags, options).map_err(Error::of(|| format!("mount({at:?}, {fstype:?})")));
+    rustix::process::fchdir(cwd).map_err(Error::of(|| "fchdir".to_owned()))?;
+    mounted
+}
+
+fn made(fstype: &CStr, config: &[(CString, Option<CString>)], flags: MountAttrFlags) -> Result<OwnedFd> {
+    use rustix::mount::{FsMountFlags, FsOpenFlags};
     use rustix::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
     let call = |name: &str| format!("{name}({fstype:?})");
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::of(|| call("fsopen")))?;
@@ -36,7 +66,7 @@ pub fn filesystem(fstype: &CStr, config: &[(CString, Option<CString>)]) -> Resul
         done.map_err(Error::of(|| format!("fsconfig({fstype:?}, {key:?}, {value:?})")))?;
     }
     fsconfig_create(&context).map_err(Error::of(|| call("fsconfig")))?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(Error::of(|| call("fsmount")))
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(Error::of(|| call("fsmount")))
 }
 
 /// Give the filesystem that is mounted there these settings, all of them flags, and no other.

@@ -6,6 +6,7 @@ pub mod network;
 
 use crate::error::{Error, Result};
 use plan::mounts::{Ids, Maps};
+use plan::overlay::Told;
 use plan::step::{AttachStep, HostStep, map_words};
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
@@ -104,6 +105,7 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             context.shift(tree.as_fd(), from, &Maps::These(ids.clone()), *recursive)?;
             Ok(sys::mount::attach(tree.as_fd(), to)?)
         }
+        HostStep::Layers { lower, at, userxattr, told } => layers(lower, at, *userxattr, told),
         HostStep::Affinity(cpus) => Ok(sys::process::set_affinity(&cpus.mask)?),
         HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
         HostStep::Network(step) => {
@@ -111,6 +113,17 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             Ok(network::apply_host(step, &mut context.network, lock)?)
         }
     }
+}
+
+fn layers(lower: &[String], at: &str, userxattr: bool, told: &Told) -> Result<()> {
+    if let Told::Page { from } = told {
+        let options = crate::init::c(&plan::overlay::options(lower, None, userxattr, from))?;
+        return Ok(sys::mount::readable_page(c"overlay", &options, from, at)?);
+    }
+    let mut config = crate::init::layers(lower, told)?;
+    config.extend(userxattr.then(|| (c"userxattr".to_owned(), None)));
+    let tree = sys::mount::readable(c"overlay", &config)?;
+    Ok(sys::mount::attach(tree.as_fd(), at)?)
 }
 
 /// One step of the parent, after the clone.

@@ -182,3 +182,43 @@ named!(
     "List what an image changes in another one, or its last layer in those below",
     "sampan image diff [OPTIONS] IMAGE [OTHER]"
 );
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImageMount {
+    /// Mount all images
+    #[arg(long, short)]
+    pub all: bool,
+    /// json, or a template as docker takes
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// By name or id; what is mounted is listed, if there is none
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+named!(
+    ImageMount,
+    ["image mount"],
+    "Mount images on this machine, to be looked into, and print where",
+    "sampan image mount [OPTIONS] [IMAGE...]"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImageUnmount {
+    /// Unmount all that are mounted
+    #[arg(long, short)]
+    pub all: bool,
+    /// At once, however often it was mounted
+    #[arg(long, short)]
+    pub force: bool,
+    /// By name or id
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+named!(
+    ImageUnmount,
+    ["image unmount", "image umount"],
+    "Unmount images that were mounted on this machine",
+    "sampan image unmount [OPTIONS] [IMAGE...]"
+);

@@ -104,6 +104,8 @@ static ENTRIES: &[Entry] = &[
     entry::<image::Diff>(),
     entry::<image::ContainerDiff>(),
     entry::<image::ImageDiff>(),
+    entry::<image::ImageMount>(),
+    entry::<image::ImageUnmount>(),
     entry::<registry::Referrers>(),
     entry::<archive::Save>(),
     entry::<archive::Load>(),

@@ -91,6 +91,8 @@ fn verbs_have_dockers_names() {
         ("diff a", "Diff(Diff { format: Table, of: \"a\""),
         ("container diff a", "ContainerDiff("),
         ("image diff a b", "ImageDiff(ImageDiff { format: Table, image: \"a\", other: Some(\"b\")"),
+        ("image mount", "ImageMount(ImageMount { all: false, format: Table, images: [] }"),
+        ("image umount -af", "ImageUnmount(ImageUnmount { all: true, force: true, images: [] }"),
         ("image referrers --artifact-type x a", "Referrers(Referrers { artifact_type: Some(\"x\")"),
         ("image bootstrap busybox", "ImageBootstrap(ImageBootstrap { name: \"busybox\""),
         (
