@@ -2,8 +2,9 @@
 //!
 //! Pure: the same values give the same configuration. Must not: look at the host (the caller did).
 
+use crate::containers::Mounted;
 use crate::request::limit::Bound;
-use crate::request::mount::{Bind, Flags, Kind, Mount as Asked, Recursion, Tmpfs, TmpfsSize};
+use crate::request::mount::{Bind, Devpts, Flags, Image, Kind, Mount as Asked, Recursion, Tmpfs, TmpfsSize};
 use crate::request::security::{Seccomp as AskedSeccomp, Unmask};
 use crate::request::{Join, Limits, Run};
 use plan::host::Host;
@@ -48,6 +49,8 @@ pub struct Facts {
     pub files: Vec<(String, String)>,
     /// Filesystems that the image needs fresh (the `host` image: /run, /tmp).
     pub fresh: Vec<String>,
+    /// Where what is mounted is on this host.
+    pub mounted: Vec<Mounted>,
 }
 
 /// # Errors
@@ -64,7 +67,7 @@ pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejec
         process: Some(process(request, facts, bounding)),
         hostname: if own_names { facts.hostname.clone() } else { String::new() },
         domainname: request.network.domainname.clone().filter(|_| own_names).unwrap_or_default(),
-        mounts: mounts(request, facts, host, user_namespace),
+        mounts: mounts(request, facts, host, user_namespace)?,
         annotations: request.annotations.iter().cloned().collect(),
         linux: Some(linux),
         ..Config::default()
@@ -141,7 +144,7 @@ pub fn set_variable(env: &mut Vec<String>, name: &str, line: Option<String>) {
     }
 }
 
-fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Vec<Mount> {
+fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Result<Vec<Mount>, Rejected> {
     let has = |kind: NamespaceKind| !facts.shared.contains(&kind);
     let owned = |kind: NamespaceKind| has(kind) && !facts.joined.iter().any(|(joined, _)| *joined == kind);
     let privileged = request.security.privileged;
@@ -190,11 +193,14 @@ fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Ve
     mounts.retain(|mount| !taken(&mount.destination));
     let files = facts.files.iter().filter(|(to, _)| !taken(to));
     let mut own: Vec<Mount> = files.map(|(to, from)| bind(to, from, &["bind", "rprivate"])).collect();
-    own.extend(request.files.mounts.iter().map(asked));
+    for mount in &request.files.mounts {
+        let found = facts.mounted.iter().find(|mounted| mounted.mount.target == mount.target);
+        own.push(asked(mount, found, user_namespace, host)?);
+    }
     // As docker: what is mounted above comes first, so that nothing is covered by what was named later.
     own.sort_by_key(|mount| mount.destination.matches('/').count());
     mounts.extend(own);
-    mounts
+    Ok(mounts)
 }
 
 fn new(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
@@ -211,11 +217,73 @@ fn bind(destination: &str, source: &str, options: &[&str]) -> Mount {
     new(destination, "bind", source, options)
 }
 
-fn asked(mount: &Asked) -> Mount {
-    match &mount.kind {
-        Kind::Bind(kind) => asked_bind(&mount.target, mount.flags, kind),
-        Kind::Tmpfs(kind) => asked_tmpfs(&mount.target, mount.flags, kind),
+fn asked(mount: &Asked, found: Option<&Mounted>, user_namespace: bool, host: &Host) -> Result<Mount, Rejected> {
+    let Asked { target, flags, .. } = mount;
+    Ok(match &mount.kind {
+        Kind::Bind(kind) => asked_bind(target, *flags, kind),
+        Kind::Tmpfs(kind) => asked_tmpfs(target, *flags, kind),
+        Kind::Devpts(kind) => asked_devpts(target, *flags, kind),
+        Kind::Volume(object) => {
+            let source = found.map(|found| PathBuf::from(&found.source)).unwrap_or_default();
+            let flags = found.map_or(*flags, |found| found.mount.flags);
+            asked_bind(target, flags, &Bind { source, idmap: object.idmap.clone(), ..Bind::default() })
+        }
+        Kind::Image(image) => match found {
+            Some(found) => asked_image(target, image, found, user_namespace, host)?,
+            None => new(target, "tmpfs", "tmpfs", &["ro"]),
+        },
+    })
+}
+
+/// The layers as one tree; of one layer, that.
+fn asked_image(
+    target: &str,
+    image: &Image,
+    found: &Mounted,
+    user_namespace: bool,
+    host: &Host,
+) -> Result<Mount, Rejected> {
+    let foreign = user_namespace && !host.rootless();
+    if let ([layer], false) = (found.layers.as_slice(), image.writable) {
+        let mut mount = bind(target, &layer.to_string_lossy(), &["bind", "ro", "rprivate"]);
+        mount.options.extend(foreign.then(|| "idmap".to_owned()));
+        return Ok(mount);
     }
+    let refuse = |why: &str, hint: &str| {
+        Err(Rejected::new(format!("cannot mount image {} on {target}", image.reference), why).hint(hint))
+    };
+    if foreign {
+        return refuse(
+            "its layers belong to ids that the user namespace does not have",
+            "mount an image of one layer, read-only, or leave the user namespace out",
+        );
+    }
+    let mut mount = new(target, "overlay", "overlay", if image.writable { &[] } else { &["ro"] });
+    let layers: Vec<String> = found.layers.iter().map(|layer| layer.to_string_lossy().into_owned()).collect();
+    let joined = plan::overlay::join(&layers);
+    if host.kernel >= (6, 8) {
+        mount.options.extend(layers.iter().map(|layer| format!("lowerdir+={layer}")));
+    } else if joined.len() < 256 {
+        mount.options.push(format!("lowerdir={joined}"));
+    } else {
+        return refuse("this kernel takes no names of layers as long as these (since Linux 6.8)", "use a newer kernel");
+    }
+    if image.writable {
+        mount.options.push(format!("upperdir={}/upper", found.source));
+        mount.options.push(format!("workdir={}/work", found.source));
+    }
+    mount.options.extend((user_namespace || !host.initial).then(|| "userxattr".to_owned()));
+    Ok(mount)
+}
+
+fn asked_devpts(target: &str, flags: Flags, kind: &Devpts) -> Mount {
+    let mut mount = new(target, "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666"]);
+    mount.options.extend(flags.read_only.then(|| "ro".to_owned()));
+    mount.options.push(format!("mode={:04o}", kind.mode.unwrap_or(0o620)));
+    for (key, value) in [("uid", kind.uid), ("gid", kind.gid), ("max", kind.max)] {
+        mount.options.extend(value.map(|value| format!("{key}={value}")));
+    }
+    mount
 }
 
 fn asked_bind(target: &str, flags: Flags, kind: &Bind) -> Mount {

@@ -8,8 +8,9 @@ use crate::events::{self, News};
 use crate::filter;
 use crate::model::Model;
 use crate::paths::{Paths, cannot_use};
-use crate::request::Run;
-use crate::request::mount::{Kind, Mount};
+use crate::request::Mount;
+use crate::request::mount::{Kind, Object};
+use crate::volumes::object;
 use runtime::journal::Journal;
 use runtime::process::Process;
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,8 @@ pub struct Record {
     pub config: spec::image::Execution,
     /// Whose the files of its own layer are.
     pub ids: image::Ids,
-    /// What of the host is mounted in it, in the order in which it is.
-    pub mounts: Vec<Bind>,
+    /// What is mounted in it, beside what every container has.
+    pub mounts: Vec<Mounted>,
     /// It goes when it has ended.
     pub remove: bool,
     /// Seconds since the epoch; 0 until it was started.
@@ -71,26 +72,52 @@ pub struct Record {
     pub death: Death,
 }
 
-/// A directory or file of the host, in a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bind {
-    pub target: String,
-    pub source: PathBuf,
-    pub read_only: bool,
+impl Record {
+    /// Also those of images that are mounted in it.
+    pub(crate) fn all_layers(&self) -> Vec<PathBuf> {
+        self.layers.iter().chain(self.mounts.iter().flat_map(|mounted| &mounted.layers)).cloned().collect()
+    }
 }
 
-impl Bind {
-    /// Those above first.
-    pub(crate) fn all(request: &Run) -> Vec<Self> {
-        let bind = |mount: &Mount| match &mount.kind {
-            Kind::Bind(bind) => {
-                let (target, source) = (mount.target.clone(), bind.source.clone());
-                Some(Self { target, source, read_only: mount.flags.read_only })
-            }
-            Kind::Tmpfs(_) => None,
+/// A mount that was asked for, or that its image or another container asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mounted {
+    pub mount: Mount,
+    /// On the host; empty: nowhere.
+    pub source: String,
+    /// Of an image that is mounted: not to be removed while this is there.
+    pub layers: Vec<std::path::PathBuf>,
+}
+
+impl Mounted {
+    /// The name of the volume that it is.
+    #[must_use]
+    pub fn volume(&self) -> Option<&str> {
+        match &self.mount.kind {
+            Kind::Volume(object) => object.name.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What of the host is mounted: the target, the source, and whether it can only be read. Those above first.
+    pub(crate) fn binds(mounts: &[Self]) -> Vec<(String, PathBuf, bool)> {
+        let bind = |it: &Self| {
+            let source = Path::new(&it.source);
+            let source = match &it.mount.kind {
+                Kind::Bind(_) => source.to_owned(),
+                Kind::Volume(Object { subpath: None, .. }) => source.to_owned(),
+                // A link in it may lead anywhere by now.
+                Kind::Volume(Object { subpath: Some(part), .. }) => {
+                    let part = source.join(part).canonicalize().ok()?;
+                    part.starts_with(source.canonicalize().ok()?).then_some(part)?
+                }
+                Kind::Tmpfs(_) | Kind::Image(_) | Kind::Devpts(_) => return None,
+            };
+            Some((it.mount.target.clone(), source, it.mount.flags.read_only))
         };
-        let mut all: Vec<Self> = request.files.mounts.iter().filter_map(bind).collect();
-        all.sort_by_key(|bind| bind.target.matches('/').count());
+        let mut all: Vec<_> = mounts.iter().filter_map(bind).collect();
+        all.sort_by_key(|(target, ..)| target.matches('/').count());
         all
     }
 }
@@ -383,12 +410,12 @@ pub fn first(paths: &Paths, record: &Record, what: &str) -> Result<Process> {
     Err(Error::rejected(what, "it is not running"))
 }
 
-/// Remove a container that is kept; with `force` one that runs, too, and one that is not there is no error. Whether
-/// there was one.
+/// Remove a container that is kept; with `force` one that runs, too, and one that is not there is no error; with
+/// `volumes` also the volumes that nobody named. Whether there was one.
 ///
 /// # Errors
 /// When it runs and `force` is not given, or something of it cannot be removed.
-pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
+pub fn remove(paths: &Paths, word: &str, force: bool, volumes: bool) -> Result<bool> {
     for _ in 0..500 {
         let found = if force { look_up(paths, word)? } else { Some(find(paths, word)?) };
         let Some(Listed { record, running }) = found else { return Ok(false) };
@@ -404,10 +431,16 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<bool> {
         let path = paths.journal(&record.id);
         match Journal::create(&path) {
             Ok(lease) => {
+                if !volumes {
+                    object::keep(paths, &record.id);
+                }
                 take_away(paths, &record)?;
                 lease.remove()?;
+                if let Some(error) = object::reap(paths).pop() {
+                    return Err(error);
+                }
                 // Its image may be gone already.
-                crate::images::sweep(paths, &record.layers)?;
+                crate::images::sweep(paths, &record.all_layers())?;
                 return Ok(true);
             }
             // It is being started, or undone, by another: one of the two will be seen.
@@ -482,7 +515,7 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             }
         }
     }
-    errors.into_iter().map(Error::from).chain(mounts).collect()
+    errors.into_iter().map(Error::from).chain(mounts).chain(object::reap(paths)).collect()
 }
 
 /// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.

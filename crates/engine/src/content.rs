@@ -45,6 +45,15 @@ pub fn export(paths: &Paths, container: &Which, output: &mut dyn Write) -> Resul
     Ok(())
 }
 
+/// All files of a directory into a tar.
+///
+/// # Errors
+/// It cannot be read, or the output not be written.
+pub(crate) fn export_directory(paths: &Paths, directory: PathBuf, output: &mut dyn Write) -> Result<()> {
+    let task = Export { upper: None, lower: vec![directory], ids: image::Ids::default() };
+    remote::call_for(paths, Task::Export(task), output)
+}
+
 /// In the child.
 pub(crate) fn export_in(task: &Export, output: &mut dyn Write) -> Result<(), image::Error> {
     image::difference::pack_all(task.upper.as_deref(), &task.lower, &task.ids, output)

@@ -3,7 +3,7 @@
 //! The container's end is a process of its own, which has gone where the files are as the container has them, with its
 //! root's rights and no more; the host's end is the caller. What is between them is a tar.
 
-use crate::containers::{self, Listed, Which};
+use crate::containers::{self, Listed, Mounted, Which};
 use crate::error::{Error, Result};
 use crate::ground::HOST;
 use crate::paths::Paths;
@@ -49,7 +49,7 @@ struct Stopped {
     upper: Option<(PathBuf, PathBuf)>,
     ids: image::Ids,
     scratch: PathBuf,
-    mounts: Vec<containers::Bind>,
+    mounts: Vec<(String, PathBuf, bool)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -186,7 +186,7 @@ fn inside(paths: &Paths, listed: &Listed, what: &str) -> Result<Inside> {
         upper,
         ids: record.ids.clone(),
         scratch: home,
-        mounts: record.mounts.clone(),
+        mounts: Mounted::binds(&record.mounts),
     })))
 }
 
@@ -197,14 +197,13 @@ fn enter(inside: &Inside) -> Result<(OwnedFd, image::Ids), runtime::Error> {
             Ok((inside::of_running(Process { pid: *pid, start: *start })?, image::Ids::default()))
         }
         Inside::Layers(it) => {
-            let bind = |bind: &containers::Bind| (bind.target.clone(), bind.source.clone(), bind.read_only);
             let layers = Layers {
                 lower: it.lower.clone(),
                 upper: it.upper.clone(),
                 uid: it.ids.uid.clone(),
                 gid: it.ids.gid.clone(),
                 scratch: it.scratch.clone(),
-                mounts: it.mounts.iter().map(bind).collect(),
+                mounts: it.mounts.clone(),
             };
             Ok((inside::of_layers(&layers)?, it.ids.clone()))
         }

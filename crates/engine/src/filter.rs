@@ -7,6 +7,7 @@ mod events;
 mod images;
 mod networks;
 mod pattern;
+mod volumes;
 
 pub use crate::state::State;
 pub(crate) use containers::{Ancestor, select as containers};
@@ -18,6 +19,8 @@ pub(crate) use images::select as images;
 pub use networks::Network;
 pub(crate) use networks::select as networks;
 pub use pattern::Pattern;
+pub use volumes::Volume;
+pub(crate) use volumes::select as volumes;
 
 use spec::image::Annotations;
 use spec::unit::Invalid;

@@ -2,12 +2,13 @@
 //! Looks at the layers as they lie there, so that a missing user, program or interpreter is found before anything is
 //! touched.
 
-use crate::containers::Record;
+use crate::containers::{Mounted, Record};
 use crate::error::{Error, Result};
 use crate::images;
 use crate::paths::Paths;
-use crate::request::{Rootfs as Asked, Run, User as Mode};
+use crate::request::{Mount, Rootfs as Asked, Run, User as Mode};
 use crate::users;
+use crate::volumes::{self, Seen};
 use plan::Rootfs;
 use plan::host::Host;
 use plan::order::{Frame, Unit, View};
@@ -28,6 +29,8 @@ pub struct Ground {
     pub home: String,
     /// Files of /etc (name, content) that know the caller, where he keeps his ids and the image does not know him.
     pub accounts: Vec<(String, String)>,
+    /// All that is mounted, by the request, other containers and the image; volumes have names.
+    pub mounts: Vec<Mount>,
     /// Directories that get a tmpfs.
     pub fresh: Vec<String>,
     /// `PORT/PROTOCOL`, as the image has it.
@@ -67,14 +70,16 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&R
     let data = paths.container(id).to_string_lossy().into_owned();
     let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
     let upper = Upper { upper, work, volatile: request.remove };
+    let had = made.map_or(&[][..], |record| &record.mounts);
     match &request.rootfs {
         Asked::Directory { path, overlay } => {
             check_directory(path)?;
             let layers = [path.clone()];
             let rootfs = if *overlay { stacked(&layers, upper) } else { Rootfs::Directory(text(path)) };
-            settle(request, host, Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() })
+            let basis = Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() };
+            settle(request, (paths, had), host, basis)
         }
-        Asked::Image { reference, .. } if reference == HOST => of_host(request, paths, host),
+        Asked::Image { reference, .. } if reference == HOST => of_host(request, (paths, had), host),
         Asked::Image { reference, platform, .. } => {
             let store = image::Store::open(&paths.data);
             let hold = store.hold()?;
@@ -83,19 +88,19 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&R
                 let (layers, name, execution) = (layers.clone(), image.clone(), config.clone());
                 let basis = Basis { rootfs, layers, name, execution, ..Basis::default() };
                 let image_id = image_id.clone();
-                return Ok(Ground { hold, image_id, ..settle(request, host, basis)? });
+                return Ok(Ground { hold, image_id, ..settle(request, (paths, had), host, basis)? });
             }
             let (name, image) = images::find_whole(&store, reference, platform.as_ref())?;
             let rootfs = stacked(&image.layers, upper);
             let image_id = image.id.to_string();
             let execution = image.config.config;
             let basis = Basis { rootfs, layers: image.layers, name, execution, ..Basis::default() };
-            Ok(Ground { hold, image_id, ..settle(request, host, basis)? })
+            Ok(Ground { hold, image_id, ..settle(request, (paths, had), host, basis)? })
         }
     }
 }
 
-fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
+fn of_host(request: &Run, (paths, had): (&Paths, &[Mounted]), host: &Host) -> Result<Ground> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let names = &request.namespaces;
     let mapped = !names.uid_map.is_empty() || !names.gid_map.is_empty();
@@ -113,7 +118,7 @@ fn of_host(request: &Run, paths: &Paths, host: &Host) -> Result<Ground> {
     let view =
         View { frame: seen.frame.into_iter().map(frame).collect(), units: seen.units.into_iter().map(unit).collect() };
     let basis = Basis { rootfs: Rootfs::Host(view), layers: vec!["/".into()], name: HOST.to_owned(), execution, fresh };
-    settle(request, host, basis)
+    settle(request, (paths, had), host, basis)
 }
 
 fn frame(frame: image::host::Frame) -> Frame {
@@ -161,7 +166,8 @@ impl Default for Basis {
     }
 }
 
-fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
+/// `had`: what is mounted in a container that was made before.
+fn settle(request: &Run, (paths, had): (&Paths, &[Mounted]), host: &Host, basis: Basis) -> Result<Ground> {
     let Basis { rootfs, layers, name, execution, fresh } = basis;
     let args = command(request, &execution);
     if args.first().is_none_or(String::is_empty) {
@@ -169,12 +175,14 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
             .hint("name one after the image"));
     }
     let mut view = image::Rootfs::open(&layers)?;
-    for mount in &request.files.mounts {
-        let source = match &mount.kind {
-            crate::request::mount::Kind::Bind(bind) => Some(bind.source.as_path()),
-            crate::request::mount::Kind::Tmpfs(_) => None,
+    let declared: Vec<String> = execution.volumes.keys().cloned().collect();
+    let mounts = volumes::settle(request, &declared, had, paths)?;
+    for mount in &mounts {
+        view = match volumes::seen(mount, paths) {
+            Seen::Image => view,
+            Seen::Host(source) => view.mounted(Path::new(&mount.target), Some(&source)),
+            Seen::Unknown => view.mounted(Path::new(&mount.target), None),
         };
-        view = view.mounted(Path::new(&mount.target), source);
     }
     for at in &fresh {
         view = view.mounted(Path::new(at), None);
@@ -210,6 +218,7 @@ fn settle(request: &Run, host: &Host, basis: Basis) -> Result<Ground> {
         user: User { uid: user.uid, gid: user.gid, umask: None, additional_gids: user.additional_gids },
         home: user.home,
         accounts,
+        mounts,
         fresh,
         exposed: execution.exposed_ports.into_keys().collect(),
         config,

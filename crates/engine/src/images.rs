@@ -166,10 +166,11 @@ fn of_name(action: &str, name: &str) -> News {
     News::new(Kind::Image, action, &name).with("name", &name)
 }
 
-/// The layers of all containers, and those that are mounted.
+/// The layers of all containers, of the images that are mounted in them, and of those that are mounted here.
 fn in_use(paths: &Paths) -> Vec<PathBuf> {
-    let containers = containers::list(paths).into_iter().flat_map(|listed| listed.record.layers);
-    containers.chain(mounts::layers(paths)).collect()
+    let containers = containers::list(paths);
+    let layers = containers.iter().flat_map(|listed| listed.record.all_layers());
+    layers.chain(mounts::layers(paths)).collect()
 }
 
 /// After the removal of a container that stood on these layers: those of them that no image needs any more.

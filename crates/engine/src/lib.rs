@@ -29,6 +29,7 @@ pub mod state;
 pub mod stats;
 pub mod time;
 pub mod top;
+pub mod volumes;
 
 mod config;
 mod error;
@@ -40,7 +41,6 @@ mod net;
 mod paths;
 mod targets;
 mod users;
-mod volumes;
 
 pub use error::{Error, Result};
 pub use paths::Paths;

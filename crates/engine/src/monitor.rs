@@ -14,6 +14,7 @@ use crate::request::{Restart, Run, process};
 use crate::run::{self, Identity, Prepared};
 use crate::start::{self, Launch};
 use crate::time::Moment;
+use crate::volumes::object;
 use plan::Rejected;
 use plan::cgroup::Cgroup;
 use runtime::Told;
@@ -167,6 +168,7 @@ pub(crate) fn start(launch: Launch<'_>, report: &mut Report) {
     containers::forget_running(paths, &record.id);
     // What cannot be undone the next command tries, and tells of.
     runtime::undo::replay(journal, None);
+    object::reap_of(paths, &record);
     report.say(&Outcome::Failed(told));
 }
 
@@ -202,6 +204,7 @@ impl Raising<'_> {
         // The ports are the container's now, and the layers, as its record says.
         prepared.net.held = None;
         prepared.hold = None;
+        (prepared.volumes.held, prepared.volumes.hold) = (Vec::new(), None);
         report.say(&Outcome::Started);
         let restart = (tally.times > 0).then(|| News::of(record, "restart"));
         events::tell(paths, [News::of(record, "start")].into_iter().chain(restart));
@@ -475,8 +478,9 @@ impl Post {
         // What is left of it the next command tries again.
         runtime::undo::replay(self.journal, None);
         if remove {
+            object::reap_of(&self.paths, record);
             events::tell(&self.paths, [News::of(record, "destroy")]);
-            let _ = crate::images::sweep(&self.paths, &record.layers);
+            let _ = crate::images::sweep(&self.paths, &record.all_layers());
         }
         let _ = net::retire(&self.paths);
         self.monitor.dismiss(code, out_of_memory);

@@ -149,6 +149,22 @@ impl Paths {
 
     /// Of networks that containers are in.
     #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
+    #[must_use]
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
+    }
+
+    /// Who uses those that are mounted.
+    #[must_use]
+    pub fn volume_users(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
+    #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")
     }

@@ -75,6 +75,8 @@ pub(crate) enum Task {
     /// Of what follows the order.
     Import(Box<commit::Import>),
     Export(content::Export),
+    /// Into this directory, of what follows the order.
+    Fill(PathBuf),
     Differ(content::Differ),
     CopyOut(Box<CopyOut>),
     /// Of what follows the order.

@@ -250,6 +250,8 @@ pub struct Files {
     pub read_only: bool,
     /// In the order typed: `--volume`, then `--mount`, then `--tmpfs`. No two have the same target.
     pub mounts: Vec<Mount>,
+    /// Whose mounts it has, too.
+    pub volumes_from: Vec<mount::From>,
     /// Of `/dev/shm`; docker's 64m where absent.
     pub shm_size: Option<spec::unit::Size>,
     pub devices: Vec<Device>,

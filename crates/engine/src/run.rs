@@ -80,9 +80,9 @@ pub struct Prepared {
     pub(crate) config: spec::image::Execution,
     pub(crate) ids: image::Ids,
     pub(crate) hold: Option<image::store::Hold>,
+    pub(crate) volumes: volumes::Found,
     pub(crate) cgroup: plan::cgroup::Cgroup,
     pub(crate) model: Model,
-    pub(crate) binds: Vec<containers::Bind>,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) warnings: Vec<String>,
     /// What it does without, though nobody asked for it: for who asks for the plan.
@@ -127,12 +127,16 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     }
     let host = runtime::observe::host()?;
     let Identity { id, name, created, existing, made } = identity.clone();
-    let ground = ground::find(request, paths, &host, &id, made.as_ref())?;
+    let mut ground = ground::find(request, paths, &host, &id, made.as_ref())?;
+    let mut request = request.clone();
+    request.files.mounts = std::mem::take(&mut ground.mounts);
+    let request = &request;
     let mut warnings = request.check()?;
     warnings.append(&mut lsm::labels(request)?);
-    let volumes = volumes::find(request, &host)?;
+    let mut volumes = volumes::find(request, paths, &host, &id, lock)?;
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
+    facts.mounted.clone_from(&volumes.mounted);
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
@@ -171,7 +175,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         files,
         cgroup,
         network: std::mem::take(&mut net.steps),
-        volumes,
+        volumes: std::mem::take(&mut volumes.volumes),
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,
@@ -191,9 +195,9 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         config: ground.config,
         ids,
         hold: ground.hold,
+        volumes,
         cgroup: planned_cgroup,
         model,
-        binds: containers::Bind::all(request),
         memory_limit,
         warnings,
         notes,
@@ -373,10 +377,12 @@ fn live(
     let executed = Instant::now();
     // Now, and not when it was made: so the command waits for none of it.
     let record = record(prepared, 0);
-    events::tell(paths, [News::of(&record, "create"), News::of(&record, "start")]);
+    let volumes = prepared.volumes.new.iter().map(|name| volumes::object::of_volume("create", name));
+    events::tell(paths, volumes.chain([News::of(&record, "create"), News::of(&record, "start")]));
     // The ports are the container's now, and the layers, as its record says.
     prepared.net.held = None;
     prepared.hold = None;
+    (prepared.volumes.held, prepared.volumes.hold) = (Vec::new(), None);
     // Nobody would watch it: without a monitor of its own a container ends with its terminal.
     let code = code(watch(&request.terminal, &mut started, signals, tell)?);
     let killed = runtime::apply::cgroup::oom_kills(&prepared.cgroup).unwrap_or(0) > 0;
@@ -493,9 +499,11 @@ fn finish(
     }
     containers::forget_running(paths, &prepared.id);
     let keep = kept.then(|| paths.container(&prepared.id).to_string_lossy().into_owned());
-    for error in runtime::undo::replay(journal, keep.as_deref()) {
-        tell(Notice::Leftover(error.into()));
+    let mut left: Vec<Error> = runtime::undo::replay(journal, keep.as_deref()).into_iter().map(Error::from).collect();
+    if !kept {
+        left.append(&mut volumes::object::reap_of(paths, &record(prepared, 0)));
     }
+    left.into_iter().for_each(|error| tell(Notice::Leftover(error)));
     if let Ok(ended) = outcome {
         tell_end(paths, &record(prepared, 0), ended, kept);
     }
@@ -525,7 +533,7 @@ pub(crate) fn record(prepared: &Prepared, pid: i32) -> Record {
         layers: prepared.layers.clone(),
         config: prepared.config.clone(),
         ids: prepared.ids.clone(),
-        mounts: prepared.binds.clone(),
+        mounts: prepared.volumes.mounted.clone(),
         ..Record::default()
     }
 }
@@ -588,6 +596,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         console,
         files: Vec::new(),
         fresh: ground.fresh.clone(),
+        mounted: Vec::new(),
     })
 }
 

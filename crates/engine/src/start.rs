@@ -10,6 +10,7 @@ use crate::monitor;
 use crate::paths::{Paths, cannot_use};
 use crate::request::Run;
 use crate::run::{self, Identity, Notice, Prepared};
+use crate::volumes::object;
 use crate::{lsm, net};
 use plan::order::Existing;
 use runtime::journal::Journal;
@@ -72,7 +73,7 @@ pub(crate) fn begin(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) 
     if let (true, Some(name)) = (request.replace, &request.name)
         && containers::exists(paths, name.as_str())?
     {
-        containers::remove(paths, name.as_str(), true)?;
+        containers::remove(paths, name.as_str(), true, false)?;
     }
     Ok(())
 }
@@ -157,15 +158,20 @@ pub(crate) fn make(request: &Run, paths: &Paths, prepared: &Prepared) -> Result<
     let record = Record { remove: request.remove, ..run::record(prepared, 0) };
     let name = ContainerId::parse(&prepared.name)
         .map_err(|error| Error::rejected("cannot name the container", error.to_string()))?;
-    let made = containers::claim(paths, &name, &prepared.id).and_then(|()| Ok(write(request, paths, &record)?));
+    let made = containers::claim(paths, &name, &prepared.id)
+        .and_then(|()| Ok(write(request, paths, &record)?))
+        .and_then(|()| object::make(&prepared.plan));
     match made {
         Ok(()) => {
-            events::tell(paths, [News::of(&record, "create")]);
+            let volumes = prepared.volumes.new.iter().map(|name| object::of_volume("create", name));
+            events::tell(paths, volumes.chain([News::of(&record, "create")]));
             Ok((journal, record))
         }
         Err(error) => {
             discard(paths, &record);
+            run::forget_cidfile(request, &record.id);
             journal.remove()?;
+            object::reap_of(paths, &record);
             Err(error)
         }
     }

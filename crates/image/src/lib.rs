@@ -15,6 +15,7 @@ pub mod difference;
 mod elf;
 mod entries;
 mod error;
+pub mod fill;
 mod fs;
 pub mod gc;
 pub mod host;

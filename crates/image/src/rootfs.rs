@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -102,6 +103,25 @@ impl Rootfs {
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes).map_err(sys::Error::of_io(|| format!("read({path:?})")))?;
         Ok(Some(bytes))
+    }
+
+    /// Where what `path` leads to lies: of a directory its parts that show through, topmost first; of a file the one of
+    /// the layer that has it. `layers`: those that this was opened of. Empty: there is none.
+    ///
+    /// # Errors
+    /// As [`Rootfs::find`].
+    pub fn parts(&self, path: &Path, layers: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let Found::Node(node) = self.find(path)? else { return Ok(vec![]) };
+        let relative = node.path.strip_prefix("/").unwrap_or(&node.path);
+        let mut parts = Vec::new();
+        for layer in layers {
+            let (part, last) = part(layer, relative);
+            parts.extend(part.filter(|part| part.is_dir() == node.is_directory()));
+            if last {
+                break;
+            }
+        }
+        Ok(parts)
     }
 
     fn walk(&self, path: &Path) -> Result<Found> {
@@ -196,6 +216,23 @@ fn merge(dir: &Rc<Merged>, name: &OsStr) -> sys::Result<Step> {
         return Ok(Step::File(Place::Entry(dir.clone(), at, name.to_owned()), stat.into()));
     }
     Ok(merged.map_or(Step::Absent, |(dirs, stat)| Step::Dir(dirs, stat)))
+}
+
+/// Where a path without links is in this layer, and whether nothing of it shows through from those below.
+fn part(layer: &Path, relative: &Path) -> (Option<PathBuf>, bool) {
+    let (mut at, mut covers) = (layer.to_owned(), false);
+    for name in relative {
+        at.push(name);
+        match at.symlink_metadata() {
+            Err(_) => return (None, covers),
+            Ok(found) if !found.is_dir() => {
+                let whole = at == layer.join(relative) && !found.file_type().is_char_device();
+                return (whole.then_some(at), true);
+            }
+            Ok(_) => covers |= dirfs::open_root(&at).is_ok_and(|dir| is_opaque(&dir)),
+        }
+    }
+    (Some(at), covers)
 }
 
 fn mounted(source: &Path) -> sys::Result<Step> {

@@ -33,7 +33,8 @@ pub enum Source {
     /// A new filesystem. `data`: what fsconfig(2) is told, a flag without value.
     Filesystem { fstype: String, source: String, data: Vec<(String, Option<String>)> },
     /// Part of the host's tree, or of the container's own.
-    Bind { path: String, recursive: bool, opened: Opened },
+    /// `below`: what is mounted of it, resolved inside of it.
+    Bind { path: String, below: Option<String>, recursive: bool, opened: Opened },
 }
 
 /// Who opens the source of a bind.
@@ -337,7 +338,7 @@ pub fn parse(spec: &Spec) -> Result<Mount, Rejected> {
                 return Err(Rejected::new(what(), format!("a bind mount has no option {key:?}")));
             }
             (attributes.own, attributes.named) = (own.exactly(), (own.cleared | all.cleared) & ACCESS);
-            Source::Bind { path: spec.source.clone(), recursive, opened: Opened::ByChild }
+            Source::Bind { path: spec.source.clone(), below: None, recursive, opened: Opened::ByChild }
         }
         None if links.source || links.copied => {
             return Err(Rejected::new(what(), "only the source of a bind mount can be a link"));
@@ -386,7 +387,10 @@ mod tests {
         let mount = parse(&spec("bind", &["rbind", "ro", "rw", "noexec"])).unwrap();
         assert_eq!(mount.attributes.own, Flags { set: NOEXEC, clear: ACCESS & !NOEXEC });
         assert_eq!(mount.attributes.named, RDONLY);
-        assert_eq!(mount.source, Source::Bind { path: "s".into(), recursive: true, opened: Opened::ByChild });
+        assert_eq!(
+            mount.source,
+            Source::Bind { path: "s".into(), below: None, recursive: true, opened: Opened::ByChild }
+        );
     }
 
     #[test]

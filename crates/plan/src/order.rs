@@ -313,8 +313,22 @@ fn layer_at(data: &str, number: usize) -> String {
     format!("{data}/layers/{number}")
 }
 
-fn merged(data: &str) -> String {
+pub(crate) fn merged(data: &str) -> String {
     format!("{data}/merged")
+}
+
+/// Where an image's files lie, topmost first; none where the root is this machine's. `shifted`: with the ids that the
+/// container's user namespace gives them.
+pub(crate) fn layers(input: &Input<'_>, shifted: bool) -> Option<Vec<String>> {
+    let layers = match &input.rootfs {
+        Rootfs::Directory(path) => std::slice::from_ref(path),
+        Rootfs::Overlay { lower, .. } => lower.as_slice(),
+        Rootfs::Host(_) => return None,
+    };
+    if !input.idmapped || !shifted {
+        return Some(layers.to_vec());
+    }
+    Some((0..layers.len()).map(|number| layer_at(input.data, number)).collect())
 }
 
 /// Where the root is mounted, in the child's mount namespace only, until pivot_root makes it `/`. A bundle's on itself:
@@ -428,6 +442,7 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
             mounts::check_proc(spec)?;
         }
         let mut mount = volumes::mount(spec, linux, input.host)?;
+        volumes::narrow(&mut mount, &input.volumes);
         if mount.filled {
             check_filled(input, &mount.destination)?;
         }
@@ -564,7 +579,7 @@ fn host_view(
             }
             Frame::Link { path, to } => InitStep::Symlink { path: path.clone(), to: to.clone() },
             Frame::File { path } => InitStep::Mount(mounts::Mount {
-                source: Source::Bind { path: path.clone(), recursive: false, opened: Opened::ByChild },
+                source: Source::Bind { path: path.clone(), below: None, recursive: false, opened: Opened::ByChild },
                 idmap: None,
                 destination: path.clone(),
                 attributes: mounts::Attributes::read_only(),
@@ -773,8 +788,8 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 /// What a plan makes in a container's directory beside `files`, the layer of its own and what is in that: it goes before
 /// the next plan for the directory.
 #[must_use]
-pub fn made(data: &str) -> [String; 4] {
-    [nodes_at(data), merged(data), format!("{data}/layers"), format!("{data}/scratch")]
+pub fn made(data: &str) -> [String; 5] {
+    [nodes_at(data), merged(data), format!("{data}/layers"), format!("{data}/scratch"), format!("{data}/images")]
 }
 
 fn nodes_at(data: &str) -> String {

@@ -9,7 +9,7 @@ use crate::order::Hidden;
 use crate::overlay::Told;
 use crate::shell::quote;
 use crate::undo::Verb;
-use crate::{cgroup, memory, network, overlay, scheduling};
+use crate::{cgroup, memory, network, overlay, scheduling, volumes};
 use spec::runtime::{Device, Hook, IdMapping, NamespaceKind, State};
 
 /// Done by the parent, before the clone.
@@ -82,6 +82,36 @@ pub enum HostStep {
     Own {
         path: String,
         owner: (u32, u32),
+        mapped: bool,
+    },
+    /// A volume, which stays; another may have been faster. `claim`: a file that says that it goes with this container.
+    Volume {
+        directory: String,
+        record: String,
+        claim: Option<String>,
+        owner: Option<(u32, u32)>,
+        /// So many bytes at most.
+        quota: Option<u64>,
+    },
+    /// A filesystem for all containers that use this volume. `user` is a file in `users`: the first mounts, the last
+    /// unmounts.
+    Filesystem {
+        at: String,
+        users: String,
+        user: String,
+        fstype: String,
+        device: String,
+        options: Vec<String>,
+    },
+    /// What the layers have at `path` into a volume that is empty still; they are mounted on `at` for that. `owner`: of the
+    /// volume where they have nothing there. `mapped`: it takes an ordinary user's user namespace.
+    Fill {
+        directory: String,
+        layers: Vec<String>,
+        told: Told,
+        at: String,
+        path: String,
+        owner: Option<(u32, u32)>,
         mapped: bool,
     },
     /// Of this process, and so of its child.
@@ -415,6 +445,12 @@ impl HostStep {
             Self::Node { device, .. } => format!("{}, which a user namespace may not make", device.path),
             Self::Fifo { .. } => "by which the container is started, and tells what came of it".into(),
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
+            Self::Volume { claim: Some(_), .. } => {
+                "a volume, which goes with the container where that is asked for".into()
+            }
+            Self::Volume { .. } => "a volume, which is not there yet; it is kept".into(),
+            Self::Filesystem { fstype, .. } => format!("the {fstype} that the volume is, for all who use it"),
+            Self::Fill { path, .. } => format!("a volume that is empty gets what the image has at {path}"),
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Layers { .. } => "the layers as one tree".into(),
@@ -441,6 +477,15 @@ impl HostStep {
             Self::Fifo { path, mode } => format!("mkfifo -m {mode:o} {}", quote(path)),
             Self::Node { path, device, owner } => make_node(&quote(path), device, *owner),
             Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
+            Self::Volume { directory, record, claim, owner, quota } => {
+                volumes::make_shell(directory, record, claim.as_deref(), *owner, *quota)
+            }
+            Self::Filesystem { at, users, user, fstype, device, options } => {
+                volumes::mount_shell(at, (users, user), fstype, device, options)
+            }
+            Self::Fill { directory, layers, told, at, path, owner, mapped } => {
+                volumes::fill_shell(directory, (layers, told, at), path, *owner, *mapped)
+            }
             Self::Own { path, owner: (uid, gid), mapped } => {
                 let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
                 format!("{through}chown -hR {uid}:{gid} {}", quote(path))
@@ -468,7 +513,13 @@ impl HostStep {
             | Self::Fifo { .. }
             | Self::Node { .. }
             | Self::Source { .. }
+            // One that nobody named goes when its container is gone, whoever sees that.
+            | Self::Volume { .. }
+            | Self::Fill { .. }
             | Self::Own { .. } => Vec::new(),
+            Self::Filesystem { at, users, user, .. } => {
+                vec![Verb::LeaveVolume { at: at.clone(), users: users.clone(), user: user.clone() }]
+            }
             Self::Idmapped { to: path, .. }
             | Self::MountPoint { path, within: None }
             | Self::Layers { at: path, .. } => {
@@ -853,6 +904,7 @@ fn mount_why(mount: &Mount) -> String {
         }
         (_, at) if at.starts_with("/sys/fs/cgroup") => "its own limits, read-only".into(),
         (Source::Bind { path, opened: Opened::Inside, .. }, at) => format!("its own {path} as {at}"),
+        (Source::Bind { path, below: Some(below), .. }, at) => format!("{below} in the host's {path} as {at}"),
         (Source::Bind { path, .. }, at) => format!("the host's {path} as {at}"),
         (Source::Filesystem { fstype, .. }, _) => format!("a {fstype} of its own"),
     }
@@ -862,8 +914,13 @@ fn mount_shell(mount: &Mount) -> String {
     let to = inside(&mount.destination);
     let mut lines = Vec::new();
     match &mount.source {
-        Source::Bind { path, recursive, opened } => {
-            let from = if *opened == Opened::Inside { inside(path) } else { quote(path) };
+        Source::Bind { path, below, recursive, opened } => {
+            let from = match (opened, below) {
+                (Opened::Inside, _) => inside(path),
+                // sampan resolves it inside: a link in it leads nowhere else.
+                (_, Some(below)) => quote(&format!("{path}/{below}")),
+                (_, None) => quote(path),
+            };
             lines.push(format!("if [ -d {from} ]; then mkdir -p {to}; else {}; fi", make_file(&mount.destination)));
             let how = if *recursive { "rbind" } else { "bind" };
             match &mount.idmap {

@@ -36,6 +36,12 @@ pub enum Verb {
         path: String,
         mapped: bool,
     },
+    /// This user of a volume's filesystem is none any more; with the last one it is unmounted.
+    LeaveVolume {
+        at: String,
+        users: String,
+        user: String,
+    },
     Cgroup(cgroup::Undo),
     Network(network::Undo),
 }
@@ -51,6 +57,9 @@ impl Verb {
             Self::RemoveFile { path } => vec!["remove-file".into(), path.clone()],
             Self::RemoveTree { path, mapped } => {
                 vec!["remove-tree".into(), if *mapped { "mapped" } else { "plain" }.into(), path.clone()]
+            }
+            Self::LeaveVolume { at, users, user } => {
+                vec!["leave-volume".into(), at.clone(), users.clone(), user.clone()]
             }
             Self::Cgroup(undo) => undo.words(),
             Self::Network(undo) => undo.words(),
@@ -71,6 +80,10 @@ impl Verb {
             Self::RemoveTree { path, mapped: true } => {
                 format!("unshare --map-auto --map-root-user rm -rf --one-file-system {}", quote(path))
             }
+            Self::LeaveVolume { at, users, user } => {
+                let (user, users, at) = (quote(&format!("{users}/{user}")), quote(users), quote(at));
+                format!("rm -f {user}; rmdir {users} 2>/dev/null && umount {at}")
+            }
             Self::Cgroup(undo) => undo.shell(),
             Self::Network(undo) => undo.shell(),
         }
@@ -85,6 +98,9 @@ impl Verb {
             ["remove-file", path] => Self::RemoveFile { path: (*path).into() },
             ["remove-tree", mapped @ ("mapped" | "plain"), path] => {
                 Self::RemoveTree { path: (*path).into(), mapped: *mapped == "mapped" }
+            }
+            ["leave-volume", at, users, user] => {
+                Self::LeaveVolume { at: (*at).into(), users: (*users).into(), user: (*user).into() }
             }
             texts => cgroup::Undo::from_words(texts)
                 .map(Self::Cgroup)
@@ -145,6 +161,7 @@ mod tests {
             Verb::Unmount { path: "/a b/%/\n".into() },
             Verb::UnmountIn { namespace: "/proc/1/ns/mnt".into(), path: "/a b".into() },
             Verb::RemoveTree { path: "/ä".into(), mapped: true },
+            Verb::LeaveVolume { at: "/v/_data".into(), users: "/run/v".into(), user: "id".into() },
         ] {
             let line = verb.line();
             assert_eq!(line.matches('\n').count(), 1);

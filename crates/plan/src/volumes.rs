@@ -4,22 +4,64 @@
 
 use crate::host::Host;
 use crate::mounts::{self, Idmap, Ids, Maps, Mount, Opened, Source};
-use crate::order::{Input, joined};
-use crate::step::HostStep;
+use crate::order::{self, Input, joined};
+use crate::overlay::{self, Told};
+use crate::shell::quote;
+use crate::step::{At, HostStep};
 use crate::{Rejected, capability, ids};
 use spec::runtime::{IdMapping, Linux, Mount as Spec, NamespaceKind, User};
 
 /// The source of a bind, as far as config.json has no word for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Volume {
     /// On the host; without symbolic links where it is to be given away.
     pub source: String,
     pub target: String,
+    /// What is mounted of it, resolved inside of it.
+    pub below: Option<String>,
     /// It is not there: make the directory.
     pub create: bool,
     /// To the container's user, with all that is in it.
     pub give: bool,
+    pub object: Option<Object>,
+    /// In the container's own directory, for what it writes there: to be made.
+    pub directories: Vec<String>,
 }
+
+/// A volume that has a name: what is to be done to it before it can be mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Object {
+    /// Its own, with its record; the files are in [`FILES`] there.
+    pub directory: String,
+    /// It is not there yet: make it, with this record.
+    pub record: Option<String>,
+    /// The file that says that it goes with this container.
+    pub claim: Option<String>,
+    /// It may still be empty, and is to get what the image has there.
+    pub fill: bool,
+    /// What is mounted on its files' directory, for all that use it.
+    pub filesystem: Option<Filesystem>,
+    /// So many bytes at most.
+    pub quota: Option<u64>,
+}
+
+/// As mount(8) is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filesystem {
+    pub fstype: String,
+    pub device: String,
+    pub options: Vec<String>,
+    /// The directory with a file for each of those that use it, and this container's.
+    pub users: String,
+    pub user: String,
+}
+
+/// In a volume's directory: what is mounted.
+pub const FILES: &str = "_data";
+/// What is known about it.
+pub const RECORD: &str = "volume.json";
+/// There until what an image has was copied, or something else was written; not empty while that goes on.
+pub const FRESH: &str = "fresh";
 
 /// # Errors
 /// As [`mounts::parse`]; and an id map that is not there, or that this caller may not use.
@@ -75,14 +117,30 @@ pub fn host_sysfs(spec: &Spec, linux: &Linux) -> Option<Spec> {
     Some(Spec { kind: "bind".to_owned(), source: "/sys".to_owned(), options, ..spec.clone() })
 }
 
+/// The part of its source that is mounted, where there is one.
+pub(crate) fn narrow(mount: &mut Mount, volumes: &[Volume]) {
+    let volume = volumes.iter().find(|volume| volume.target == mount.destination);
+    if let (Source::Bind { below, .. }, Some(volume)) = (&mut mount.source, volume) {
+        below.clone_from(&volume.below);
+    }
+}
+
 /// What is done to the sources before they are mounted.
 ///
 /// # Errors
-/// What is not to be given away, or to nobody.
+/// What is not to be given away, or to nobody; layers that cannot be read as one.
 pub(crate) fn steps(input: &Input<'_>, linux: &Linux, user: &User) -> Result<Vec<HostStep>, Rejected> {
     let mut steps = Vec::new();
-    for volume in &input.volumes {
+    for (number, volume) in input.volumes.iter().enumerate() {
         let path = volume.source.clone();
+        let root = ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings);
+        let directory = |path: &String| HostStep::Directory { path: path.clone(), mode: 0o755, owner: root };
+        steps.extend(volume.directories.iter().map(directory));
+        if let Some(object) = &volume.object {
+            let same = |other: &Volume| other.object.as_ref().is_some_and(|it| it.directory == object.directory);
+            let again = input.volumes[..number].iter().any(same);
+            object_steps(input, linux, (volume, object), again, &mut steps)?;
+        }
         if volume.create {
             steps.push(HostStep::Source {
                 path: path.clone(),
@@ -100,6 +158,106 @@ pub(crate) fn steps(input: &Input<'_>, linux: &Linux, user: &User) -> Result<Vec
         }
     }
     Ok(steps)
+}
+
+/// `again`: it is mounted at another place, too, for which it is there already.
+fn object_steps(
+    input: &Input<'_>,
+    linux: &Linux,
+    (volume, object): (&Volume, &Object),
+    again: bool,
+    steps: &mut Vec<HostStep>,
+) -> Result<(), Rejected> {
+    let owner = ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings);
+    let directory = object.directory.clone();
+    if let (Some(record), false) = (&object.record, again) {
+        let (record, claim, quota) = (record.clone(), object.claim.clone(), object.quota);
+        steps.push(HostStep::Volume { directory: directory.clone(), record, claim, owner, quota });
+    }
+    if let (Some(Filesystem { fstype, device, options, users, user }), false) = (&object.filesystem, again) {
+        steps.push(HostStep::Filesystem {
+            at: format!("{directory}/{FILES}"),
+            users: users.clone(),
+            user: user.clone(),
+            fstype: fstype.clone(),
+            device: device.clone(),
+            options: options.clone(),
+        });
+    }
+    let shifted = input
+        .config
+        .mounts
+        .iter()
+        .any(|spec| spec.destination == volume.target && spec.options.iter().any(|option| option == "idmap"));
+    // One whose ids are shifted has on the disk those that the layers have there, too.
+    let layers = match order::layers(input, !shifted) {
+        Some(layers) if object.fill => layers,
+        _ => return Ok(()),
+    };
+    let at = order::merged(input.data);
+    let told = overlay::tell(input.host, &layers, None, &At::Root(at.clone()))?;
+    let mapped = input.host.rootless();
+    let path = volume.target.clone();
+    steps.push(HostStep::Fill { directory, layers, told, at, path, owner, mapped });
+    Ok(())
+}
+
+pub(crate) fn make_shell(
+    directory: &str,
+    record: &str,
+    claim: Option<&str>,
+    owner: Option<(u32, u32)>,
+    quota: Option<u64>,
+) -> String {
+    let at = |name: &str| quote(&format!("{directory}/{name}"));
+    let mut lines = Vec::new();
+    if let Some(claim) = claim {
+        let above = claim.rsplit_once('/').map_or("/", |(above, _)| above);
+        lines.push(format!("mkdir -p {} && : >{}", quote(above), quote(claim)));
+    }
+    let mut made = format!("mkdir -p {} && printf %s {} >{}", at(FILES), quote(record), at(RECORD));
+    made += &format!(" && : >{}", at(FRESH));
+    made += &owner.map_or(String::new(), |(uid, gid)| format!(" && chown {uid}:{gid} {}", at(FILES)));
+    lines.push(format!("[ -e {} ] || {{ {made}; }}", at(RECORD)));
+    if let Some(bytes) = quota {
+        let files = at(FILES);
+        lines.push(format!("# no shell equivalent: a project of its own for {files}, which may have {bytes} bytes"));
+    }
+    lines.join("\n")
+}
+
+pub(crate) fn mount_shell(
+    at: &str,
+    (users, user): (&str, &str),
+    fstype: &str,
+    device: &str,
+    options: &[String],
+) -> String {
+    let user = quote(&format!("{users}/{user}"));
+    let options = if options.is_empty() { String::new() } else { format!(" -o {}", quote(&options.join(","))) };
+    let mount = format!("mount -t {}{options} {} {}", quote(fstype), quote(device), quote(at));
+    format!("mkdir -p {} && : >{user}\nmountpoint -q {} || {mount}", quote(users), quote(at))
+}
+
+pub(crate) fn fill_shell(
+    directory: &str,
+    (layers, told, at): (&[String], &Told, &str),
+    path: &str,
+    owner: Option<(u32, u32)>,
+    mapped: bool,
+) -> String {
+    let (files, fresh) = (quote(&format!("{directory}/{FILES}")), quote(&format!("{directory}/{FRESH}")));
+    let from = if let [layer] = layers { layer.as_str() } else { at };
+    let source = quote(&format!("{from}{path}"));
+    let mut script = match layers {
+        [_] => Vec::new(),
+        _ => vec![overlay::shell(layers, None, &At::Root(at.to_owned()), None, mapped, told)],
+    };
+    script.push(format!("[ ! -d {source} ] || {{ cp -a {source}/. {files} && rm {fresh}; }}"));
+    let through = if mapped { "unshare --map-auto --map-root-user --mount" } else { "unshare --mount" };
+    let given = owner.map_or(String::new(), |(uid, gid)| format!("\nchown {uid}:{gid} {files}"));
+    let empty = format!("[ -e {fresh} ] && [ -z \"$(ls -A {files})\" ]");
+    format!("if {empty}; then{given}\n{through} sh -ec {}\nfi", quote(&script.join("\n")))
 }
 
 /// The container's user as he is on the disk; or, where that takes an ordinary user's user namespace, in that.

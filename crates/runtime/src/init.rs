@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::{apply, progress};
 use plan::mounts::{self, Opened, Source};
-
 use plan::overlay::Told;
 use plan::step::{At, Exec, InitStep, Node, Plan, Upper, Veil};
+use rustix::fs::{Mode, OFlags};
 use spec::runtime::{Device, Hook, NamespaceKind, State, Status};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -407,8 +407,17 @@ impl Compiler<'_> {
         number
     }
 
-    fn tree(&mut self, path: &str, recursive: bool, mount: &mounts::Mount) -> Result<child::Source> {
-        let tree = sys::mount::tree(path, recursive, !mount.links.source)?;
+    fn tree(
+        &mut self,
+        path: &str,
+        below: Option<&str>,
+        recursive: bool,
+        mount: &mounts::Mount,
+    ) -> Result<child::Source> {
+        let tree = match below {
+            Some(below) => sys::mount::tree_below(path, below, recursive)?,
+            None => sys::mount::tree(path, recursive, !mount.links.source)?,
+        };
         if let Some(idmap) = &mount.idmap {
             self.context.shift(tree.as_fd(), path, &idmap.maps, idmap.recursive)?;
         }
@@ -420,7 +429,7 @@ impl Compiler<'_> {
             Node::Made => return make_node(device),
             Node::Host => {
                 apply::device::check(device)?;
-                child::Source::Tree { path: c(&device.path)?, recursive: false, follow: true }
+                child::Source::Tree { path: c(&device.path)?, below: None, recursive: false, follow: true }
             }
             Node::Parent(path) => {
                 let tree = sys::mount::tree(path, false, false)?;
@@ -446,12 +455,15 @@ impl Compiler<'_> {
             Source::Filesystem { fstype, source, data } => {
                 (self.filesystem(mount, fstype, source, data, &mut attributes)?, Target::Directory)
             }
-            Source::Bind { path, recursive, opened } => {
+            Source::Bind { path, below, recursive, opened } => {
                 let source = match opened {
-                    Opened::ByParent => self.tree(path, *recursive, mount)?,
-                    Opened::ByChild => {
-                        child::Source::Tree { path: c(path)?, recursive: *recursive, follow: !mount.links.source }
-                    }
+                    Opened::ByParent => self.tree(path, below.as_deref(), *recursive, mount)?,
+                    Opened::ByChild => child::Source::Tree {
+                        path: c(path)?,
+                        below: below.as_deref().map(c).transpose()?,
+                        recursive: *recursive,
+                        follow: !mount.links.source,
+                    },
                     Opened::Inside => {
                         let place = Place { follow: !mount.links.source, ..root(path)? };
                         child::Source::Inside { place, recursive: *recursive }
@@ -480,7 +492,9 @@ impl Compiler<'_> {
         let like = fstype == "tmpfs" && !data.iter().any(|(key, _)| key == "mode");
         if mount.filled {
             let tree = sys::mount::filesystem(&c(fstype)?, &config)?;
-            sys::tree::fill(tree.as_fd(), self.root, &mount.destination, like)?;
+            let root = rustix::fs::open(self.root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(sys::Error::of(|| format!("open({:?}, O_DIRECTORY)", self.root)))?;
+            sys::copy::fill(tree.as_fd(), root.as_fd(), &mount.destination, like)?;
             return Ok(child::Source::Detached { fd: self.keep(tree) });
         }
         let flags = std::mem::take(&mut attributes.own).set as u32;
@@ -511,7 +525,7 @@ fn copied_link(mount: &mounts::Mount) -> Result<Option<CString>> {
 /// A directory of the host's on another, which is kept in the slot.
 fn bind(from: &str, at: &str, recursive: bool, slot: Slot, propagation: u64) -> Result<Op> {
     Ok(Op::Mount(child::Mount {
-        source: child::Source::Tree { path: c(from)?, recursive, follow: true },
+        source: child::Source::Tree { path: c(from)?, below: None, recursive, follow: true },
         shifted: false,
         destination: Destination::Host { path: c(at)?, slot },
         attributes: Attributes { propagation, ..Attributes::default() },

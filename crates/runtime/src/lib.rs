@@ -20,6 +20,7 @@ pub mod observe;
 pub mod oom;
 pub mod process;
 pub mod progress;
+pub mod quota;
 mod remedy;
 pub mod resolver;
 pub mod supervise;
@@ -28,6 +29,7 @@ pub mod systemd;
 pub mod tree;
 pub mod undo;
 pub mod usage;
+pub mod volume;
 pub mod watch;
 pub mod worker;
 

@@ -38,24 +38,42 @@ pub fn chown(path: &str, owner: (u32, u32), mapped: bool) -> Result<()> {
 
 /// In a user namespace with the caller's own maps, as its root. `call`: for the message.
 fn with_subordinate_ids(call: &str, work: impl FnOnce() -> sys::Result<()>) -> Result<()> {
-    let (uid, gid) = plan::host::rootless_maps(&observe::host()?);
+    apart(call, true, false, work)
+}
+
+/// By a process of its own. `mapped`: as root of a user namespace with the caller's own maps; `mounts`: what it mounts
+/// only it sees, and that goes with it. `call`: for the message.
+///
+/// # Errors
+/// What the work says.
+pub(crate) fn apart(call: &str, mapped: bool, mounts: bool, work: impl FnOnce() -> sys::Result<()>) -> Result<()> {
     let one = SingleThread::check()?;
     let (ours, theirs) = sync::pair()?;
-    let child = sys::process::fork(one, sys::process::CLONE_NEWUSER as u64, || after_maps(&theirs, work))?;
-    let mapped = apply::id_maps(child.pid, &uid, &gid, true).and_then(|()| sync::go(&ours));
-    if mapped.is_err() {
+    let user = if mapped { sys::process::CLONE_NEWUSER as u64 } else { 0 };
+    let mount = if mounts { sys::process::CLONE_NEWNS as u64 } else { 0 };
+    let child = sys::process::fork(one, user | mount, || after_maps(&theirs, work))?;
+    let ready = if mapped { map(child.pid) } else { Ok(()) }.and_then(|()| sync::go(&ours));
+    if ready.is_err() {
         rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
     }
     let exit = sys::process::wait(&child)?;
-    mapped?;
+    ready?;
     match exit {
         Exit::Code(0) => Ok(()),
         Exit::Code(errno) => {
             let errno = Errno::from_raw_os_error(errno.into());
-            Err(sys::Error::new(format!("{call} with the caller's subordinate ids"), errno).into())
+            let how = if mapped { " with the caller's subordinate ids" } else { "" };
+            Err(sys::Error::new(format!("{call}{how}"), errno).into())
         }
         signal => Err(Error::Died(signal)),
     }
+}
+
+/// All that this user has, or himself alone.
+fn map(pid: i32) -> Result<()> {
+    let host = observe::host()?;
+    let (uid, gid) = plan::host::rootless_maps(&host);
+    apply::id_maps(pid, &uid, &gid, host.subordinate.is_some())
 }
 
 /// In the child: root once the parent has written the maps. The errno as exit code, 0 for none.

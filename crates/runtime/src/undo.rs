@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use sys::process::{Exit, SingleThread};
 
 /// Replay a journal and remove it, unless something could not be undone: then it stays for the next try. `keep`: the
@@ -57,13 +58,14 @@ fn undo_one(verb: &Verb) -> Result<()> {
             Err(errno) => Err(sys::Error::new(format!("unlink({path:?})"), errno).into()),
         },
         Verb::RemoveTree { path, mapped } => crate::tree::remove(path, *mapped),
+        Verb::LeaveVolume { at, users, user } => crate::volume::leave(at, Path::new(users), user),
         Verb::Cgroup(Undo::StopUnit { address, unit }) => crate::systemd::stop(address, unit),
         Verb::Cgroup(Undo::Remove { .. }) => Ok(()),
         Verb::Network(undo) => Ok(crate::apply::network::undo(undo).map(drop)?),
     }
 }
 
-fn unmount(path: &str) -> sys::Result<()> {
+pub(crate) fn unmount(path: &str) -> sys::Result<()> {
     match rustix::mount::unmount(path, UnmountFlags::DETACH) {
         Ok(()) | Err(Errno::NOENT | Errno::INVAL) => Ok(()),
         Err(errno) => Err(sys::Error::new(format!("umount2({path:?}, MNT_DETACH)"), errno)),

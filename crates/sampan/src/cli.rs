@@ -23,6 +23,7 @@ mod run;
 mod select;
 mod tree;
 mod usage;
+mod volume;
 
 pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
 pub use clap_complete::Shell;
@@ -37,6 +38,9 @@ pub use push::{Outgoing, Push};
 pub use registry::{Login, Logout, Pull, Referrers, Search, Tag, Tags, Untag};
 pub use select::one;
 pub use tree::tree;
+pub use volume::{
+    VolumeCreate, VolumeExists, VolumeExport, VolumeImport, VolumeInspect, VolumeList, VolumePrune, VolumeRemove,
+};
 
 use crate::ui::Failure;
 use engine::request;
@@ -103,6 +107,14 @@ pub enum Verb {
     ImagePrune(ImagePrune),
     DiskUsage(DiskUsage),
     Check(Check),
+    VolumeCreate(VolumeCreate),
+    VolumeList(VolumeList),
+    VolumeInspect(VolumeInspect),
+    VolumeRemove(VolumeRemove),
+    VolumePrune(VolumePrune),
+    VolumeExists(VolumeExists),
+    VolumeExport(VolumeExport),
+    VolumeImport(VolumeImport),
     Version(Version),
     Info(Info),
     Network(Box<network::Call>),

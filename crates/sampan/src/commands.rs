@@ -34,6 +34,7 @@ mod stats;
 mod timings;
 mod top;
 mod version;
+mod volume;
 
 use crate::cli::{Call, Verb};
 use crate::ui::{self, Failure, Ui};
@@ -100,6 +101,14 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::ImageUnmount(arguments) => mount::unmount(&arguments, &globals, ui),
         Verb::ImageTree(arguments) => history::tree(&arguments, &globals),
         Verb::ImageRemove(arguments) => image::remove(&arguments, &globals, ui),
+        Verb::VolumeCreate(arguments) => volume::create(&arguments, &globals),
+        Verb::VolumeList(arguments) => volume::list(&arguments, &globals, ui),
+        Verb::VolumeInspect(arguments) => volume::inspect(&arguments, &globals, ui),
+        Verb::VolumeRemove(arguments) => volume::remove(&arguments, &globals, ui),
+        Verb::VolumePrune(arguments) => volume::prune(&arguments, &globals, ui),
+        Verb::VolumeExists(arguments) => return volume::exists(&arguments, &globals),
+        Verb::VolumeExport(arguments) => volume::export(&arguments, &globals, ui),
+        Verb::VolumeImport(arguments) => volume::import(&arguments, &globals, ui),
         Verb::Info(arguments) => info::run(&arguments, &globals, ui),
     }
     .map(|()| ui::SUCCESS)

@@ -254,6 +254,18 @@ fn every_step_of_a_container_in_two_networks() {
 }
 
 #[test]
+fn every_step_of_a_container_with_volumes() {
+    let Some(ground) = Ground::new() else { return };
+    let memory = ["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory"];
+    assert!(ground.sampan(&memory).status().unwrap().success());
+    // One that nobody named gets what the image has there.
+    let flags = ["--rm", "--network=none", "-v", "memory:/memory", "-v", "/bin", "--name", "box"];
+    let run = || ground.shell(&flags, "true");
+    assert!(run().status().unwrap().success());
+    ground.every_step(&WAYS, &run);
+}
+
+#[test]
 fn every_step_of_a_container_on_the_hosts_files() {
     let Some(ground) = Ground::new() else { return };
     let parent = format!("--cgroup-parent=/{}", ground.name);

@@ -6,11 +6,13 @@
 pub mod bpf;
 pub mod cgroup;
 pub mod child;
+pub mod copy;
 pub mod entry;
 pub mod mount;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod quota;
 pub mod signal;
 pub mod terminal;
 pub mod tree;

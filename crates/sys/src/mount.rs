@@ -19,6 +19,22 @@ pub fn tree(path: &str, recursive: bool, follow: bool) -> Result<OwnedFd> {
         .map_err(Error::of(|| format!("open_tree({path:?}, OPEN_TREE_CLONE)")))
 }
 
+/// The same of what has the name `below` in it, resolved inside of it: whoever can write there cannot lead it out.
+///
+/// # Errors
+/// The kernel's.
+pub fn tree_below(path: &str, below: &str, recursive: bool) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let top = open(path, flags, Mode::empty()).map_err(Error::of(|| format!("open({path:?}, O_PATH)")))?;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let part = openat2(&top, below, flags, Mode::empty(), inside)
+        .map_err(Error::of(|| format!("openat2({path:?}, {below:?}, RESOLVE_IN_ROOT)")))?;
+    let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(&part, "", copy | deep).map_err(Error::of(|| format!("open_tree({below:?}, OPEN_TREE_CLONE)")))
+}
+
 /// A new filesystem, attached nowhere; each entry is a setting, a flag without value.
 ///
 /// # Errors

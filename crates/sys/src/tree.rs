@@ -1,4 +1,4 @@
-//! Removing a directory tree that someone else may have filled, changing its owner, or copying it.
+//! Removing a directory tree that someone else may have filled, or changing its owner.
 //!
 //! Invariant: nothing outside the tree is touched, whatever is inside it and whoever changes it meanwhile: each step
 //! is relative to an open directory and follows no link. A removal crosses no mount.
@@ -225,89 +225,4 @@ fn release(dir: BorrowedFd<'_>, name: &CStr) {
     if let (true, Ok(fd)) = (safe, fs::openat(dir, name, flags, Mode::empty())) {
         plain(fd.as_fd());
     }
-}
-/// Copies into the directory `to` what the directory `path` holds, which is resolved inside `root`: contents, modes and
-/// owners, no attributes. `like`: its own mode and owner, too. One that is not there holds nothing.
-///
-/// # Errors
-/// The first call that the kernel refused.
-pub fn fill(to: BorrowedFd<'_>, root: &str, path: &str, like: bool) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let top = fs::open(root, flags, Mode::empty()).map_err(Error::of(|| format!("open({root:?}, O_DIRECTORY)")))?;
-    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let from = match fs::openat2(&top, path.trim_start_matches('/'), flags, Mode::empty(), inside) {
-        Err(Errno::NOENT) => return Ok(()),
-        from => from.map_err(Error::of(|| format!("openat2({path:?}, RESOLVE_IN_ROOT)")))?,
-    };
-    // A detached mount's root is opened by O_PATH only.
-    let to =
-        fs::openat(to, c".", flags, Mode::empty()).map_err(Error::of(|| "openat(\".\", O_DIRECTORY)".to_owned()))?;
-    copy_all(&from, &to, 0)?;
-    if like { look_like(&to, &fs::fstat(&from).map_err(Error::of(|| "fstat()".to_owned()))?) } else { Ok(()) }
-}
-
-fn copy_all(from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
-    let call = || "getdents64".to_owned();
-    if depth == DEPTH {
-        return Err(Error::new("openat()", Errno::NAMETOOLONG));
-    }
-    for entry in fs::Dir::read_from(from).map_err(Error::of(call))? {
-        let entry = entry.map_err(Error::of(call))?;
-        let name = entry.file_name();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            copy_entry(from, to, name, depth)?;
-        }
-    }
-    Ok(())
-}
-
-fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: usize) -> Result<()> {
-    let call = |call: &'static str| move || format!("{call}({name:?})");
-    let Some(found) = stat(from.as_fd(), name)? else { return Ok(()) };
-    let kind = FileType::from_raw_mode(found.st_mode);
-    let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let old = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let (own, private) = (Mode::from(0o700), Mode::from(0o600));
-    match kind {
-        FileType::Directory => {
-            fs::mkdirat(to, name, own).map_err(Error::of(call("mkdirat")))?;
-            let open = |at: &OwnedFd| fs::openat(at, name, old | OFlags::DIRECTORY, Mode::empty());
-            let (from, to) =
-                (open(from).map_err(Error::of(call("openat")))?, open(to).map_err(Error::of(call("openat")))?);
-            copy_all(&from, &to, depth + 1)?;
-            look_like(&to, &found)
-        }
-        FileType::RegularFile => {
-            let from = fs::openat(from, name, old, Mode::empty()).map_err(Error::of(call("openat")))?;
-            let to = fs::openat(to, name, new, private).map_err(Error::of(call("openat")))?;
-            let (mut from, mut to) = (std::fs::File::from(from), std::fs::File::from(to));
-            std::io::copy(&mut from, &mut to).map_err(Error::of_io(call("copy")))?;
-            look_like(&to, &found)
-        }
-        FileType::Symlink => {
-            let target = fs::readlinkat(from, name, Vec::new()).map_err(Error::of(call("readlinkat")))?;
-            fs::symlinkat(&target, to, name).map_err(Error::of(call("symlinkat")))?;
-            own_entry(to, name, &found)
-        }
-        // One that nobody listens at.
-        FileType::Socket => Ok(()),
-        _ => {
-            let mode = Mode::from_raw_mode(found.st_mode);
-            fs::mknodat(to, name, kind, mode, found.st_rdev).map_err(Error::of(call("mknodat")))?;
-            own_entry(to, name, &found)
-        }
-    }
-}
-
-fn own_entry(to: &OwnedFd, name: &CStr, found: &Stat) -> Result<()> {
-    let (uid, gid) = (fs::Uid::from_raw(found.st_uid), fs::Gid::from_raw(found.st_gid));
-    fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(Error::of(|| format!("fchownat({name:?})")))
-}
-
-/// The owner first: to give a file away takes its set-user-ID bit.
-fn look_like(to: impl AsFd, found: &Stat) -> Result<()> {
-    let (uid, gid) = (fs::Uid::from_raw(found.st_uid), fs::Gid::from_raw(found.st_gid));
-    fs::fchown(&to, Some(uid), Some(gid)).map_err(Error::of(|| "fchown()".to_owned()))?;
-    fs::fchmod(&to, Mode::from_raw_mode(found.st_mode)).map_err(Error::of(|| "fchmod()".to_owned()))
 }

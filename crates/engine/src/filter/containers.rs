@@ -8,7 +8,7 @@ use spec::unit::Invalid;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-const KEYS: &str = "ancestor, exited, id, label, name, status";
+const KEYS: &str = "ancestor, exited, id, label, name, status, volume";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Container {
@@ -21,6 +21,8 @@ pub enum Container {
     Label(Label),
     /// Ended with this code.
     Exited(u8),
+    /// It has this volume, or something at this path.
+    Volume(String),
 }
 
 impl FromStr for Container {
@@ -35,6 +37,7 @@ impl FromStr for Container {
             "status" => Self::Status(value.parse()?),
             "ancestor" => Self::Ancestor(value.to_owned()),
             "label" => Self::Label(Label::parse(value)?),
+            "volume" => Self::Volume(value.to_owned()),
             "exited" => Self::Exited(value.parse().map_err(|_| {
                 Invalid::new(format!("{value:?} is no exit code")).hint("write a number from 0 to 255")
             })?),
@@ -129,6 +132,10 @@ pub fn select(
             Container::Status(state) => State::of(container) == *state,
             Container::Ancestor(_) => ancestors[at].fits(container),
             Container::Label(label) => label.fits(&record.config.labels),
+            Container::Volume(word) => record
+                .mounts
+                .iter()
+                .any(|mounted| mounted.volume() == Some(word.as_str()) || mounted.mount.target == *word),
             Container::Exited(code) => !container.running && record.exit_code == Some(*code),
         };
         (all || container.running) && shown(filters, fits, |filter| matches!(filter, Container::Label(_)))

@@ -95,6 +95,7 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
             Ok(serde_json::Value::Null)
         }
         Task::CopyIn(task) => serde_json::to_value(copy::in_in(&task, &mut stdin)?),
+        Task::Fill(directory) => serde_json::to_value(image::fill::fill(&directory, &mut stdin)?),
         Task::Differ(task) => serde_json::to_value(content::differ_in(&task)?),
         Task::Check { state, repair } => {
             let paths = Paths { data: order.data, state };

@@ -1,7 +1,8 @@
-//! Mounts: `--volume`, `--mount`, `--tmpfs`.
+//! Mounts: `--volume`, `--mount`, `--tmpfs`, `--volumes-from`.
 
 mod csv;
 mod long;
+mod object;
 mod short;
 
 use super::{Invalid, namespace, text};
@@ -9,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use spec::runtime::IdMapping;
 use std::path::PathBuf;
 
-pub use long::long;
+pub use long::{local, long};
+pub use object::{Driver, From, Image, Object, from, name};
 pub use short::{tmpfs, volume};
+pub use text::target;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Mount {
     /// In the container: absolute and without `.`, `..` or doubled slashes; not `/`.
     pub target: String,
@@ -33,6 +37,15 @@ pub struct Flags {
 pub enum Kind {
     Bind(Bind),
     Tmpfs(Tmpfs),
+    Volume(Object),
+    Image(Image),
+    Devpts(Devpts),
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Volume(Object::default())
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +143,17 @@ pub struct Tmpfs {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub inodes: Option<u64>,
+}
+
+/// Another devpts than the one at /dev/pts; what is absent is the kernel's default (Documentation/filesystems/devpts.rst).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Devpts {
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub mode: Option<u32>,
+    /// So many terminals at most.
+    pub max: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

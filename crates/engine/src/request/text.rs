@@ -3,7 +3,7 @@
 use super::Invalid;
 
 /// A path inside the container: absolute, not the root itself, no `..`; without doubled or trailing slashes or `.`.
-pub(super) fn target(text: &str) -> Result<String, Invalid> {
+pub fn target(text: &str) -> Result<String, Invalid> {
     let path = absolute(text)?;
     if path == "/" {
         return Err(Invalid::new("the container's / cannot be mounted over").hint("name a directory below it"));

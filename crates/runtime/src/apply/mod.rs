@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use spec::runtime::IdMapping;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What the steps of one container hand on to each other.
@@ -100,6 +101,17 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             own(path, *owner)
         }
         HostStep::Own { path, owner, mapped } => crate::tree::chown(path, *owner, *mapped),
+        HostStep::Volume { directory, record, claim, owner, quota } => {
+            let new = crate::volume::New { record, claim: claim.as_deref(), owner: *owner, quota: *quota };
+            crate::volume::make(Path::new(directory), &new).map(drop)
+        }
+        HostStep::Filesystem { at, users, user, fstype, device, options } => {
+            crate::volume::mount(at, (Path::new(users), user), fstype, device, options)
+        }
+        HostStep::Fill { directory, layers, told, at, path, owner, mapped } => {
+            let image = crate::volume::Image { layers, told, at, path };
+            crate::volume::fill(Path::new(directory), &image, *owner, *mapped)
+        }
         HostStep::Idmapped { from, to, ids, recursive } => {
             let tree = sys::mount::tree(from, *recursive, true)?;
             context.shift(tree.as_fd(), from, &Maps::These(ids.clone()), *recursive)?;

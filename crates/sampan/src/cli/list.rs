@@ -52,7 +52,7 @@ pub struct Ps {
     /// Show containers that have exited too
     #[arg(long, short)]
     pub all: bool,
-    /// Show only those of which this is true: ancestor, exited, id, label, name or status
+    /// Show only those of which this is true: ancestor, exited, id, label, name, status or volume
     #[arg(long, short, value_name = "KEY=VALUE")]
     pub filter: Vec<filter::Container>,
     /// Show so many, the newest first, running or not
@@ -93,6 +93,9 @@ pub struct Remove {
     /// Do not complain about one that is not there
     #[arg(long, short)]
     pub ignore: bool,
+    /// Remove its volumes that nobody named, too
+    #[arg(long, short)]
+    pub volumes: bool,
     #[command(flatten)]
     pub which: Which,
 }

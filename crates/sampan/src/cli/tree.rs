@@ -3,7 +3,7 @@
 use super::globals::Flags;
 use super::{
     Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, network, oci, push, registry, run,
-    usage,
+    usage, volume,
 };
 use crate::ui::Failure;
 use clap::error::ErrorKind;
@@ -118,6 +118,14 @@ static ENTRIES: &[Entry] = &[
     entry::<network::Remove>(),
     entry::<network::Prune>(),
     entry::<network::Exists>(),
+    entry::<volume::VolumeCreate>(),
+    entry::<volume::VolumeList>(),
+    entry::<volume::VolumeInspect>(),
+    entry::<volume::VolumeRemove>(),
+    entry::<volume::VolumePrune>(),
+    entry::<volume::VolumeExists>(),
+    entry::<volume::VolumeExport>(),
+    entry::<volume::VolumeImport>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),
@@ -217,12 +225,13 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-const GROUPS: [(&str, &str); 5] = [
+const GROUPS: [(&str, &str); 6] = [
     ("container", "Containers"),
     ("image", "Images"),
     ("manifest", "Manifests and indexes of images"),
     ("network", "Networks"),
     ("system", "This machine"),
+    ("volume", "Volumes"),
 ];
 
 /// All verbs. A verb's second name in the same group is taken, not shown.

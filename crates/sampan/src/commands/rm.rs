@@ -10,7 +10,7 @@ pub fn run(arguments: &Remove, globals: &Globals, ui: &Ui) -> Result<(), Failure
     let which = arguments.which.which(arguments.ignore);
     super::lifecycle::each(&paths, &which, false, ui, |word| {
         // --force: docker says nothing of one that is not there.
-        let removed = engine::containers::remove(&paths, word, arguments.force)?;
+        let removed = engine::containers::remove(&paths, word, arguments.force, arguments.volumes)?;
         Ok(removed.then(|| word.to_owned()))
     })
 }

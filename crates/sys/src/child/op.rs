@@ -61,8 +61,9 @@ pub enum Source {
     /// `fsopen`, one `fsconfig` an entry (a flag without value), `fsmount`. `like`: and `mode`, as what it covers has it,
     /// if that is there.
     Filesystem { fstype: CString, config: Vec<(CString, Option<CString>)>, flags: u32, like: bool },
-    /// `open_tree(OPEN_TREE_CLONE)` of a host path; `follow`: of what it names where it is a link.
-    Tree { path: CString, recursive: bool, follow: bool },
+    /// `open_tree(OPEN_TREE_CLONE)` of a host path; `follow`: of what it names where it is a link. `below`: of what has
+    /// this name in it, resolved inside of it (`RESOLVE_IN_ROOT`).
+    Tree { path: CString, below: Option<CString>, recursive: bool, follow: bool },
     /// A detached mount or an `O_PATH` tree that the parent made.
     Detached { fd: RawFd },
     /// `open_tree` of a path inside the container's root.

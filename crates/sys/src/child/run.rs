@@ -741,7 +741,14 @@ fn statfs(fd: RawFd) -> Outcome<libc::statfs64> {
 fn source(source: &Source, mode: Option<&CStr>, state: &State<'_>) -> Outcome<Fd> {
     match source {
         Source::Filesystem { fstype, config, flags, .. } => filesystem(fstype, config, mode, *flags),
-        Source::Tree { path, recursive, follow } => {
+        Source::Tree { path, below: Some(below), recursive, .. } => {
+            let flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+            let top = openat2(libc::AT_FDCWD, path, &OpenHow { flags, mode: 0, resolve: 0 })?;
+            let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+            let part = openat2(top.0, below, &OpenHow { flags, mode: 0, resolve })?;
+            clone_tree(part.0, *recursive)
+        }
+        Source::Tree { path, below: None, recursive, follow } => {
             let deep = if *recursive { AT_RECURSIVE } else { 0 };
             let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep | if *follow { 0 } else { AT_SYMLINK_NOFOLLOW };
             sys!(SYS_open_tree, libc::AT_FDCWD, text(path), flags).map(|fd| Fd(fd as RawFd))

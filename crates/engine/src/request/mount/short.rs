@@ -1,12 +1,15 @@
-//! `-v SOURCE:TARGET[:OPTIONS]` and `--tmpfs TARGET[:OPTIONS]`.
+//! `-v [SOURCE:]TARGET[:OPTIONS]` and `--tmpfs TARGET[:OPTIONS]`.
 
+use super::object::{self, Object};
 use super::{Bind, Idmap, Invalid, Kind, Mount, Propagation, Recursion, Relabel, Seen, Tmpfs, idmap, once, text};
 
-const VOLUME: &str = "write DIRECTORY:TARGET[:OPTIONS]: \"$PWD\":/www:ro";
+const VOLUME: &str = "write [SOURCE:]TARGET[:OPTIONS]: data:/var/lib/data, or \"$PWD\":/www:ro";
 
+/// A source that is a path is the host's; another is a volume's name; without one it is a volume that has none.
+///
 /// # Errors
-/// [`Invalid`] for a volume by name or without source, a target that is no absolute path, an option that is unknown
-/// or contradicts an earlier one.
+/// [`Invalid`] for what is no name, a target that is no absolute path, an option that is unknown, contradicts an earlier
+/// one, or is for paths only.
 pub fn volume(spec: &str) -> Result<Mount, Invalid> {
     let mut parts = spec.splitn(3, ':');
     let first = parts.next().unwrap_or_default();
@@ -14,31 +17,19 @@ pub fn volume(spec: &str) -> Result<Mount, Invalid> {
         if first.is_empty() {
             return Err(Invalid::new("an empty volume").hint(VOLUME));
         }
-        let hint = format!("name a directory: DIRECTORY:{first}, or use --tmpfs {first}");
-        return Err(Invalid::new("anonymous volumes are not supported by this version").hint(hint));
+        let kind = Kind::Volume(Object::default());
+        return Ok(Mount { target: text::target(first)?, flags: super::Flags::default(), kind });
     };
     if first.is_empty() {
         return Err(Invalid::new("no source before the colon").hint(VOLUME));
-    }
-    if !first.starts_with(['/', '.']) {
-        let hint = format!("use a path: ./{first}");
-        return Err(Invalid::new("named volumes are not supported by this version").hint(hint));
     }
     let mut options = Options::default();
     for word in parts.next().unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
         options.take(word)?;
     }
     let flags = options.seen.flags();
-    let bind = Bind {
-        source: first.into(),
-        create: true,
-        recursion: options.recursion.unwrap_or_default(),
-        propagation: options.propagation,
-        relabel: options.relabel,
-        chown: options.chown.is_some(),
-        idmap: options.idmap,
-    };
-    Ok(Mount { target: text::target(target)?, flags, kind: Kind::Bind(bind) })
+    let kind = if first.starts_with(['/', '.']) { options.bind(first)? } else { options.object(first)? };
+    Ok(Mount { target: text::target(target)?, flags, kind })
 }
 
 #[derive(Default)]
@@ -49,9 +40,39 @@ struct Options {
     relabel: Option<Relabel>,
     chown: Option<()>,
     idmap: Option<Idmap>,
+    copy: Option<bool>,
 }
 
 impl Options {
+    fn bind(self, source: &str) -> Result<Kind, Invalid> {
+        Ok(Kind::Bind(Bind {
+            source: source.into(),
+            create: true,
+            recursion: self.recursion.unwrap_or_default(),
+            propagation: self.propagation,
+            relabel: self.relabel,
+            chown: self.chown.is_some(),
+            idmap: self.idmap,
+        }))
+    }
+
+    fn object(self, name: &str) -> Result<Kind, Invalid> {
+        let name = object::name(name)?;
+        let stray = self.propagation.map(Propagation::option).or(self.recursion.map(|_| "bind"));
+        if let Some(word) = stray {
+            return Err(Invalid::new(format!("{word:?} is for a path of the host, not for the volume {name}"))
+                .hint(format!("leave it out, or write a path: ./{name}")));
+        }
+        Ok(Kind::Volume(Object {
+            name: Some(name),
+            copy: self.copy.unwrap_or(true),
+            relabel: self.relabel,
+            chown: self.chown.is_some(),
+            idmap: self.idmap,
+            ..Object::default()
+        }))
+    }
+
     fn take(&mut self, word: &str) -> Result<(), Invalid> {
         if self.seen.word(word)? {
             return Ok(());
@@ -66,12 +87,15 @@ impl Options {
             "Z" => once(&mut self.relabel, Relabel::Private, word),
             "U" => once(&mut self.chown, (), word),
             "idmap" => once(&mut self.idmap, Idmap::default(), word),
-            // docker: hints for its desktop version's file sharing, and for volumes by name; without effect here.
-            "consistent" | "cached" | "delegated" | "nocopy" => Ok(()),
+            // Of a path nothing is ever copied (docker takes the word there, too).
+            "nocopy" => once(&mut self.copy, false, word),
+            "copy" => once(&mut self.copy, true, word),
+            // docker: hints for its desktop version's file sharing; without effect here.
+            "consistent" | "cached" | "delegated" => Ok(()),
             _ => match word.strip_prefix("idmap=") {
                 Some(map) => once(&mut self.idmap, idmap(map)?, word),
                 None => Err(Invalid::new(format!("unknown mount option {word:?}")).hint(
-                    "ro, rw, z, Z, U, idmap, bind, rbind, [no]exec, [no]dev, [no]suid, [r]private, [r]slave, [r]shared",
+                    "ro, rw, z, Z, U, idmap, [no]copy, bind, rbind, [no]exec, [no]dev, [no]suid, [r]private, [r]slave, [r]shared",
                 )),
             },
         }
@@ -110,7 +134,7 @@ mod tests {
         assert_eq!(mount.target, "/t");
         match mount.kind {
             Kind::Bind(bind) => (mount.flags, bind),
-            Kind::Tmpfs(_) => panic!("{text}"),
+            _ => panic!("{text}"),
         }
     }
 
@@ -136,12 +160,27 @@ mod tests {
     }
 
     #[test]
+    fn reads_names() {
+        let object = |text: &str| match volume(text).unwrap() {
+            Mount { kind: Kind::Volume(object), flags, target } => (target, object, flags.read_only),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(object("/t/"), ("/t".into(), Object::default(), false));
+        let named = Object { name: Some("data".into()), ..Object::default() };
+        assert_eq!(object("data:/t"), ("/t".into(), named.clone(), false));
+        let all = Object { copy: false, relabel: Some(Relabel::Shared), chown: true, ..named };
+        assert_eq!(object("data:/t:ro,nocopy,z,U"), ("/t".into(), all, true));
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_volume() {
         for (text, why) in [
             ("", "an empty volume"),
-            ("/data", "anonymous volumes are not supported by this version"),
             (":/t", "no source before the colon"),
-            ("data:/t", "named volumes are not supported by this version"),
+            ("a/b:/t", "\"a/b\" is no name of a volume"),
+            ("data:/t:rslave", "\"rslave\" is for a path of the host, not for the volume data"),
+            ("data:/t:rbind", "\"bind\" is for a path of the host, not for the volume data"),
+            ("data:/t:copy,nocopy", "\"nocopy\" repeats or contradicts an earlier option"),
             ("/s:t", "the container path \"t\" is not absolute"),
             ("/s:/", "the container's / cannot be mounted over"),
             ("/s:", "the container path \"\" is not absolute"),
@@ -154,7 +193,7 @@ mod tests {
         ] {
             assert_eq!(volume(text).unwrap_err().why, why, "{text}");
         }
-        assert_eq!(volume("data:/t").unwrap_err().hint.as_deref(), Some("use a path: ./data"));
+        assert_eq!(volume("a/b:/t").unwrap_err().hint.as_deref().map(|hint| hint.ends_with("./NAME")), Some(true));
     }
 
     #[test]

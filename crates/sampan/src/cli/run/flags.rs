@@ -160,12 +160,15 @@ pub struct Terminal {
 #[derive(Debug, Flags)]
 #[command(next_help_heading = "Files and devices")]
 pub struct Files {
-    /// Mount a directory or file of the host
-    #[arg(long, short, value_name = "SOURCE:TARGET[:OPTIONS]", value_parser = mount::volume)]
+    /// Mount a directory or file of the host, or a volume
+    #[arg(long, short, value_name = "[SOURCE:]TARGET[:OPTIONS]", value_parser = mount::volume)]
     pub volume: Vec<Mount>,
-    /// The same and tmpfs, in fields: type=bind,src=/a,dst=/b,ro
+    /// The same, a tmpfs, an image or a devpts, in fields: type=bind,src=/a,dst=/b,ro
     #[arg(long, value_name = "FIELDS", value_parser = mount::long)]
     pub mount: Vec<Mount>,
+    /// Mount what another container has mounted, too
+    #[arg(long, value_name = "CONTAINER[:OPTIONS]", value_parser = mount::from)]
+    pub volumes_from: Vec<mount::From>,
     /// Mount a tmpfs
     #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = mount::tmpfs)]
     pub tmpfs: Vec<Mount>,

@@ -144,7 +144,8 @@ fn files_of(flags: flags::Files) -> Result<Files, Failure> {
         }
     }
     let shm_size = flags.shm_size.filter(|size| size.bytes() > 0);
-    Ok(Files { read_only: flags.read_only, mounts, shm_size, devices: flags.device })
+    let volumes_from = flags.volumes_from;
+    Ok(Files { read_only: flags.read_only, mounts, volumes_from, shm_size, devices: flags.device })
 }
 
 fn log_of(driver: Option<log::Driver>, options: Vec<log::Opt>) -> Result<Log, Failure> {

@@ -77,6 +77,7 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--mount type=bind,src=/s,dst=/t" files.mounts = "[Mount { target: \"/t\", flags: Flags { read_only: false, \
             exec: None, dev: None, suid: None }, kind: Bind(Bind { source: \"/s\", create: false, \
             recursion: Recursive, propagation: None, relabel: None, chown: false, idmap: None }) }]"
+        "--volumes-from a:ro" files.volumes_from = "[From { container: ContainerId(\"a\"), read_only: true }]"
         "--tmpfs /t:size=1k" files.mounts = "[Mount { target: \"/t\", flags: Flags { read_only: false, exec: None, \
             dev: None, suid: None }, kind: Tmpfs(Tmpfs { size: Some(Bytes(Size(1024))), mode: None, uid: None, \
             gid: None, inodes: None }) }]"
@@ -198,8 +199,13 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--ulimit nofile", "no value", "write NAME=SOFT[:HARD]: nofile=1024:2048"),
     ("--oom-score-adj 1001", "\"1001\" is not from -1000 to 1000", ""),
     ("--detach-keys ctrl", "unknown key \"ctrl\"", "characters or ctrl-X, by commas: ctrl-p,ctrl-q"),
-    ("--volume data:/t", "named volumes are not supported by this version", "use a path: ./data"),
-    ("--mount type=nfs,dst=/t", "unknown mount type \"nfs\"", "type=bind or type=tmpfs"),
+    (
+        "--volume a/b:/t",
+        "\"a/b\" is no name of a volume",
+        "a letter or digit, then letters, digits, _, . and -; for a directory write its path: ./NAME",
+    ),
+    ("--mount type=nfs,dst=/t", "unknown mount type \"nfs\"", "type=bind, volume, tmpfs, image or devpts"),
+    ("--volumes-from a:x", "unknown option \"x\"", "ro, rw or z"),
     ("--tmpfs run", "the container path \"run\" is not absolute", "/run"),
     ("--shm-size 1q", "unknown unit \"q\"", "write a number and b, k, m, g, t or p: 100m"),
     (

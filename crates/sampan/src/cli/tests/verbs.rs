@@ -21,11 +21,11 @@ fn verbs_have_dockers_names() {
         ),
         (
             "rm -f a b",
-            "Remove(Remove { force: true, ignore: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\"), ContainerId(\"b\")]",
+            "Remove(Remove { force: true, ignore: false, volumes: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\"), ContainerId(\"b\")]",
         ),
         (
             "container rm a --force",
-            "Remove(Remove { force: true, ignore: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\")]",
+            "Remove(Remove { force: true, ignore: false, volumes: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\")]",
         ),
         ("create --name a x", "Create(Run {"),
         ("container start a b", "Start(Start { which: Which { all: false"),
@@ -65,6 +65,15 @@ fn verbs_have_dockers_names() {
         ("load -i f", "Load(Load { input: Some(\"f\")"),
         ("image prune -af", "ImagePrune(ImagePrune { all: true, force: true }"),
         ("system df", "DiskUsage("),
+        ("rm -v a", "Remove(Remove { force: false, ignore: false, volumes: true"),
+        ("volume create -d local --label a=b -o size=1m x", "VolumeCreate(VolumeCreate { driver: \"local\""),
+        ("volume list -q -f dangling=true", "VolumeList(VolumeList { filter: [Dangling(true)], quiet: true"),
+        ("volume inspect -f json a b", "VolumeInspect(VolumeInspect { all: false, format: Some(Json), volumes: [\"a\""),
+        ("volume remove -f a", "VolumeRemove(VolumeRemove { all: false, force: true, volumes: [\"a\"]"),
+        ("volume prune -af --filter label!=x", "VolumePrune(VolumePrune { all: true, filter: [NotLabel("),
+        ("volume exists a", "VolumeExists("),
+        ("volume export -o f a", "VolumeExport(VolumeExport { output: Some(\"f\"), volume: \"a\" }"),
+        ("volume import a", "VolumeImport(VolumeImport { volume: \"a\", file: \"-\" }"),
         ("system check --repair", "Check(Check { repair: true"),
         ("tags a", "Tags("),
         ("search h.example/a", "Search("),
@@ -172,7 +181,7 @@ fn usage_errors_have_a_way_out() {
         (
             "ps -f colour=red",
             "error: invalid value \"colour=red\" for --filter\n  there is no filter colour\n\
-             hint: one of ancestor, exited, id, label, name, status\n",
+             hint: one of ancestor, exited, id, label, name, status, volume\n",
         ),
         (
             "images --filter dangling",

@@ -43,7 +43,7 @@ pub fn document(of: &Inspected) -> Value {
         "ExecIDs": null,
         "HostConfig": of.request.as_ref().map(|request| host::config(request, record)),
         "GraphDriver": graph(of),
-        "Mounts": of.request.as_ref().map(host::mounts).unwrap_or_default(),
+        "Mounts": host::mounts(record),
         "Config": config(record, of.request.as_ref()),
         "NetworkSettings": network(record),
         "ImageName": record.image,

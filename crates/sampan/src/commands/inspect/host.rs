@@ -2,9 +2,10 @@
 
 use super::container::log;
 use super::there;
+use engine::containers::Mounted;
 use engine::containers::Record;
 use engine::request::limit::Bound;
-use engine::request::mount::{Bind, Kind, Mount};
+use engine::request::mount::{Kind, Mount, Object};
 use engine::request::namespace::{Join, User};
 use engine::request::network::{Mode, Publish};
 use engine::request::process::Patience;
@@ -50,7 +51,7 @@ fn container(request: &Run, record: &Record) -> Value {
         "RestartPolicy": { "Name": request.restart.name(), "MaximumRetryCount": request.restart.times() },
         "AutoRemove": request.remove,
         "VolumeDriver": "",
-        "VolumesFrom": null,
+        "VolumesFrom": volumes_from(&files.volumes_from),
         "ConsoleSize": [0, 0],
         "Annotations": map(&request.annotations),
         "CapAdd": capabilities(&security.cap_add),
@@ -210,16 +211,29 @@ fn options(security: &Security) -> Option<Vec<String>> {
 }
 
 fn bind(mount: &Mount) -> Option<String> {
-    let Kind::Bind(bind) = &mount.kind else { return None };
-    let mode = words(mount, bind);
+    let source = match &mount.kind {
+        Kind::Bind(bind) => bind.source.to_string_lossy().into_owned(),
+        Kind::Volume(Object { name: Some(name), .. }) => name.clone(),
+        _ => return None,
+    };
+    let mode = words(mount);
     let end = if mode.is_empty() { String::new() } else { format!(":{mode}") };
-    Some(format!("{}:{}{end}", bind.source.display(), mount.target))
+    Some(format!("{source}:{}{end}", mount.target))
 }
 
 /// As they stand behind the last colon of `-v`.
-fn words(mount: &Mount, bind: &Bind) -> String {
-    let read_only = mount.flags.read_only.then_some("ro");
-    read_only.into_iter().chain(bind.propagation.map(|way| way.option())).collect::<Vec<_>>().join(",")
+fn words(mount: &Mount) -> String {
+    let way = match &mount.kind {
+        Kind::Bind(bind) => bind.propagation.map(|way| way.option()),
+        _ => None,
+    };
+    mount.flags.read_only.then_some("ro").into_iter().chain(way).collect::<Vec<_>>().join(",")
+}
+
+fn volumes_from(from: &[engine::request::mount::From]) -> Option<Vec<String>> {
+    let text =
+        |from: &engine::request::mount::From| format!("{}{}", from.container, if from.read_only { ":ro" } else { "" });
+    (!from.is_empty()).then(|| from.iter().map(text).collect())
 }
 
 fn tmpfs(mounts: &[Mount]) -> Option<Map<String, Value>> {
@@ -228,27 +242,36 @@ fn tmpfs(mounts: &[Mount]) -> Option<Map<String, Value>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// docker's list of what is mounted, as it was asked for.
-pub fn mounts(request: &Run) -> Vec<Value> {
-    let one = |mount: &Mount| match &mount.kind {
-        Kind::Bind(bind) => json!({
-            "Type": "bind",
-            "Source": bind.source,
+/// docker's list of what is mounted.
+pub fn mounts(record: &Record) -> Vec<Value> {
+    let one = |mounted: &Mounted| {
+        let mount = &mounted.mount;
+        let (kind, propagation) = match &mount.kind {
+            Kind::Bind(bind) => ("bind", bind.propagation.map_or("rprivate", |way| way.option())),
+            Kind::Volume(_) => ("volume", ""),
+            Kind::Tmpfs(_) => ("tmpfs", ""),
+            Kind::Image(_) => ("image", ""),
+            Kind::Devpts(_) => ("devpts", ""),
+        };
+        let source = match &mount.kind {
+            Kind::Image(image) => &image.reference,
+            _ => &mounted.source,
+        };
+        let mut all = json!({
+            "Type": kind,
+            "Source": source,
             "Destination": mount.target,
-            "Mode": words(mount, bind),
+            "Mode": words(mount),
             "RW": !mount.flags.read_only,
-            "Propagation": bind.propagation.map_or("rprivate", |way| way.option()),
-        }),
-        Kind::Tmpfs(_) => json!({
-            "Type": "tmpfs",
-            "Source": "",
-            "Destination": mount.target,
-            "Mode": "",
-            "RW": !mount.flags.read_only,
-            "Propagation": "",
-        }),
+            "Propagation": propagation,
+        });
+        if let (Some(name), Value::Object(all)) = (mounted.volume(), &mut all) {
+            all.insert("Name".to_owned(), name.into());
+            all.insert("Driver".to_owned(), "local".into());
+        }
+        all
     };
-    request.files.mounts.iter().map(one).collect()
+    record.mounts.iter().map(one).collect()
 }
 
 /// As asked for: an address or a port that is none is any.
