@@ -418,9 +418,15 @@ fn profile(
 }
 
 fn resources(request: &Run, facts: &Facts) -> Result<Resources, Rejected> {
-    let limits = &request.limits;
+    Ok(Resources { devices: device_rules(request, facts), ..limits(&request.limits, facts)? })
+}
+
+/// Of the facts only those about swap and disks are looked at.
+///
+/// # Errors
+/// A device that this host does not have.
+pub fn limits(limits: &Limits, facts: &Facts) -> Result<Resources, Rejected> {
     Ok(Resources {
-        devices: device_rules(request, facts),
         memory: memory(limits, facts),
         cpu: cpu(limits),
         pids: limits.pids.map(|limit| Pids { limit: Some(bound(limit, u64::cast_signed)) }),

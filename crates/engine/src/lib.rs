@@ -29,6 +29,7 @@ pub mod state;
 pub mod stats;
 pub mod time;
 pub mod top;
+pub mod update;
 pub mod volumes;
 
 mod config;

@@ -60,6 +60,18 @@ impl Model {
         std::fs::write(&path, text).map_err(cannot)
     }
 
+    /// Of one that runs, which others may read meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn replace(&self, paths: &Paths, id: &str) -> Result<(), Rejected> {
+        let path = paths.model(id);
+        let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
+        let text = serde_json::to_vec(self).map_err(|error| cannot(error.into()))?;
+        let temporary = path.with_extension("tmp");
+        std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &path)).map_err(cannot)
+    }
+
     /// # Errors
     /// It does not run any more.
     pub fn load(paths: &Paths, record: &Record) -> Result<Self> {

@@ -27,8 +27,12 @@ impl Journal {
     /// `EEXIST` when there is one of that name.
     pub fn create(path: &Path) -> Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("/"));
-        let file = rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from(0o600))
-            .map_err(|errno| cannot_write(path, &errno.into()))?;
+        let file = rustix::fs::open(
+            directory,
+            OFlags::TMPFILE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC,
+            Mode::from(0o600),
+        )
+        .map_err(|errno| cannot_write(path, &errno.into()))?;
         let mut file = File::from(file);
         lock(&file, path)?;
         append(&mut file, &format!("{VERSION}\n"), path)?;
@@ -78,6 +82,15 @@ impl Journal {
         let call = || format!("ftruncate({:?})", self.path);
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(Error::of_io(call))?;
         append(&mut self.file, &format!("{VERSION}\n"), &self.path)
+    }
+
+    /// More to undo, for whoever holds the journal: to be called before the step.
+    ///
+    /// # Errors
+    /// There is none; the kernel's.
+    pub fn add(path: &Path, verbs: &[Verb]) -> Result<()> {
+        let mut file = File::options().append(true).open(path).map_err(|error| cannot_write(path, &error))?;
+        append(&mut file, &verbs.iter().map(Verb::line).collect::<String>(), path)
     }
 
     /// A child has a copy of it, and with it the lock, until it closes it.

@@ -22,6 +22,7 @@ mod registry;
 mod run;
 mod select;
 mod tree;
+mod update;
 mod usage;
 mod volume;
 
@@ -60,6 +61,7 @@ pub enum Verb {
     Exec(Box<engine::exec::Exec>),
     /// Whether to say nothing, and where to, as it was written.
     Cp(engine::copy::Copy, bool, String),
+    Update(Box<engine::update::Update>, Vec<engine::containers::Which>),
     Pause(Selected),
     Unpause(Selected),
     Top(Top),

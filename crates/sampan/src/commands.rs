@@ -33,6 +33,7 @@ mod run;
 mod stats;
 mod timings;
 mod top;
+mod update;
 mod version;
 mod volume;
 
@@ -63,6 +64,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Rename(arguments) => lifecycle::rename(&arguments, &globals, ui),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
         Verb::Cp(asked, quiet, to) => cp::run(&asked, quiet, &to, &globals, ui),
+        Verb::Update(asked, containers) => update::run(&asked, &containers, &globals, ui),
         Verb::Pause(of) => pause::pause(&of, &globals, ui),
         Verb::Unpause(of) => pause::unpause(&of, &globals, ui),
         Verb::Top(arguments) => top::run(&arguments, &globals),

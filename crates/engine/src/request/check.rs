@@ -150,7 +150,7 @@ impl Run {
 }
 
 impl Limits {
-    fn check(&self) -> Result<(), Rejected> {
+    pub(crate) fn check(&self) -> Result<(), Rejected> {
         // docker's floor: with less hardly a program starts.
         if let Some(memory) = self.memory.filter(|memory| memory.bytes() < 6 << 20) {
             let what = format!("cannot limit memory to {memory}");

@@ -39,6 +39,43 @@ pub struct Limits {
     pub device_rules: Vec<DeviceRule>,
 }
 
+impl Limits {
+    /// These, where `asked` does not say it anew.
+    ///
+    /// # Errors
+    /// What cannot be changed, or would contradict what stays: docker's rules.
+    pub fn updated(&self, asked: &Self) -> Result<Self, String> {
+        let fixed = [
+            (asked.oom_kill_disable, "--oom-kill-disable"),
+            (asked.cgroup_parent.is_some(), "--cgroup-parent"),
+            (!asked.device_rules.is_empty(), "--device-cgroup-rule"),
+        ];
+        if let Some((_, flag)) = fixed.iter().find(|(is, _)| *is) {
+            return Err(format!("{flag} cannot be changed"));
+        }
+        if self.cpus.is_some() && (asked.cpu_quota.is_some() || asked.cpu_period.is_some()) {
+            return Err("it has --cpus, which says quota and period together".to_owned());
+        }
+        let mut new = self.clone();
+        macro_rules! take {
+            ($($field:ident),*) => { $(if asked.$field.is_some() { new.$field.clone_from(&asked.$field); })* };
+        }
+        take!(memory, memory_swap, memory_reservation, memory_swappiness, cpu_shares, cpu_quota, cpu_period);
+        take!(cpuset_cpus, cpuset_mems, pids, blkio_weight);
+        if asked.cpus.is_some() {
+            (new.cpus, new.cpu_quota, new.cpu_period) = (asked.cpus, None, None);
+        }
+        macro_rules! each {
+            ($($field:ident),*) => { $(for it in &asked.$field {
+                new.$field.retain(|known| known.device != it.device);
+                new.$field.push(it.clone());
+            })* };
+        }
+        each!(blkio_weight_device, device_read_bps, device_write_bps, device_read_iops, device_write_iops);
+        Ok(new)
+    }
+}
+
 /// A limit, or expressly none (`-1`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bound<T> {

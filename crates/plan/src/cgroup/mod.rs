@@ -147,6 +147,26 @@ pub fn update(layout: &Layout, resources: &Resources, current: &Current) -> Resu
     Ok(plan.prepare.into_iter().filter_map(limit).collect())
 }
 
+/// The cgroups in which a container must be, and the controllers that must be enabled for it, before [`update`] can be.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn places(layout: &Layout, resources: &Resources) -> Result<Vec<Create>, Rejected> {
+    let request = request::parse(resources)?;
+    let mut draft = Draft { layout, v1: BTreeMap::new(), v2: BTreeMap::new(), notes: Vec::new() };
+    draft.limits(&request)?;
+    draft.unlimited(resources)?;
+    let path = &layout.path;
+    let on_v1 = draft.v1.keys().map(|at| &layout.v1[*at]);
+    let on_v1 = on_v1.map(|it| (&it.target, Version::V1 { cpuset: it.serves("cpuset") }));
+    let first = draft.v2.values().map(|(first, _)| *first).min();
+    let on_v2 =
+        layout.v2.as_ref().zip(first).map(|(tree, first)| {
+            (&tree.target, Version::V2 { controllers: draft.v2.keys().cloned().collect(), first })
+        });
+    Ok(on_v1.chain(on_v2).map(|(target, version)| own(path, target, kept(path, target), version)).collect())
+}
+
 /// v2 counts swap by itself and has a quota and its period in one file, so what is not named must be told again to stay.
 fn complete(request: &mut Request, resources: &Resources, layout: &Layout, current: &Current) -> Result<(), Rejected> {
     let on_v2 = |controller| layout.v1(controller).is_none();
@@ -539,13 +559,17 @@ fn create(plan: &mut Plan, path: &CgroupPath, target: &Target, version: Version)
     if target.frozen {
         return refuse("container's cgroup unexpectedly frozen".to_owned(), "thaw it");
     }
-    let shared = &path.components()[..path.components().len() - 1];
-    // The engine's own shared directory is its to remove even if another container made it.
-    let engines = shared.iter().position(|name| name == SHARED).unwrap_or(shared.len());
-    let create = own(path, target, target.present.min(engines), version);
+    let create = own(path, target, kept(path, target), version);
     let dir = create.dir();
     plan.prepare.push(HostStep::Create(create));
     Ok(dir)
+}
+
+/// How many components are not the container's to remove.
+fn kept(path: &CgroupPath, target: &Target) -> usize {
+    let shared = &path.components()[..path.components().len() - 1];
+    // The engine's own shared directory is its to remove even if another container made it.
+    target.present.min(shared.iter().position(|name| name == SHARED).unwrap_or(shared.len()))
 }
 
 fn own(path: &CgroupPath, target: &Target, keep: usize, version: Version) -> Create {

@@ -120,6 +120,40 @@ pub fn update(limits: &[Limit]) -> Result<()> {
     refused.iter().try_for_each(set)
 }
 
+/// A cgroup for a container that runs, and all of its processes into it where it `is_new`; else only what has to be enabled
+/// above it. `processes` tells them, as long as they become more.
+///
+/// # Errors
+/// A call that failed; they become more all the time.
+pub fn extend(create: &Create, is_new: bool, processes: &mut dyn FnMut() -> Vec<i32>) -> Result<()> {
+    match make(create) {
+        // It is in there already.
+        Err(Error::Busy { .. }) if !is_new => return Ok(()),
+        made => drop(made?),
+    }
+    if !is_new {
+        return Ok(());
+    }
+    let dir = Dir::open(&create.dir())?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let inside = dir.processes()?;
+        let outside: Vec<i32> = processes().into_iter().filter(|pid| !inside.contains(pid)).collect();
+        if outside.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(sys::Error::new(format!("write({}/cgroup.procs)", dir.path()), Errno::TIMEDOUT).into());
+        }
+        for pid in outside {
+            match dir.write("cgroup.procs", &pid.to_string()) {
+                Err(error) if error.errno == Errno::SRCH => {}
+                moved => moved?,
+            }
+        }
+    }
+}
+
 /// The fd that the child writes `0` to.
 ///
 /// # Errors

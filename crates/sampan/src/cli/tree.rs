@@ -3,7 +3,7 @@
 use super::globals::Flags;
 use super::{
     Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, network, oci, push, registry, run,
-    usage, volume,
+    update, usage, volume,
 };
 use crate::ui::Failure;
 use clap::error::ErrorKind;
@@ -65,6 +65,7 @@ static ENTRIES: &[Entry] = &[
     entry::<lifecycle::Rename>(),
     entry::<exec::Exec>(),
     entry::<cp::Cp>(),
+    entry::<update::UpdateArgs>(),
     entry::<live::Pause>(),
     entry::<live::Unpause>(),
     entry::<live::TopArgs>(),

@@ -185,7 +185,7 @@ fn namespaces_of(flags: flags::Namespaces) -> Namespaces {
     }
 }
 
-fn limits_of(flags: flags::Limits, device_rules: Vec<engine::request::DeviceRule>) -> Limits {
+pub(in crate::cli) fn limits_of(flags: flags::Limits, device_rules: Vec<engine::request::DeviceRule>) -> Limits {
     let given = |size: &spec::unit::Size| size.bytes() > 0;
     Limits {
         memory: flags.memory.filter(given),
