@@ -425,18 +425,22 @@ pub fn referrers(
     remote::call(paths, access, task, &mut |_| {})
 }
 
-/// The repositories of a host whose name holds the words; the host itself before the first slash.
+/// The repositories of a host for these words, with whole names unless they are docker.io's; the host itself stands before
+/// the first slash.
 ///
 /// # Errors
 /// The registry's.
-pub fn search(paths: &Paths, access: &Access, word: &str) -> Result<Vec<String>> {
-    let (host, term) = match word.split_once('/') {
-        Some((host, term)) if !Reference::is_short(word) => (host, term),
+pub fn search(paths: &Paths, access: &Access, word: &str, limit: usize) -> Result<Vec<remote::Found>> {
+    let (host, words) = match word.split_once('/') {
+        Some((host, words)) if !Reference::is_short(word) => (host, words),
         _ => ("docker.io", word),
     };
-    let task = Task::Catalog { host: host.to_owned() };
-    let names: Vec<String> = remote::call(paths, access, task, &mut |_| {})?;
-    Ok(names.into_iter().filter(|name| name.contains(term)).map(|name| format!("{host}/{name}")).collect())
+    let task = Task::Search { host: host.to_owned(), words: words.to_owned(), limit };
+    let mut found: Vec<remote::Found> = remote::call(paths, access, task, &mut |_| {})?;
+    if host != "docker.io" {
+        found.iter_mut().for_each(|found| found.name = format!("{host}/{}", found.name));
+    }
+    Ok(found)
 }
 
 /// The document that a name stands for at its registry, as it is there.

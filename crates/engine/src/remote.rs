@@ -17,7 +17,7 @@ use crate::paths::Paths;
 use crate::{commit, content};
 pub use image::convert::{Documents, Packing, Wish};
 pub(crate) use registry::Policy;
-pub use registry::{Access, Credentials};
+pub use registry::{Access, Credentials, Found};
 use runtime::worker::{Worker, start, start_as_caller};
 use serde::{Deserialize, Serialize};
 use spec::image::{Annotations, Descriptor, Platform};
@@ -54,8 +54,10 @@ pub(crate) enum Task {
         names: Vec<String>,
         kind: Option<String>,
     },
-    Catalog {
+    Search {
         host: String,
+        words: String,
+        limit: usize,
     },
     Manifest {
         names: Vec<String>,

@@ -36,7 +36,8 @@ impl Blob<'_> {
         let range = format!("bytes={}-", self.offset);
         let headers = [("Range", range.as_str())];
         let headers = if self.offset == 0 { &[][..] } else { &headers[..] };
-        let mut response = host.send(&Request { headers, ..Request::new(Method::GET, &path, &scope) })?;
+        let mut response =
+            host.send(&Request { headers, endless: true, ..Request::new(Method::GET, &path, &scope) })?;
         let starts = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT => {

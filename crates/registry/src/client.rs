@@ -4,13 +4,15 @@ use crate::auth::Session;
 use crate::certs::{self, Own};
 use crate::credentials::{Credentials, Files};
 use crate::error::{Error, Kind, Result};
-use crate::host::{Host, Trust};
+use crate::host::{Host, Trust, Way};
 use crate::policy::{Place, Policy};
+use crate::proxy::Proxies;
 use crate::tls;
 use serde::{Deserialize, Serialize};
 use spec::Reference;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the user said about the way to registries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub struct Client {
     policy: Policy,
     files: Files,
     certs: Vec<PathBuf>,
+    proxies: Proxies,
+    patience: Duration,
 }
 
 /// One repository of one host that answers.
@@ -58,7 +62,8 @@ impl Client {
     /// registries.conf cannot be used.
     pub fn new(access: Access, root: bool, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         let files = Files::new(access.authfile.clone(), root, env);
-        Ok(Self { policy: Policy::load(env)?, files, certs: certs::directories(root, env), access })
+        let (certs, proxies) = (certs::directories(root, env), Proxies::of(env));
+        Ok(Self { policy: Policy::load(env)?, files, certs, proxies, patience: patience(env)?, access })
     }
 
     #[must_use]
@@ -126,9 +131,23 @@ impl Client {
             Some(directory) => Some(directory.clone()),
             None => self.certs.iter().map(|directory| directory.join(name)).find(|directory| directory.is_dir()),
         };
+        let extra = self.files.headers()?;
         let own = directory.as_deref().map(Own::read).transpose()?.unwrap_or_default();
-        Host::connect(name, trust, tls::config(own, trust.verify)?, Session::new(credentials))
+        let way = Way { tls: tls::config(own, trust.verify)?, proxies: &self.proxies, patience: self.patience, extra };
+        Host::connect(name, trust, way, Session::new(credentials))
     }
+}
+
+/// How long a silent registry is waited for: `SAMPAN_REGISTRY_TIMEOUT` in seconds, 30 of them without it.
+fn patience(env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Duration> {
+    let Some(text) = env("SAMPAN_REGISTRY_TIMEOUT").filter(|text| !text.as_os_str().is_empty()) else {
+        return Ok(Duration::from_secs(30));
+    };
+    let seconds = text.to_str().and_then(|text| text.parse().ok()).filter(|seconds| (1..=3600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        Error::new(Kind::Configuration, "it is no number of seconds from 1 to 3600")
+            .at(format!("cannot use SAMPAN_REGISTRY_TIMEOUT={}", text.display()))
+    })
 }
 
 /// docker's rule: 127.0.0.0/8, ::1 and localhost need no TLS.

@@ -121,6 +121,29 @@ impl Files {
         Ok(true)
     }
 
+    /// What docker's file wants said to registries: of its `HttpHeaders` those that docker hands on, `X-Meta-…`.
+    ///
+    /// # Errors
+    /// A file cannot be read, or says what is no header.
+    pub fn headers(&self) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for path in &self.read {
+            let file = File::read(path)?;
+            let all = file.0.get("HttpHeaders").and_then(Value::as_object);
+            for (name, value) in all.into_iter().flatten().filter(|(name, _)| is_meta(name)) {
+                let bad = || {
+                    Error::new(Kind::Configuration, format!("{name} in HttpHeaders is no header")).at(unusable(path))
+                };
+                let value = value.as_str().filter(|value| !value.contains(['\r', '\n', '\0'])).ok_or_else(bad)?;
+                if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+                    return Err(bad());
+                }
+                found.push((name.clone(), value.to_owned()));
+            }
+        }
+        Ok(found)
+    }
+
     /// The hosts that a login was kept for in the file that a login writes.
     ///
     /// # Errors
@@ -129,6 +152,10 @@ impl Files {
         let mut file = File::read(&self.write)?;
         Ok(file.auths().keys().map(|entry| plain(entry).to_owned()).collect())
     }
+}
+
+fn is_meta(name: &str) -> bool {
+    name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("x-meta-"))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 use crate::auth::{Challenge, Session, unauthorized};
 use crate::error::{Error, Kind, Result};
+use crate::proxy::Proxies;
 use crate::push::Content;
 use crate::resolve::Names;
 use crate::retry::{self, Backoff, PATIENCE};
@@ -15,10 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use ureq::http::{Method, Response, StatusCode};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
-use ureq::{Agent, SendBody};
-
-/// How long a silent peer is waited for.
-const SILENCE: Duration = Duration::from_secs(30);
+use ureq::{Agent, Proxy, SendBody};
 
 #[derive(Debug)]
 pub struct Host {
@@ -28,6 +26,21 @@ pub struct Host {
     base: String,
     agent: Agent,
     session: Mutex<Session>,
+    /// Said with each request to it.
+    extra: Vec<(String, String)>,
+    /// Between here and there, for messages.
+    proxy: Option<String>,
+    patience: Duration,
+}
+
+/// What lies between here and a host.
+pub struct Way<'a> {
+    pub tls: ClientConfig,
+    pub proxies: &'a Proxies,
+    /// How long a silent peer is waited for.
+    pub patience: Duration,
+    /// Headers of the user's.
+    pub extra: Vec<(String, String)>,
 }
 
 /// What a request carries; a stream is opened again where the registry wanted to know first who sends it.
@@ -45,11 +58,13 @@ pub struct Request<'a> {
     /// `repository:name:pull`, several with spaces between them.
     pub scope: &'a str,
     pub content: Body<'a>,
+    /// The answer may take as long as it takes, as long as something comes.
+    pub endless: bool,
 }
 
 impl<'a> Request<'a> {
     pub fn new(method: Method, path: &'a str, scope: &'a str) -> Self {
-        Self { method, path, headers: &[], scope, content: Body::None }
+        Self { method, path, headers: &[], scope, content: Body::None, endless: false }
     }
 }
 
@@ -67,22 +82,26 @@ impl Host {
     ///
     /// # Errors
     /// Nobody answers, or it is no registry, or it cannot be believed.
-    pub fn connect(name: &str, trust: Trust, tls: ClientConfig, session: Session) -> Result<Self> {
-        let agent = agent(tls);
+    pub fn connect(name: &str, trust: Trust, way: Way<'_>, session: Session) -> Result<Self> {
         let address = if name == "docker.io" { "registry-1.docker.io" } else { name };
-        let secure = format!("https://{address}");
-        let (base, challenge) = match ping(&agent, &secure) {
-            Err(error) if trust.plain && error.kind == Kind::Unreachable => {
-                let base = format!("http://{address}");
-                let challenge = ping(&agent, &base)?;
-                (base, challenge)
-            }
-            challenge => (secure, challenge?),
+        let tls = Arc::new(way.tls);
+        let try_base = |base: String| -> Result<_> {
+            let by = way.proxies.way(&base)?;
+            let (proxy, by) = by.map_or((None, None), |by| (Some(by.proxy), Some(by.name)));
+            let agent = agent(tls.clone(), proxy, way.patience);
+            let challenge = ping(&agent, &base).map_err(|error| through(error, by.as_deref()))?;
+            Ok((base, agent, by, challenge))
         };
+        let found = match try_base(format!("https://{address}")) {
+            Err(error) if trust.plain && error.kind == Kind::Unreachable => try_base(format!("http://{address}"))?,
+            found => found?,
+        };
+        let (base, agent, proxy, challenge) = found;
         let mut session = session;
         session.challenge = challenge;
         session.insecure = !trust.verify || base.starts_with("http:");
-        Ok(Self { name: name.to_owned(), base, agent, session: Mutex::new(session) })
+        let session = Mutex::new(session);
+        Ok(Self { name: name.to_owned(), base, agent, session, extra: way.extra, proxy, patience: way.patience })
     }
 
     fn session(&self) -> std::sync::MutexGuard<'_, Session> {
@@ -159,39 +178,65 @@ impl Host {
         }
         // To another host than the one that knows us goes nothing that it could use.
         let own = address.strip_prefix(&self.base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
-        if own && let Some(value) = self.session().header(&self.agent, request.scope)? {
-            builder = builder.header("Authorization", value);
+        if own {
+            for (name, value) in &self.extra {
+                builder = builder.header(name, value);
+            }
+            if let Some(value) = self.session().header(&self.agent, request.scope)? {
+                builder = builder.header("Authorization", value);
+            }
         }
         let bad = |error: ureq::http::Error| Error::new(Kind::Corrupt, format!("{address}: {error}"));
         let writes = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
         let sent = match &request.content {
-            Body::None if writes => self.agent.run(builder.body(&[][..]).map_err(bad)?),
-            Body::None => self.agent.run(builder.body(()).map_err(bad)?),
-            Body::Bytes(bytes) => self.agent.run(builder.body(*bytes).map_err(bad)?),
+            Body::None if writes => self.run(builder.body(&[][..]).map_err(bad)?, request),
+            Body::None => self.run(builder.body(()).map_err(bad)?, request),
+            Body::Bytes(bytes) => self.run(builder.body(*bytes).map_err(bad)?, request),
             Body::Stream { open, from, size } => {
                 let mut reader = open.open(*from)?.take(*size);
                 let builder = builder.header("Content-Length", size.to_string());
-                self.agent.run(builder.body(SendBody::from_reader(&mut reader)).map_err(bad)?)
+                self.run(builder.body(SendBody::from_reader(&mut reader)).map_err(bad)?, request)
             }
         };
-        sent.map_err(|error| explain(error, &self.base))
+        sent.map_err(|error| through(explain(error, &self.base), self.proxy.as_deref()))
+    }
+
+    /// A document that comes by the byte is given up; what may be large only has to go on coming.
+    fn run<T: ureq::AsSendBody>(
+        &self,
+        made: ureq::http::Request<T>,
+        request: &Request<'_>,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        let whole = (!request.endless).then(|| self.patience * 4);
+        self.agent.run(self.agent.configure_request(made).timeout_recv_body(whole).build())
     }
 }
 
-fn agent(tls: ClientConfig) -> Agent {
+fn agent(tls: Arc<ClientConfig>, proxy: Option<Proxy>, patience: Duration) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(Duration::from_secs(15)))
-        .timeout_per_read(Some(SILENCE))
-        .timeout_per_write(Some(SILENCE))
-        .timeout_recv_response(Some(Duration::from_secs(120)))
+        .proxy(proxy)
+        .timeout_connect(Some(patience.min(Duration::from_secs(15))))
+        .timeout_per_read(Some(patience))
+        .timeout_per_write(Some(patience))
+        // The last piece of a large blob may take a registry long.
+        .timeout_recv_response(Some(patience * 4))
         .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
         .input_buffer_size(256 * 1024)
         .max_idle_connections_per_host(8)
         .build();
     let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
-    Agent::with_parts(config, connector.chain(Tls(Arc::new(tls))), Names)
+    Agent::with_parts(config, connector.chain(Tls(tls)), Names)
+}
+
+/// Says that a proxy stands between.
+fn through(error: Error, proxy: Option<&str>) -> Error {
+    match proxy.filter(|_| error.kind == Kind::Unreachable) {
+        None => error,
+        Some(proxy) => Error { why: format!("{}, by the proxy {proxy}", error.why), ..error }
+            .hint("HTTPS_PROXY, HTTP_PROXY and NO_PROXY say which registries have a proxy before them"),
+    }
 }
 
 /// What it asks for, if it is a registry.
@@ -276,6 +321,7 @@ pub fn explain(error: ureq::Error, whom: &str) -> Error {
         ureq::Error::BodyExceedsLimit(limit) => {
             Error::new(Kind::Corrupt, format!("{name} sends an answer longer than the {limit} bytes that it may have"))
         }
+        ureq::Error::ConnectProxyFailed(why) => unreachable(format!("{name}: {why}")),
         ureq::Error::TooManyRedirects => Error::new(Kind::Refused, format!("{name} sends us on in a circle")),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => distrust(error, name),
@@ -314,4 +360,10 @@ fn distrust(error: &rustls::Error, name: &str) -> Error {
             .hint("--tls-verify=false allows plain HTTP, and so does `insecure = true` in registries.conf"),
         error => Error::new(Kind::Unreachable, format!("{name}: {error}")),
     }
+}
+
+/// RFC 3986: a plus sign would be a space to some.
+pub fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

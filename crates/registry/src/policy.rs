@@ -59,26 +59,38 @@ fn full(host: &str, repository: &str) -> String {
 }
 
 impl Policy {
-    /// The machine's and the user's files; `CONTAINERS_REGISTRIES_CONF` names one that stands for all of them.
+    /// The user's file, or the machine's if he has none, and the small ones beside both; last what podman has kept of his
+    /// choices. `CONTAINERS_REGISTRIES_CONF` names one file that stands for all of them.
     ///
     /// # Errors
     /// A file is there and is not what it should be.
     pub fn load(env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
+        Self::below(Path::new("/"), env)
+    }
+
+    fn below(root: &Path, env: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         let mut own = Self::default();
-        if let Some(only) = env("CONTAINERS_REGISTRIES_CONF").filter(|path| !path.as_os_str().is_empty()) {
+        let set = |name: &str| env(name).filter(|path| !path.as_os_str().is_empty());
+        if let Some(only) = set("CONTAINERS_REGISTRIES_CONF") {
             own.add(&only)?;
             return Ok(own);
         }
-        let config = env("XDG_CONFIG_HOME").or_else(|| Some(env("HOME")?.join(".config")));
-        let users = config.map(|dir| dir.join("containers")).filter(|dir| dir.join("registries.conf").is_file());
-        let dirs = [Some(PathBuf::from("/etc/containers")), users];
-        for dir in dirs.into_iter().flatten() {
+        let machine = root.join("etc/containers");
+        let home = |variable: &str, below: &str| set(variable).or_else(|| Some(set("HOME")?.join(below)));
+        let user = home("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("containers"));
+        // containers-registries.conf(5): a user's own file is instead of the machine's, with all that is beside that.
+        let instead = user.as_ref().is_some_and(|dir| dir.join("registries.conf").is_file());
+        for dir in [Some(machine).filter(|_| !instead), user].into_iter().flatten() {
             own.add(&dir.join("registries.conf"))?;
             let drops = std::fs::read_dir(dir.join("registries.conf.d")).into_iter().flatten().flatten();
             let mut drops: Vec<_> = drops.map(|entry| entry.path()).collect();
             drops.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
             drops.sort();
             drops.iter().try_for_each(|path| own.add(path))?;
+        }
+        let cache = home("XDG_CACHE_HOME", ".cache").map(|dir| dir.join("containers"));
+        for dir in [Some(root.join("var/cache/containers")), cache].into_iter().flatten() {
+            own.add(&dir.join("short-name-aliases.conf"))?;
         }
         Ok(own)
     }
@@ -241,6 +253,28 @@ blocked = true
         policy.read("unqualified-search-registries = []\n[[registry]]\nlocation='docker.io'\nblocked=true").unwrap();
         assert!(policy.places("docker.io", "a/b", false, false).is_err());
         assert!(policy.expand("x").is_empty());
+    }
+
+    #[test]
+    fn the_users_file_is_instead_of_the_machines() {
+        let root = std::env::temp_dir().join(format!("sampan-policy-{}", std::process::id()));
+        let write = |path: &str, alias: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, format!("[aliases]\n\"{alias}\" = \"h.example/{alias}\"\n")).unwrap();
+        };
+        let known = || -> Vec<String> {
+            let policy = Policy::below(&root, |name| (name == "HOME").then(|| root.join("home"))).unwrap();
+            policy.aliases.into_keys().collect()
+        };
+        write("etc/containers/registries.conf", "machine");
+        write("etc/containers/registries.conf.d/000-shortnames.conf", "drop");
+        write("home/.config/containers/registries.conf.d/mine.conf", "mine");
+        write("home/.cache/containers/short-name-aliases.conf", "kept");
+        assert_eq!(known(), ["drop", "kept", "machine", "mine"]);
+        write("home/.config/containers/registries.conf", "user");
+        assert_eq!(known(), ["kept", "mine", "user"]);
+        std::fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

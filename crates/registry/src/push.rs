@@ -87,13 +87,8 @@ impl Repository {
             let path = format!("/v2/{}/manifests/{which}", self.name);
             let (scope, headers) = (self.push_scope(None), [("Content-Type", kind)]);
             let content = Sent::Bytes(bytes);
-            let mut response = self.host.send(&Request {
-                method: Method::PUT,
-                path: &path,
-                headers: &headers,
-                scope: &scope,
-                content,
-            })?;
+            let request = Request { headers: &headers, content, ..Request::new(Method::PUT, &path, &scope) };
+            let mut response = self.host.send(&request)?;
             if response.status() != StatusCode::CREATED {
                 return Err(host::refusal(&mut response, "the registry has no such repository"));
             }

@@ -2,6 +2,7 @@
 
 use crate::client::Repository;
 use crate::error::{Error, Kind, Result};
+use crate::host::encoded;
 use crate::tags::pages;
 use spec::Digest;
 use spec::image::{Descriptor, Index};
@@ -47,15 +48,9 @@ fn index(bytes: &[u8]) -> Result<Vec<Descriptor>> {
     Ok(index.manifests)
 }
 
-/// RFC 3986: a plus sign would be a space to some.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::encoded;
+    use crate::host::encoded;
 
     #[test]
     fn a_type_in_a_question() {

@@ -114,7 +114,7 @@ impl Upload<'_> {
     fn close(&self, content: Sent<'_>) -> Result<Response<Body>> {
         let mark = if self.place.contains('?') { '&' } else { '?' };
         let path = format!("{}{mark}digest={}", self.place, self.blob.digest);
-        let request = Request { method: Method::PUT, path: &path, headers: &[OCTETS], scope: &self.scope, content };
+        let request = Request { headers: &[OCTETS], content, ..Request::new(Method::PUT, &path, &self.scope) };
         self.repository.host.send(&request)
     }
 
@@ -124,8 +124,7 @@ impl Upload<'_> {
         let range = format!("{from}-{}", from + size - 1);
         let headers = [OCTETS, ("Content-Range", range.as_str())];
         let content = Sent::Stream { open: self.open, from, size };
-        let request =
-            Request { method: Method::PATCH, path: &self.place, headers: &headers, scope: &self.scope, content };
+        let request = Request { headers: &headers, content, ..Request::new(Method::PATCH, &self.place, &self.scope) };
         let mut response = match self.repository.host.send(&request) {
             Err(error) if error.kind == Kind::Unreachable => return self.ask(error),
             response => response?,

@@ -36,7 +36,7 @@ pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove,
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
 pub use push::{Outgoing, Push};
-pub use registry::{Login, Logout, Pull, Referrers, Search, Tag, Tags, Untag};
+pub use registry::{Login, Logout, Pull, Referrers, Search, Sought, Tag, Tags, Untag};
 pub use select::one;
 pub use tree::tree;
 pub use volume::{

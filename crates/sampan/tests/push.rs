@@ -53,7 +53,7 @@ fn what_is_pushed_comes_back() {
     assert!(other.contains(": Mounted from another repository"), "{other}");
     let quiet = sampan(&ground, &["push", "-q", "busybox", &format!("{host}/c:v3")]).ok();
     assert_eq!(sampan(&ground, &["tags", &format!("{host}/c")]).ok(), "v2\nv3");
-    assert_eq!(sampan(&ground, &["search", &format!("{host}/a")]).ok(), format!("{host}/a/b"));
+    assert_eq!(sampan(&ground, &["search", "--format={{.Name}}", &format!("{host}/a")]).ok(), format!("{host}/a/b"));
     let manifest = sampan(&ground, &["manifest", "inspect", &name]).ok();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);

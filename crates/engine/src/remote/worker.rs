@@ -78,7 +78,7 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
         Task::Login { host, credentials } => serde_json::to_value(client.check_login(&host, credentials)?),
         Task::Tags { name } => serde_json::to_value(client.first(&parse(&name)?, Use::Pull, Repository::tags)?.1),
         Task::Referrers { names, kind } => serde_json::to_value(referrers(&client, &names, kind.as_deref())?),
-        Task::Catalog { host } => serde_json::to_value(client.catalog(&host)?),
+        Task::Search { host, words, limit } => serde_json::to_value(client.search(&host, &words, limit)?),
         Task::Load(task) => serde_json::to_value(images::load_in(&store, &task, &mut stdin)?),
         Task::Commit(task) => serde_json::to_value(commit::commit_in(&store, *task)?),
         Task::Import(task) => serde_json::to_value(commit::import_in(&store, *task, &mut stdin)?),

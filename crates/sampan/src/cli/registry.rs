@@ -156,17 +156,57 @@ named!(Tags, ["tags", "image tags"], "List the tags of a repository at its regis
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Search {
-    /// table, json, or a template as docker takes; names only, if there is none
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
+    /// Show only those of which this is true: is-official, is-automated or stars
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = sought)]
+    pub filter: Vec<Sought>,
+    /// table, json, or a template as docker takes
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// Show at most so many
+    #[arg(long, value_name = "NUMBER", default_value = "25")]
+    pub limit: usize,
+    /// Print whole descriptions
+    #[arg(long)]
+    pub no_trunc: bool,
     #[command(flatten)]
     pub access: Access,
-    /// The registry's host, and what names are to hold
-    #[arg(value_name = "HOST/TERM")]
+    /// What to look for, at docker.io or at the registry whose host stands before it
+    #[arg(value_name = "[HOST/]TERM")]
     pub term: String,
 }
 
-named!(Search, ["search"], "List the repositories of a registry that tells", "sampan search [OPTIONS] HOST/TERM");
+/// A condition of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    Official(bool),
+    Automated(bool),
+    /// At least.
+    Stars(u64),
+}
+
+fn sought(text: &str) -> Result<Sought, Invalid> {
+    let bad = || Invalid::new("not a filter").hint("is-official=true, is-automated=false or stars=3");
+    let (key, value) = text.split_once('=').ok_or_else(bad)?;
+    match key {
+        "is-official" => boolean(value).map(Sought::Official),
+        "is-automated" => boolean(value).map(Sought::Automated),
+        "stars" => value.parse().map(Sought::Stars).map_err(|_| bad()),
+        _ => Err(bad()),
+    }
+}
+
+impl Leaf for Search {
+    const NAMES: &[&str] = &["search"];
+    const ABOUT: &str = "Search a registry for repositories";
+    const USAGE: &str = "sampan search [OPTIONS] [HOST/]TERM";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        if !(1..=100).contains(&self.limit) {
+            return Err(Failure::new(format!("cannot show {} repositories", self.limit)).hint("1 to 100"));
+        }
+        Ok(Verb::Search(self))
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Referrers {

@@ -1,9 +1,10 @@
 //! `sampan tags`, `search` and `image referrers`: what a registry says.
 
 use super::list::List;
-use crate::cli::{Globals, Referrers, Search, Tags};
+use crate::cli::{Globals, Referrers, Search, Sought, Tags};
 use crate::template::Field;
 use crate::ui::{self, Failure};
+use engine::remote::Found;
 use serde_json::{Value, json};
 
 /// # Errors
@@ -13,15 +14,47 @@ pub fn tags(arguments: &Tags, globals: &Globals) -> Result<(), Failure> {
     lines(&tags)
 }
 
+const REPOSITORY: [Field; 5] = [
+    ("Name", "NAME"),
+    ("Description", "DESCRIPTION"),
+    ("StarCount", "STARS"),
+    ("IsOfficial", "OFFICIAL"),
+    ("IsAutomated", "AUTOMATED"),
+];
+
 /// # Errors
 /// [`Failure`] when the registry fails, or does not tell.
 pub fn search(arguments: &Search, globals: &Globals) -> Result<(), Failure> {
-    let names = engine::images::search(&super::paths(globals)?, &arguments.access.access(), &arguments.term)?;
-    let Some(format) = &arguments.format else { return lines(&names) };
-    // A catalogue has nothing else.
-    let rows: Vec<Value> = names.iter().map(|name| json!({ "Name": name })).collect();
-    let list = List { fields: &[("Name", "NAME")], columns: &["Name"], rows: &rows, quiet: None, heading: true };
-    ui::print(&list.text(format)?)
+    let (paths, access) = (super::paths(globals)?, arguments.access.access());
+    let mut found = engine::images::search(&paths, &access, &arguments.term, arguments.limit)?;
+    found.retain(|found| {
+        arguments.filter.iter().all(|filter| match filter {
+            Sought::Official(wanted) => found.official == *wanted,
+            Sought::Automated(wanted) => found.automated == *wanted,
+            Sought::Stars(least) => found.stars >= *least,
+        })
+    });
+    let row = |found: &Found| {
+        let mark = |is: bool| if is { "[OK]" } else { "" };
+        let line = found.description.replace(['\r', '\n'], " ");
+        let description = if arguments.no_trunc { line } else { cut(&line, 45) };
+        json!({
+            "Name": found.name, "Description": description, "StarCount": found.stars.to_string(),
+            "IsOfficial": mark(found.official), "IsAutomated": mark(found.automated),
+        })
+    };
+    let rows: Vec<Value> = found.iter().map(row).collect();
+    let columns = ["Name", "Description", "StarCount", "IsOfficial"];
+    let list = List { fields: &REPOSITORY, columns: &columns, rows: &rows, quiet: None, heading: true };
+    ui::print(&list.text(&arguments.format)?)
+}
+
+/// As docker: with dots for the rest.
+fn cut(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length - 1).chain(['…']).collect()
 }
 
 const REFERRER: [Field; 4] =

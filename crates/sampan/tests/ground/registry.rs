@@ -18,8 +18,16 @@ pub enum Kind {
     Plain,
     /// With a certificate of an authority of its own: [`Registry::certs`].
     Tls,
+    /// As that, for clients with a certificate of that authority only; one is with it.
+    Mutual,
     /// For [`USER`] with [`PASSWORD`] only.
     Password,
+}
+
+impl Kind {
+    fn has_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Mutual)
+    }
 }
 
 pub const USER: &str = "alice";
@@ -59,11 +67,11 @@ pub fn free_port() -> u16 {
 impl Registry {
     /// `None`, with a line that says why: what it needs is not here.
     pub fn start(kind: Kind) -> Option<Self> {
-        if !has("docker-registry") || (kind == Kind::Tls && !has("openssl")) {
+        if !has("docker-registry") || (kind.has_tls() && !has("openssl")) {
             return None;
         }
         let mut registry = Self { dir: directory("registry"), port: free_port(), child: None };
-        if kind == Kind::Tls {
+        if kind.has_tls() {
             registry.make_certificates();
         }
         let (dir, port) = (registry.dir.display(), registry.port);
@@ -75,6 +83,10 @@ impl Registry {
         match kind {
             Kind::Plain => {}
             Kind::Tls => config += &format!("  tls: {{certificate: {dir}/server.pem, key: {dir}/server.key}}\n"),
+            Kind::Mutual => {
+                let own = format!("certificate: {dir}/server.pem, key: {dir}/server.key");
+                config += &format!("  tls: {{{own}, clientcas: [{dir}/certs/ca.crt]}}\n");
+            }
             Kind::Password => {
                 fs::write(registry.dir.join("htpasswd"), format!("{USER}:{HASH}\n")).unwrap();
                 config += &format!("auth: {{htpasswd: {{realm: test, path: {dir}/htpasswd}}}}\n");
@@ -123,11 +135,14 @@ impl Registry {
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
         let authority = ["req", "-x509", "-subj", "/CN=test authority", "-days", "2", "-out", "certs/ca.crt"];
         self.openssl(&[&authority[..], &["-keyout", "ca.key"], &key[..]].concat());
-        let request = ["req", "-new", "-subj", "/CN=registry", "-out", "server.csr", "-keyout", "server.key"];
-        self.openssl(&[&request[..], &key[..]].concat());
         fs::write(self.dir.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-        let sign = ["x509", "-req", "-in", "server.csr", "-CA", "certs/ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
-        self.openssl(&[&sign[..], &["-days", "2", "-extfile", "san", "-out", "server.pem"]].concat());
+        for (name, out) in [("server", "server.pem"), ("client", "client.cert")] {
+            let (subject, request, private) = (format!("/CN={name}"), format!("{name}.csr"), format!("{name}.key"));
+            let words = ["req", "-new", "-subj", &subject, "-out", &request, "-keyout", &private];
+            self.openssl(&[&words[..], &key[..]].concat());
+            let sign = ["x509", "-req", "-in", &request, "-CA", "certs/ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+            self.openssl(&[&sign[..], &["-days", "2", "-extfile", "san", "-out", out]].concat());
+        }
     }
 
     fn openssl(&self, words: &[&str]) {
