@@ -51,6 +51,8 @@ pub struct Record {
     pub mounts: Vec<Mounted>,
     /// It goes when it has ended.
     pub remove: bool,
+    /// It goes if it does not start: it was made for that.
+    pub fleeting: bool,
     /// Seconds since the epoch; 0 until it was started.
     pub started: u64,
     /// The process that watches it, and when that started.
@@ -542,10 +544,10 @@ fn end(paths: &Paths, directory: &Path) -> bool {
     let path = directory.join("record.json");
     let Some(record) = load(&path) else { return path.exists() };
     // One that was never started has not ended.
-    if record.started == 0 || record.exit_code.is_some() {
+    if (record.started == 0 && !record.fleeting) || record.exit_code.is_some() {
         return true;
     }
-    if record.remove {
+    if record.remove || record.started == 0 {
         let _ = std::fs::remove_file(path);
         release(paths, &record.name, &record.id);
         let _ = runtime::tree::remove(&directory.to_string_lossy(), true);

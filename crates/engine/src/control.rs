@@ -164,7 +164,7 @@ pub fn wait(paths: &Paths, word: &str) -> Result<Ended> {
 /// As [`stop`] and [`start::start`].
 pub fn restart(paths: &Paths, word: &str, stop: Stop, tell: &mut dyn FnMut(Notice)) -> Result<()> {
     self::stop(paths, word, Stop { keep: true, ..stop })?;
-    start::start(paths, word, None, tell).map(drop)
+    start::start(paths, word, tell).map(drop)
 }
 
 /// Give a container another name.

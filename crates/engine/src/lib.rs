@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever a command acknowledges is on disk, and whatever it leaves undone a journal names.
 
+pub mod attach;
 pub mod commit;
 pub mod containers;
 pub mod content;

@@ -177,7 +177,7 @@ struct Raising<'a> {
     paths: &'a Paths,
     record: &'a Record,
     tally: Tally,
-    client: Option<OwnedFd>,
+    client: Option<(OwnedFd, bool)>,
 }
 
 impl Raising<'_> {
@@ -223,6 +223,7 @@ fn begun(record: &Record, prepared: &Prepared, pid: i32, tally: Tally) -> Record
         monitor_start: monitor.start,
         ports: prepared.net.ports.clone(),
         restarts: tally.times,
+        fleeting: false,
         exit_code: None,
         out_of_memory: false,
         restarting: false,
@@ -287,7 +288,7 @@ fn hand_over(
     listener: &OwnedFd,
     started: Started,
     pipes: Pipes,
-    client: Option<OwnedFd>,
+    client: Option<(OwnedFd, bool)>,
     tally: Tally,
 ) -> Result<Infallible> {
     let Started { child, terminal, .. } = started;
@@ -300,7 +301,7 @@ fn hand_over(
         terminal: number(&terminal),
         input: number(&input),
         outputs: [number(&outputs[0]), number(&outputs[1])],
-        client: client.as_ref().map(|client| (client.as_raw_fd(), request.terminal.interactive)),
+        client: client.as_ref().map(|(client, input)| (client.as_raw_fd(), *input)),
         cgroup: prepared.cgroup.clone(),
         memory_limit: prepared.memory_limit,
         signal: request.stop.signal.unwrap_or(named).as_raw(),
@@ -312,6 +313,7 @@ fn hand_over(
         input_once: client.is_some(),
     };
     let [out, err] = &outputs;
+    let client = client.map(|(client, _)| client);
     let fds = [&terminal, &input, out, err, &client].into_iter().flatten().chain([listener, &child.pidfd]);
     execute(paths, &record.id, journal, listener, tally, Some(running), &fds.collect::<Vec<_>>())
 }

@@ -79,6 +79,16 @@ pub struct Run {
     pub access: crate::remote::Access,
 }
 
+impl Run {
+    /// Whether a monitor watches the container: what nobody could do who has only its process before him. Else it has the
+    /// caller's own streams, and he alone sees its end.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        let Terminal { tty, interactive, .. } = self.terminal;
+        !self.remove || tty || interactive || self.restart != Restart::No || self.log.is_asked()
+    }
+}
+
 /// When a container that has ended is started again, by its monitor and after a boot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {

@@ -400,7 +400,8 @@ fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Resu
     let record = Record { remove: request.remove, patience, ..record(prepared, pid) };
     // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
     if !request.remove {
-        containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)?;
+        crate::start::write_request(request, &paths.request(&prepared.id))?;
+        containers::save(&record, &paths.record(&prepared.id), Durable::Yes)?;
     }
     prepared.model.save(paths, &prepared.id)?;
     containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
@@ -455,7 +456,7 @@ pub(crate) fn watch(
     Ok(supervise::supervise(container, signals, &mut say).map_err(runtime::Error::from)?)
 }
 
-fn describe(event: &Event) -> Option<String> {
+pub(crate) fn describe(event: &Event) -> Option<String> {
     Some(match event {
         Event::Ignored(signal) => {
             format!("the container's first process ignores {signal}; once more kills the container")

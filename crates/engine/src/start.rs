@@ -14,11 +14,12 @@ use crate::volumes::object;
 use crate::{lsm, net};
 use plan::order::Existing;
 use runtime::journal::Journal;
-use runtime::monitor::{channel, handover};
+use runtime::monitor::handover;
 use spec::ContainerId;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// What it is started from, by whichever process.
@@ -30,8 +31,8 @@ pub(crate) struct Launch<'a> {
     pub journal: Journal,
     /// As it is before it runs.
     pub record: Record,
-    /// Who is attached from its first word on.
-    pub client: Option<OwnedFd>,
+    /// Who is attached from its first word on, and whether his input is the container's.
+    pub client: Option<(OwnedFd, bool)>,
     /// It was made for this start, and goes if that fails.
     pub discard: bool,
 }
@@ -44,7 +45,7 @@ pub fn create(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Res
     begin(request, paths, tell)?;
     let identity = Identity::new(request, Existing::Home)?;
     let (prepared, _) = run::with_image(request, paths, &identity, false, tell)?;
-    let (journal, record) = make(request, paths, &prepared)?;
+    let (journal, record) = make(request, paths, &prepared, false)?;
     journal.remove()?;
     Ok(record.id)
 }
@@ -57,7 +58,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     begin(request, paths, tell)?;
     let identity = Identity::new(request, Existing::Home)?;
     let (prepared, _) = run::with_image(request, paths, &identity, true, tell)?;
-    let (journal, record) = make(request, paths, &prepared)?;
+    let (journal, record) = make(request, paths, &prepared, true)?;
     let id = record.id.clone();
     let started = launch(Launch { request, paths, prepared, journal, record, client: None, discard: true });
     finish(paths, tell);
@@ -88,9 +89,20 @@ pub(crate) fn finish(paths: &Paths, tell: &mut dyn FnMut(Notice)) {
 ///
 /// # Errors
 /// No such container; what failed.
-pub fn start(paths: &Paths, word: &str, client: Option<OwnedFd>, tell: &mut dyn FnMut(Notice)) -> Result<Record> {
+pub fn start(paths: &Paths, word: &str, tell: &mut dyn FnMut(Notice)) -> Result<Record> {
     let found = containers::find(paths, word)?;
     let Some((journal, record)) = lease(paths, &found.record)? else { return Ok(found.record) };
+    raise(paths, journal, record, None, tell)
+}
+
+/// What is left of [`start`] for who holds the lease.
+pub(crate) fn raise(
+    paths: &Paths,
+    journal: Journal,
+    record: Record,
+    client: Option<(OwnedFd, bool)>,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Record> {
     let started = load(paths, &record).and_then(|request| {
         let mut prepared = run::prepare(&request, paths, &Identity::of(record.clone(), paths), true)?;
         for warning in std::mem::take(&mut prepared.warnings) {
@@ -113,7 +125,7 @@ pub fn start(paths: &Paths, word: &str, client: Option<OwnedFd>, tell: &mut dyn 
 }
 
 /// The container is this process's now, and this is its record; `None`: it runs.
-fn lease(paths: &Paths, record: &Record) -> Result<Option<(Journal, Record)>> {
+pub(crate) fn lease(paths: &Paths, record: &Record) -> Result<Option<(Journal, Record)>> {
     let path = paths.journal(&record.id);
     for time in 0..500 {
         match Journal::create(&path) {
@@ -152,10 +164,10 @@ pub(crate) fn load(paths: &Paths, record: &Record) -> Result<Run> {
     Ok(request)
 }
 
-/// The container on disk, under its name, and its lease.
-pub(crate) fn make(request: &Run, paths: &Paths, prepared: &Prepared) -> Result<(Journal, Record)> {
+/// The container on disk, under its name, and its lease. `fleeting`: if it is not started, it was never there.
+pub(crate) fn make(request: &Run, paths: &Paths, prepared: &Prepared, fleeting: bool) -> Result<(Journal, Record)> {
     let journal = Journal::create(&paths.journal(&prepared.id))?;
-    let record = Record { remove: request.remove, ..run::record(prepared, 0) };
+    let record = Record { remove: request.remove, fleeting, ..run::record(prepared, 0) };
     let name = ContainerId::parse(&prepared.name)
         .map_err(|error| Error::rejected("cannot name the container", error.to_string()))?;
     let made = containers::claim(paths, &name, &prepared.id)
@@ -178,15 +190,20 @@ pub(crate) fn make(request: &Run, paths: &Paths, prepared: &Prepared) -> Result<
 }
 
 fn write(request: &Run, paths: &Paths, record: &Record) -> std::result::Result<(), plan::Rejected> {
-    let (home, path) = (paths.container(&record.id), paths.request(&record.id));
+    let home = paths.container(&record.id);
     let made = std::fs::DirBuilder::new().mode(0o700).create(&home);
     made.map_err(|error| cannot_use(format!("cannot make the directory {}", home.display()), &error))?;
-    let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
-    let text = serde_json::to_vec(request).map_err(|error| cannot(error.into()))?;
-    let mut file = std::fs::File::create(&path).map_err(cannot)?;
-    file.write_all(&text).and_then(|()| file.sync_data()).map_err(cannot)?;
+    write_request(request, &paths.request(&record.id))?;
     containers::save(record, &paths.record(&record.id), Durable::Yes)?;
     run::write_cidfile(request, &record.id)
+}
+
+/// Before the record, which says that all of it is there.
+pub(crate) fn write_request(request: &Run, path: &Path) -> std::result::Result<(), plan::Rejected> {
+    let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
+    let text = serde_json::to_vec(request).map_err(|error| cannot(error.into()))?;
+    let mut file = std::fs::File::create(path).map_err(cannot)?;
+    file.write_all(&text).and_then(|()| file.sync_data()).map_err(cannot)
 }
 
 /// Nothing is left of it. Its lease is held by the caller.
@@ -201,13 +218,15 @@ pub(crate) fn discard(paths: &Paths, record: &Record) {
 pub(crate) fn launch(launch: Launch<'_>) -> Result<()> {
     let cannot = |error: std::io::Error| Error::io("cannot start a monitor", &error);
     let (mut told, report) = std::io::pipe().map_err(cannot)?;
-    // It is this process's child only until this ends.
-    let _child = handover::fork(|| {
+    let child = handover::fork(|| {
         handover::leave();
         monitor::start(launch, &mut monitor::Report::to(report));
         1
     })?;
-    monitor::listen(&mut told)
+    monitor::listen(&mut told).inspect_err(|_| {
+        // Its lease goes with it, and with that what the next command must not take for another's.
+        handover::wait(&child);
+    })
 }
 
 /// What is there of an earlier run, and is made by each: not its own layer, its log, its record.
@@ -231,12 +250,4 @@ pub(crate) fn tidy(paths: &Paths, id: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Two ends of a conversation: the monitor's, and that of who starts it.
-///
-/// # Errors
-/// The kernel's.
-pub fn line() -> Result<(OwnedFd, OwnedFd)> {
-    Ok(channel::pair()?)
 }

@@ -3,6 +3,7 @@
 //! Invariant: the only place where plan's steps meet sys's calls. Nothing else changes the host.
 
 pub mod apply;
+pub mod attach;
 mod backlog;
 pub mod console;
 pub mod container;

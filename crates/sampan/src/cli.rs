@@ -31,7 +31,7 @@ pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageMount, ImageTree, ImageUnmount, Import};
 pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
-pub use lifecycle::{Kill, Rename, Restart, Start, Stop, Wait};
+pub use lifecycle::{Attach, Kill, Rename, Restart, Start, Stop, Wait};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
@@ -69,6 +69,7 @@ pub enum Verb {
     Stats(Stats),
     Create(Box<request::Run>),
     Start(Start),
+    Attach(Attach),
     Stop(Stop),
     Kill(Kill),
     Wait(Wait),

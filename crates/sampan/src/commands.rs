@@ -48,6 +48,8 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     let Call { globals, verb } = call;
     match verb {
         Verb::Run(request) => return run::run(*request, &globals, ui),
+        Verb::Start(arguments) => return coded(lifecycle::start(&arguments, &globals, ui)),
+        Verb::Attach(arguments) => return coded(lifecycle::attach(&arguments, &globals, ui)),
         Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
         Verb::Manifest(verb) => return manifest::run(&verb, &globals).map_err(usual),
@@ -56,7 +58,6 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Version(arguments) => version::print(&arguments),
         Verb::Completion(shell) => completion::print(shell),
         Verb::Create(request) => lifecycle::create(&request, &globals, ui),
-        Verb::Start(arguments) => lifecycle::start(&arguments, &globals, ui),
         Verb::Stop(arguments) => lifecycle::stop(&arguments, &globals, ui),
         Verb::Kill(arguments) => lifecycle::kill(&arguments, &globals, ui),
         Verb::Wait(arguments) => lifecycle::wait(&arguments, &globals, ui),
@@ -120,6 +121,11 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
 
 fn usual(failure: Failure) -> Failure {
     Failure { code: failure.code.or(Some(1)), ..failure }
+}
+
+/// docker's exit code of a failure where the verb has others, too.
+fn coded(done: Result<u8, Failure>) -> Result<u8, Failure> {
+    done.map_err(|failure| Failure { code: failure.code.or(Some(1)), ..failure })
 }
 
 /// # Errors

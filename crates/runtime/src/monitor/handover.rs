@@ -20,6 +20,11 @@ pub fn fork(work: impl FnOnce() -> u8) -> Result<Child> {
     Ok(sys::process::fork(SingleThread::check()?, 0, work)?)
 }
 
+/// Until that child has gone, and with it its locks.
+pub fn wait(child: &Child) {
+    sys::process::wait(child).ok();
+}
+
 /// In that child: nothing of the caller's stays with it, neither his terminal nor his files nor his directory.
 pub fn leave() {
     sys::process::close_on_exec();

@@ -13,8 +13,10 @@ mod pump;
 mod stop;
 
 pub use detach::DetachKeys;
+pub(crate) use detach::Matcher;
 pub use hold::hold;
-pub(crate) use pump::prepare;
+pub(crate) use pump::{End, prepare};
+pub(crate) use stop::{Action, Policy, ignores};
 pub use sys::signal::{Signal, Signals};
 pub use sys::terminal::Size;
 
@@ -25,7 +27,6 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::time::Instant;
-use stop::{Action, Policy};
 use sys::signal;
 use sys::{Error, Result};
 

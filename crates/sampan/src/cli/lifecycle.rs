@@ -6,9 +6,11 @@ use super::run;
 use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
+use engine::attach::Wish;
 use engine::containers;
 use engine::request::process::{self, Patience, Signal};
 use spec::ContainerId;
+use spec::unit::Invalid;
 
 /// Which containers a verb is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -32,6 +34,53 @@ impl Which {
     }
 }
 
+/// How a terminal is joined with a container's.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Terms {
+    /// Keys that detach [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS", value_parser = keys)]
+    pub detach_keys: Option<Keys>,
+    /// Forward signals; on unless =false
+    #[arg(long, default_value = "true")]
+    pub sig_proxy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys(pub Vec<u8>);
+
+fn keys(text: &str) -> Result<Keys, Invalid> {
+    process::detach_keys(text).map(Keys)
+}
+
+impl Terms {
+    #[must_use]
+    pub fn wish(&self, input: bool) -> Wish {
+        let detach_keys = self.detach_keys.as_ref().map(|keys| keys.0.clone());
+        Wish { input, detach_keys, forward_signals: self.sig_proxy }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Attach {
+    /// Do not connect standard input
+    #[arg(long)]
+    pub no_stdin: bool,
+    #[command(flatten)]
+    pub terms: Terms,
+    /// The container that was made last
+    #[arg(long, short)]
+    pub latest: bool,
+    /// By name, id or the start of an id
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER", value_parser = container)]
+    pub container: Option<ContainerId>,
+}
+named!(
+    Attach,
+    ["attach", "container attach"],
+    "Join the terminal with a running container's",
+    "sampan attach [OPTIONS] CONTAINER"
+);
+
 #[derive(Debug, Args)]
 pub struct Create {
     #[command(flatten)]
@@ -52,8 +101,23 @@ impl Leaf for Create {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Start {
+    /// Show its output, forward signals, and end as it does
+    #[arg(long, short)]
+    pub attach: bool,
+    /// The same, and connect standard input
+    #[arg(long, short)]
+    pub interactive: bool,
     #[command(flatten)]
-    pub which: Which,
+    pub terms: Terms,
+    /// All containers
+    #[arg(long)]
+    pub all: bool,
+    /// The container that was made last
+    #[arg(long, short)]
+    pub latest: bool,
+    /// By name, id or the start of an id
+    #[arg(required_unless_present_any = ["all", "latest"], value_name = "CONTAINER", value_parser = container)]
+    pub containers: Vec<ContainerId>,
 }
 named!(Start, ["start", "container start"], "Start containers", "sampan start [OPTIONS] CONTAINER [CONTAINER...]");
 

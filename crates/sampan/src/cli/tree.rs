@@ -58,6 +58,7 @@ static ENTRIES: &[Entry] = &[
     entry::<run::Args>(),
     entry::<lifecycle::Create>(),
     entry::<lifecycle::Start>(),
+    entry::<lifecycle::Attach>(),
     entry::<lifecycle::Stop>(),
     entry::<lifecycle::Kill>(),
     entry::<lifecycle::Wait>(),

@@ -1,6 +1,6 @@
 //! `sampan create`, `start`, `stop`, `kill`, `wait`, `restart`, `rename`.
 
-use crate::cli::{Globals, Kill, Rename, Restart, Start, Stop, Wait};
+use crate::cli::{Attach, Globals, Kill, Rename, Restart, Start, Stop, Wait};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::Choice;
 use engine::control;
@@ -17,15 +17,44 @@ pub fn create(request: &Run, globals: &Globals, ui: &Ui) -> Result<(), Failure> 
 }
 
 /// # Errors
-/// [`Failure`] for the last that could not be started; the others are. So do all below.
-pub fn start(arguments: &Start, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+/// [`Failure`] for the last that could not be started; the others are.
+pub fn start(arguments: &Start, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
     let paths = super::clean_paths(globals, ui)?;
-    each(&paths, &arguments.which.which(false), false, ui, |word| {
-        start::start(&paths, word, None, &mut |notice| super::run::Teller::new(true, ui).tell(notice))?;
+    let words = arguments.containers.iter().map(ToString::to_string).collect();
+    let choice = Choice { words, all: arguments.all, latest: arguments.latest, ignore: false };
+    if arguments.attach || arguments.interactive {
+        let words = engine::containers::choose(&paths, &choice, false)?;
+        let [word] = words.as_slice() else {
+            return Err(Failure::new("cannot attach to several containers").hint("name one, or start them without"));
+        };
+        let mut teller = super::run::Teller::new(true, ui);
+        let wish = arguments.terms.wish(arguments.interactive);
+        let ended = engine::attach::start(&paths, word, &wish, &mut |notice| teller.tell(notice))?;
+        return Ok(super::run::ended(&ended, ui));
+    }
+    each(&paths, &choice, false, ui, |word| {
+        start::start(&paths, word, &mut |notice| super::run::Teller::new(true, ui).tell(notice))?;
         Ok(Some(word.to_owned()))
     })
+    .map(|()| ui::SUCCESS)
 }
 
+/// # Errors
+/// [`Failure`] when it does not run.
+pub fn attach(arguments: &Attach, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let words = arguments.container.iter().map(ToString::to_string).collect();
+    let choice = Choice { words, latest: arguments.latest, ..Choice::default() };
+    let words = engine::containers::choose(&paths, &choice, true)?;
+    let mut teller = super::run::Teller::new(true, ui);
+    let wish = arguments.terms.wish(!arguments.no_stdin);
+    let word = words.first().map(String::as_str).unwrap_or_default();
+    let ended = engine::attach::attach(&paths, word, &wish, &mut |notice| teller.tell(notice))?;
+    Ok(super::run::ended(&ended, ui))
+}
+
+/// # Errors
+/// As [`start`]. So do all below.
 pub fn stop(arguments: &Stop, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     let stop = control::Stop { signal: arguments.signal, patience: arguments.time, keep: false };

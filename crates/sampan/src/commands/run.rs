@@ -4,7 +4,7 @@ use crate::cli::Globals;
 use crate::ui::{self, Bars, Failure, To, Ui};
 use engine::Paths;
 use engine::request::Run;
-use engine::run::Notice;
+use engine::run::{Ended, Notice};
 
 /// Shows what happens meanwhile.
 pub struct Teller<'a> {
@@ -43,15 +43,24 @@ pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
         ui::print(&format!("{id}\n"))?;
         return Ok(ui::SUCCESS);
     }
-    let ended = engine::run::run(&request, &paths, &mut tell)?;
+    let ended = if request.is_watched() && !request.timings {
+        engine::attach::run(&request, &paths, &mut tell)?
+    } else {
+        engine::run::run(&request, &paths, &mut tell)?
+    };
+    for line in ended.timings.iter().flat_map(super::timings::lines) {
+        ui.info(&line);
+    }
+    Ok(self::ended(&ended, ui))
+}
+
+/// The exit code, and what is to be said of the end.
+pub fn ended(ended: &Ended, ui: &Ui) -> u8 {
     if let Some(limit) = ended.out_of_memory {
         let limit = limit.map_or(String::new(), |bytes| format!(" (the limit is {})", spec::unit::binary(bytes)));
         ui.warn(&format!("out of memory: the kernel killed a process of the container{limit}"));
     }
-    for line in ended.timings.iter().flat_map(super::timings::lines) {
-        ui.info(&line);
-    }
-    Ok(ended.code)
+    ended.code
 }
 
 fn explain(request: &Run, paths: &Paths, ui: &Ui) -> Result<u8, Failure> {
