@@ -28,7 +28,9 @@ fn verbs_have_dockers_names() {
             "Remove(Remove { force: true, ignore: false, volumes: false, which: Which { all: false, latest: false, containers: [ContainerId(\"a\")]",
         ),
         ("create --name a x", "Create(Run {"),
-        ("container start a b", "Start(Start { which: Which { all: false"),
+        ("container start a b", "Start(Start { attach: false, interactive: false"),
+        ("start -ai a", "Start(Start { attach: true, interactive: true"),
+        ("attach --no-stdin a", "Attach(Attach { no_stdin: true"),
         (
             "stop -t 3 -s INT -a",
             "Stop(Stop { ignore: false, signal: Some(Signal(2)), time: Some(Seconds(3)), which: Which { all: true",
