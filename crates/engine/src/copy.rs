@@ -3,19 +3,23 @@
 //! The container's end is a process of its own, which has gone where the files are as the container has them, with its
 //! root's rights and no more; the host's end is the caller. What is between them is a tar.
 
-use crate::containers::{self, Listed, Mounted, Which};
+use crate::containers::{self, Listed, Mounted, Record, Which};
 use crate::error::{Error, Result};
 use crate::ground::HOST;
 use crate::paths::Paths;
 use crate::remote::{self, Failure, Stream};
+use crate::request::Rootfs;
+use crate::start;
 pub use image::copy::Received as Copied;
 use image::copy::{Owner, Root, Rules, Source, Target, receive, send};
 use runtime::inside::{self, Layers};
+use runtime::journal::Journal;
 use runtime::process::Process;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -86,19 +90,24 @@ impl CopyIn {
 /// # Errors
 /// No such container or file; what cannot be put where it is to be; the kernel's.
 pub fn copy(asked: &Copy, paths: &Paths) -> Result<Copied> {
+    let leases = &mut Leases::default();
     match (&asked.from, &asked.to) {
         (End::Container(from, path), to) => {
             let listed = containers::which(paths, from)?;
             let what = format!("cannot copy {}:{path}", listed.record.name);
-            let task =
-                CopyOut { inside: inside(paths, &listed, &what)?, what, from: path.clone(), follow: asked.follow };
+            let task = CopyOut {
+                inside: inside(paths, &listed, &what, leases)?,
+                what,
+                from: path.clone(),
+                follow: asked.follow,
+            };
             let (mut stream, source) = remote::copy_out(paths, task)?;
             match to {
                 End::Container(which, path) => {
                     let mut write = |output: &mut dyn Write| {
                         std::io::copy(&mut stream, output).map(drop).map_err(|error| cannot_send(&error))
                     };
-                    let copied = to_container(asked, paths, (which, path), Some(source), &mut write);
+                    let copied = to_container(asked, paths, leases, (which, path), Some(source), &mut write);
                     // The first end knows better why it broke off.
                     stream.finish().and(copied)
                 }
@@ -115,13 +124,13 @@ pub fn copy(asked: &Copy, paths: &Paths) -> Result<Copied> {
                 let sent = send(&place, &source, &image::Ids::default(), output);
                 at(what(), sent)
             };
-            to_container(asked, paths, (which, to), Some(source.clone()), &mut write)
+            to_container(asked, paths, leases, (which, to), Some(source.clone()), &mut write)
         }
         (End::Stream, End::Container(which, to)) => {
             let mut write = |output: &mut dyn Write| {
                 std::io::copy(&mut std::io::stdin().lock(), output).map(drop).map_err(|error| cannot_send(&error))
             };
-            to_container(asked, paths, (which, to), None, &mut write)
+            to_container(asked, paths, leases, (which, to), None, &mut write)
         }
         _ => Err(Error::rejected("cannot copy", "neither the source nor the destination is in a container")
             .hint("write CONTAINER:PATH for one of them")),
@@ -139,13 +148,14 @@ fn at<T>(what: String, done: Result<T, image::Error>) -> Result<T> {
 fn to_container(
     asked: &Copy,
     paths: &Paths,
+    leases: &mut Leases,
     (which, to): (&Which, &str),
     source: Option<Source>,
     write: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
 ) -> Result<Copied> {
     let listed = containers::which(paths, which)?;
     let what = format!("cannot copy to {}:{to}", listed.record.name);
-    let inside = inside(paths, &listed, &what)?;
+    let inside = inside(paths, &listed, &what, leases)?;
     let task = CopyIn { what, inside, to: to.to_owned(), source, archive: asked.archive };
     remote::copy_in(paths, task, write)
 }
@@ -170,8 +180,39 @@ fn to_stream(mut stream: Stream) -> Result<Copied> {
     Ok(Copied { bytes, ..Copied::default() })
 }
 
-fn inside(paths: &Paths, listed: &Listed, what: &str) -> Result<Inside> {
+/// As long as the layers of a container are mounted here nobody may start it: overlayfs does not allow for two
+/// (overlayfs.rst, "Sharing and copying layers").
+#[derive(Default)]
+struct Leases(Vec<(String, Option<Journal>)>);
+
+impl Leases {
+    /// Whether it does not run.
+    fn take(&mut self, paths: &Paths, record: &Record, what: &str) -> Result<bool> {
+        if self.0.iter().any(|(id, _)| *id == record.id) {
+            return Ok(true);
+        }
+        let leased = start::lease_for(paths, record, what)?;
+        let is_free = leased.is_some();
+        self.0.extend(leased.map(|(journal, _)| (record.id.clone(), Some(journal))));
+        Ok(is_free)
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        for journal in self.0.iter_mut().filter_map(|(_, journal)| journal.take()) {
+            // One that stays is a dead one's to the next command.
+            let _ = journal.remove();
+        }
+    }
+}
+
+fn inside(paths: &Paths, listed: &Listed, what: &str, leases: &mut Leases) -> Result<Inside> {
     let record = &listed.record;
+    let ended = containers::first(paths, record, what).is_err();
+    if ended && !leases.take(paths, record, what)? {
+        return Err(Error::rejected(what, "it is being started").hint("try again"));
+    }
     if let Ok(Process { pid, start }) = containers::first(paths, record, what) {
         return Ok(Inside::Running { pid, start });
     }
@@ -180,7 +221,16 @@ fn inside(paths: &Paths, listed: &Listed, what: &str) -> Result<Inside> {
     }
     let home = paths.container(&record.id);
     let own = (home.join("upper"), home.join("work"));
-    let upper = own.0.is_dir().then_some(own);
+    let upper = if own.0.is_dir() {
+        Some(own)
+    } else if is_layered(paths, record) {
+        // It was never started.
+        let root = record.ids.outside(0, 0)?;
+        make(&own.0, 0o755, root).and_then(|()| make(&own.1, 0o700, root)).map_err(|error| Error::io(what, &error))?;
+        Some(own)
+    } else {
+        None
+    };
     Ok(Inside::Layers(Box::new(Stopped {
         lower: record.layers.clone(),
         upper,
@@ -188,6 +238,19 @@ fn inside(paths: &Paths, listed: &Listed, what: &str) -> Result<Inside> {
         scratch: home,
         mounts: Mounted::binds(&record.mounts),
     })))
+}
+
+/// Of an image, or of a directory that shall stay as it is.
+fn is_layered(paths: &Paths, record: &Record) -> bool {
+    let of_image = record.layers.iter().any(|layer| layer.starts_with(&paths.data));
+    of_image
+        || start::load(paths, record)
+            .is_ok_and(|request| !matches!(request.rootfs, Rootfs::Directory { overlay: false, .. }))
+}
+
+fn make(path: &Path, mode: u32, (uid, gid): (u32, u32)) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().mode(mode).create(path)?;
+    if runtime::observe::is_machines_root() { chown(path, Some(uid), Some(gid)) } else { Ok(()) }
 }
 
 /// In the worker: from here on it is in there.

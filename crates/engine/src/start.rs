@@ -126,6 +126,11 @@ pub(crate) fn raise(
 
 /// The container is this process's now, and this is its record; `None`: it runs.
 pub(crate) fn lease(paths: &Paths, record: &Record) -> Result<Option<(Journal, Record)>> {
+    lease_for(paths, record, &format!("cannot start container {}", record.name))
+}
+
+/// The same, for something else than a start.
+pub(crate) fn lease_for(paths: &Paths, record: &Record, what: &str) -> Result<Option<(Journal, Record)>> {
     let path = paths.journal(&record.id);
     for time in 0..500 {
         match Journal::create(&path) {
@@ -144,8 +149,7 @@ pub(crate) fn lease(paths: &Paths, record: &Record) -> Result<Option<(Journal, R
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
-    Err(Error::rejected(format!("cannot start container {}", record.name), "another command is at it")
-        .hint("try again; if that command hangs, kill it"))
+    Err(Error::rejected(what, "another command is at it").hint("try again; if that command hangs, kill it"))
 }
 
 /// What was asked for when the container was made.

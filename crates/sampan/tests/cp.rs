@@ -337,3 +337,38 @@ fn what_gives_rights_stays_in_the_container() {
     cp(&live.ground, &["-a", "c:/tmp/d/s", kept.to_str().unwrap()]).ok();
     assert_eq!(fs::metadata(kept).unwrap().mode() & 0o7777, 0o6755);
 }
+
+#[test]
+fn before_it_was_ever_started() {
+    for flags in [&[][..], &["--uidmap=0:300000:65536", "--gidmap=0:300000:65536"]] {
+        let Some(ground) = Ground::new() else { return };
+        let at = files(&ground);
+        let rootfs = format!("{}:O", ground.rootfs().display());
+        let create =
+            [&["create", "--name=c", "--network=none"], flags, &["--rootfs", &rootfs, "sleep", "1000"]].concat();
+        sampan(&ground, &create).ok();
+        cp(&ground, &[&format!("{at}/dir"), "c:/etc/"]).ok();
+        assert!(!ground.rootfs().join("etc/dir").exists());
+        assert_eq!(sampan(&ground, &["ps", "-a", "--format", "{{.State}}"]).ok(), "created");
+        sampan(&ground, &["start", "c"]).ok();
+        let seen = sampan(&ground, &["exec", "c", "sh", "-c", "cat /etc/dir/sub/b; stat -c %u /etc/dir/a /etc /"]).ok();
+        assert_eq!(seen, "b\n0\n0\n0", "{flags:?}");
+        sampan(&ground, &["rm", "-f", "c"]).ok();
+    }
+}
+
+#[test]
+fn nobody_starts_it_meanwhile() {
+    let Some(ground) = Ground::new() else { return };
+    let rootfs = format!("{}:O", ground.rootfs().display());
+    sampan(&ground, &["create", "--name=c", "--network=none", "--rootfs", &rootfs, "sleep", "1000"]).ok();
+    let mut copy = ground.command(&["cp", "-", "c:/tmp"]).stdin(Stdio::piped()).spawn().unwrap();
+    let journal = || fs::read_dir(ground.dir.join("state/containers")).unwrap().count();
+    ground::until("it has begun", || journal() > 0);
+    // It waits for a while, and says so.
+    sampan(&ground, &["start", "c"]).fails(1, "another command is at it");
+    copy.kill().unwrap();
+    copy.wait().unwrap();
+    sampan(&ground, &["start", "c"]).ok();
+    sampan(&ground, &["rm", "-f", "c"]).ok();
+}
