@@ -22,14 +22,16 @@ use runtime::apply::cgroup;
 use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::monitor::channel::{self, Stream};
-use runtime::monitor::{Beside, Ended, Ends, Manners, Monitor, handover};
+use runtime::monitor::{Beside, Ended, Ends, Manners, Monitor, Stop, handover};
 use runtime::process::{Process, Signal};
+use runtime::resolver::{Resolver, Sockets, View};
 use runtime::supervise::Signals;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -76,6 +78,8 @@ struct Running {
     /// Absent: for ever.
     patience: Option<u32>,
     input_once: bool,
+    /// Where the container asks for names, and who is asked instead of the host's servers.
+    resolver: Option<([RawFd; 3], Vec<IpAddr>)>,
 }
 
 /// What came of a start, for the command that waits for it.
@@ -144,8 +148,18 @@ fn serve(handover: Handover) -> Result<()> {
     };
     let (pidfd, terminal, input) = (handover::take(pidfd)?, take(terminal)?, take(input)?);
     let ends = Ends { pid, pidfd, terminal, input, outputs: [take(out)?, take(err)?] };
+    let resolver = running.resolver.map(|(fds, servers)| resolver(fds, &servers, &paths, &id)).transpose()?;
     let monitor = Monitor::new(listener, client, manners);
-    Post { id, paths, journal, tally, monitor }.watch(ends, &cgroup, memory_limit)
+    Post { id, paths, journal, tally, monitor }.watch(ends, &cgroup, memory_limit, resolver)
+}
+
+/// The host's servers are where its C library finds them.
+fn resolver(fds: [RawFd; 3], servers: &[IpAddr], paths: &Paths, id: &str) -> Result<Resolver> {
+    let [udp, tcp, namespace] = fds;
+    let sockets =
+        Sockets { udp: handover::take(udp)?, tcp: handover::take(tcp)?, namespace: handover::take(namespace)? };
+    let view = View { state_dir: paths.networks(), container: id.to_owned() };
+    Ok(Resolver::new(sockets, view, servers, "/etc/resolv.conf".into()).map_err(runtime::Error::from)?)
 }
 
 /// In a process that stays. Comes back only when it failed, and all is undone.
@@ -291,7 +305,7 @@ fn hand_over(
     client: Option<(OwnedFd, bool)>,
     tally: Tally,
 ) -> Result<Infallible> {
-    let Started { child, terminal, .. } = started;
+    let Started { child, terminal, resolver, .. } = started;
     let (input, outputs) = pipes.ours();
     let number = |fd: &Option<OwnedFd>| fd.as_ref().map(AsRawFd::as_raw_fd);
     let named = prepared.config.stop_signal.parse().unwrap_or(Signal::TERM);
@@ -311,10 +325,15 @@ fn hand_over(
             Some(process::Patience::Endless) => None,
         },
         input_once: client.is_some(),
+        resolver: resolver.as_ref().map(|sockets| {
+            let fds = [&sockets.udp, &sockets.tcp, &sockets.namespace].map(AsRawFd::as_raw_fd);
+            (fds, prepared.net.resolver.clone().unwrap_or_default())
+        }),
     };
     let [out, err] = &outputs;
     let client = client.map(|(client, _)| client);
     let fds = [&terminal, &input, out, err, &client].into_iter().flatten().chain([listener, &child.pidfd]);
+    let fds = fds.chain(resolver.iter().flat_map(|sockets| [&sockets.udp, &sockets.tcp, &sockets.namespace]));
     execute(paths, &record.id, journal, listener, tally, Some(running), &fds.collect::<Vec<_>>())
 }
 
@@ -360,12 +379,19 @@ struct Post {
 }
 
 impl Post {
-    fn watch(mut self, ends: Ends, cgroup: &Cgroup, memory_limit: Option<u64>) -> Result<()> {
+    fn watch(
+        mut self,
+        ends: Ends,
+        cgroup: &Cgroup,
+        memory_limit: Option<u64>,
+        resolver: Option<Resolver>,
+    ) -> Result<()> {
         let begun = Instant::now();
-        let mut sideline = Sideline::new(&self.paths, &self.id, cgroup);
+        let mut sideline = Sideline::new(&self.paths, &self.id, cgroup, resolver);
         let ended = self.monitor.watch(ends, &mut sideline)?;
         // What could not be written by now is counted as lost.
         sideline.log.as_mut().map(|log| log.finish(Moment::now()));
+        // With its sockets the container's network goes.
         drop(sideline);
         // Before the cgroup goes.
         let killed = cgroup::oom_kills(cgroup).unwrap_or(0) > 0;
@@ -513,15 +539,16 @@ fn next(delay: Duration) -> Duration {
 struct Sideline<'a> {
     log: Option<Writer>,
     cgroup: &'a Cgroup,
+    resolver: Option<Resolver>,
 }
 
 impl<'a> Sideline<'a> {
-    fn new(paths: &Paths, id: &str, cgroup: &'a Cgroup) -> Self {
+    fn new(paths: &Paths, id: &str, cgroup: &'a Cgroup, resolver: Option<Resolver>) -> Self {
         let record = containers::load(&paths.running(id)).unwrap_or_default();
         let settings = logs::settings(paths, id).unwrap_or_default();
         let command = record.command.join(" ");
         let log = Writer::open(&settings, &paths.container(id), logs::whose(&record, &command));
-        Self { log: log.ok(), cgroup }
+        Self { log: log.ok(), cgroup, resolver }
     }
 }
 
@@ -541,6 +568,15 @@ impl Beside for Sideline<'_> {
         if cgroup::is_frozen(&all) {
             let _ = cgroup::thaw(&all);
         }
+    }
+
+    fn watched(&self) -> Vec<BorrowedFd<'_>> {
+        self.resolver.iter().map(Resolver::fd).collect()
+    }
+
+    fn turn(&mut self, _: Instant) -> Option<Stop> {
+        self.resolver.as_mut().map(Resolver::serve);
+        None
     }
 }
 

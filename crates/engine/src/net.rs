@@ -26,6 +26,8 @@ pub struct Net {
     pub ports: Vec<String>,
     pub lock: Option<Lock>,
     own: Own,
+    /// Whether it has a resolver, and which servers that asks instead of the host's.
+    pub resolver: Option<Vec<IpAddr>>,
     /// Keeps the ports from others until the firewall's elements are there.
     pub held: Option<Held>,
 }
@@ -39,6 +41,8 @@ pub struct Who<'a> {
     pub exposed: &'a [String],
     /// It has one of its own.
     pub user_namespace: bool,
+    /// A monitor stays with it, which answers what it asks.
+    pub watched: bool,
 }
 
 /// `lock`: the steps will run, so what is observed must stay true.
@@ -76,6 +80,7 @@ struct Wanted {
     endpoint: Endpoint,
     definition: Option<Definition>,
     options: Options,
+    servers: Vec<IpAddr>,
     link: String,
 }
 
@@ -85,7 +90,7 @@ fn bridged(request: &Run, paths: &Paths, who: Who<'_>, lock: bool) -> Result<Net
     let lock = if lock { Some(Lock::take(&directory).map_err(runtime::Error::from)?) } else { None };
     let wanted = wanted(&request.network, paths)?;
     let leading = leading(&wanted);
-    let mut net = Net { lock, ..Net::default() };
+    let mut net = Net { lock, resolver: resolver(&wanted, &request.network, who), ..Net::default() };
     let published = published(request, who.exposed, leading.and_then(|at| wanted[at].options.host_ip))?;
     if leading.is_none() && !published.is_empty() {
         net.warnings.push("published ports have no effect: the container is in internal networks only".to_owned());
@@ -95,7 +100,18 @@ fn bridged(request: &Run, paths: &Paths, who: Who<'_>, lock: bool) -> Result<Net
         let published = if leads_out { published.clone() } else { Vec::new() };
         join(request, paths, who, place, (leads_out, published), &mut net)?;
     }
+    net.steps.attach.extend(net.resolver.as_ref().map(|_| AttachStep::Resolver));
     Ok(net)
+}
+
+/// Names are known on networks that users made.
+fn resolver(wanted: &[Wanted], asked: &network::Network, who: Who<'_>) -> Option<Vec<IpAddr>> {
+    let named = |place: &&Wanted| place.definition.as_ref().is_some_and(|network| network.traits.named);
+    let servers = || match asked.dns.is_empty() {
+        false => asked.dns.clone(),
+        true => wanted.iter().flat_map(|place| place.servers.iter().copied()).collect(),
+    };
+    (who.watched && wanted.iter().any(|place| named(&place))).then(servers)
 }
 
 fn wanted(asked: &network::Network, paths: &Paths) -> Result<Vec<Wanted>> {
@@ -123,7 +139,7 @@ fn wanted(asked: &network::Network, paths: &Paths) -> Result<Vec<Wanted>> {
         if all.iter().any(|other| other.link == link) {
             return Err(Error::rejected(what(), format!("the container has a link {link} already")));
         }
-        all.push(Wanted { endpoint, definition, options, link });
+        all.push(Wanted { endpoint, definition, options, servers: record.servers, link });
     }
     Ok(all)
 }
@@ -369,7 +385,9 @@ pub fn files(request: &Run, facts: &Facts, net: &Net, warnings: &mut Vec<String>
     let own_network = !matches!(asked.mode, Some(Mode::Host | Mode::Container(_) | Mode::Path(_)));
     // Asked for, or for want of pasta: who can ask no resolver misses none.
     let isolated = net.steps.prepare.is_empty() && net.steps.attach.is_empty();
-    let resolv = if own_network {
+    let resolv = if net.resolver.is_some() {
+        files::resolver_conf(&host, upstream.as_deref(), &dns)
+    } else if own_network {
         let resolv = files::resolv_conf(&host, upstream.as_deref(), &dns);
         warnings.extend(resolv.warning.filter(|_| !isolated));
         resolv.text

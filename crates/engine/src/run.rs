@@ -141,7 +141,8 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
     ground::check_way(paths, &facts.uid_map, &facts.gid_map)?;
-    let who = net::Who { id: &id, name: &name, exposed: &ground.exposed, user_namespace };
+    let watched = existing != Existing::Nothing;
+    let who = net::Who { id: &id, name: &name, exposed: &ground.exposed, user_namespace, watched };
     let mut net = net::connect(request, paths, &host, who, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();

@@ -58,6 +58,26 @@ pub fn resolv_conf(host: &str, upstream: Option<&str>, dns: &Dns) -> ResolvConf 
     ResolvConf { text, warning }
 }
 
+/// For a container that asks its own resolver, which asks the host's servers or those of `--dns`.
+#[must_use]
+pub fn resolver_conf(host: &str, upstream: Option<&str>, dns: &Dns) -> String {
+    let own = servers(host).iter().any(|(_, ip)| !ip.is_loopback());
+    let source = upstream.filter(|_| !own && !servers(host).is_empty()).unwrap_or(host);
+    let search = if dns.search.is_empty() { words(source, &["search", "domain"]) } else { given(&dns.search) };
+    let mut options = if dns.options.is_empty() { words(source, &["options"]) } else { dns.options.clone() };
+    if !options.iter().any(|option| option.starts_with("ndots:")) {
+        // A name without a dot is a container's first.
+        options.push("ndots:0".to_owned());
+    }
+    let mut text = format!("nameserver {}\n", super::resolver::ADDRESS);
+    for (key, list) in [("search", search), ("options", options)] {
+        if !list.is_empty() {
+            let _ = writeln!(text, "{key} {}", list.join(" "));
+        }
+    }
+    text
+}
+
 fn given(search: &[String]) -> Vec<String> {
     search.iter().filter(|domain| *domain != ".").cloned().collect()
 }

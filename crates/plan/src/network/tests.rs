@@ -135,6 +135,21 @@ fn resolvers_on_the_loopback_are_replaced() {
 }
 
 #[test]
+fn a_container_with_a_resolver_asks_that() {
+    use files::{Dns, resolver_conf};
+    let stub = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n";
+    let none = Dns::default();
+    assert_eq!(
+        resolver_conf(stub, Some("search home\noptions rotate\nnameserver 9.9.9.9\n"), &none),
+        "nameserver 127.0.0.11\nsearch home\noptions rotate ndots:0\n"
+    );
+    assert_eq!(resolver_conf("", None, &none), "nameserver 127.0.0.11\noptions ndots:0\n");
+    let own =
+        Dns { servers: vec![Ipv4Addr::LOCALHOST.into()], search: vec![".".into()], options: vec!["ndots:2".into()] };
+    assert_eq!(resolver_conf(stub, None, &own), "nameserver 127.0.0.11\noptions ndots:2\n");
+}
+
+#[test]
 fn hosts_has_the_container_and_what_was_added() {
     use files::{ExtraHost, Own, hosts};
     let own = Own {
