@@ -89,6 +89,10 @@ fn bridged(request: &Run, paths: &Paths, who: Who<'_>, lock: bool) -> Result<Net
     // Before the networks are looked up: who removes one holds it, too.
     let lock = if lock { Some(Lock::take(&directory).map_err(runtime::Error::from)?) } else { None };
     let wanted = wanted(&request.network, paths)?;
+    if wanted.is_empty() {
+        // It was taken out of all.
+        return Ok(Net { steps: loopback(), ..Net::default() });
+    }
     let leading = leading(&wanted);
     let mut net = Net { lock, resolver: resolver(&wanted, &request.network, who), ..Net::default() };
     let published = published(request, who.exposed, leading.and_then(|at| wanted[at].options.host_ip))?;
@@ -202,12 +206,16 @@ fn join(
     Ok(())
 }
 
-/// docker's: the container's name, what else it is called there, the start of its id, and its host name if it was given.
 fn names(asked: &network::Network, who: Who<'_>, endpoint: &Endpoint) -> Vec<String> {
-    let short = who.id.get(..12).unwrap_or(who.id).to_owned();
-    let all = std::iter::once(who.name.to_owned()).chain(endpoint.aliases.iter().cloned()).chain([short]);
+    names_of(who.name, who.id, &endpoint.aliases, asked.hostname.clone())
+}
+
+/// docker's: the container's name, what else it is called there, the start of its id, and its host name if it was given.
+pub(crate) fn names_of(name: &str, id: &str, aliases: &[String], hostname: Option<String>) -> Vec<String> {
+    let short = id.get(..12).unwrap_or(id).to_owned();
+    let all = std::iter::once(name.to_owned()).chain(aliases.iter().cloned()).chain([short]);
     let mut names: Vec<String> = Vec::new();
-    for name in all.chain(asked.hostname.clone()) {
+    for name in all.chain(hostname) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -276,7 +284,7 @@ fn without(request: &Run, published: &[Published], why: &str, hint: &str) -> Res
 }
 
 /// Who has an address or a port is known to the user by name, to the network by id.
-fn name_holder(paths: &Paths, holder: &mut Option<String>) {
+pub(crate) fn name_holder(paths: &Paths, holder: &mut Option<String>) {
     if let Some(id) = holder
         && let Some(name) = containers::name_of(paths, id)
     {

@@ -4,16 +4,19 @@
 //! container is in it (`state/networks`). Who changes the records holds their directory; who takes one away holds the
 //! state as well, so that no container can come meanwhile.
 
+mod connect;
 mod create;
 mod live;
 mod options;
 
+pub use connect::{connect, disconnect};
 pub use create::{Create, create};
 pub use live::{Place, inspect, places, prune, remove};
 pub use options::Options;
 pub use plan::network::Network as Subnet;
 
 use crate::error::{Error, Result};
+use crate::events::{Kind, News};
 use crate::filter;
 use crate::paths::{Paths, cannot_use};
 use crate::request::network::DEFAULT;
@@ -235,6 +238,11 @@ fn hold(paths: &Paths) -> Result<std::fs::File> {
         Ok(file)
     };
     open().map_err(|error: std::io::Error| cannot_use(format!("cannot lock {}", directory.display()), &error).into())
+}
+
+/// What happened to it, in docker's words.
+fn news(record: &Record, action: &str) -> News {
+    News::new(Kind::Network, action, &record.id).with("name", &record.name).with("type", record.driver.name())
 }
 
 /// As podman calls one that was given no name.

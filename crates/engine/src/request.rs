@@ -85,7 +85,9 @@ impl Run {
     #[must_use]
     pub fn is_watched(&self) -> bool {
         let Terminal { tty, interactive, .. } = self.terminal;
-        !self.remove || tty || interactive || self.restart != Restart::No || self.log.is_asked()
+        // Who is on a network that a user made asks his monitor for names.
+        let named = self.network.endpoints().iter().any(|endpoint| endpoint.network != network::DEFAULT);
+        !self.remove || tty || interactive || named || self.restart != Restart::No || self.log.is_asked()
     }
 }
 

@@ -210,6 +210,14 @@ pub(crate) fn write_request(request: &Run, path: &Path) -> std::result::Result<(
     file.write_all(&text).and_then(|()| file.sync_data()).map_err(cannot)
 }
 
+/// Of a container that has one: whole or as it was.
+pub(crate) fn save_request(request: &Run, path: &Path) -> Result<()> {
+    let new = path.with_extension("new");
+    write_request(request, &new)?;
+    let renamed = std::fs::rename(&new, path);
+    Ok(renamed.map_err(|error| cannot_use(format!("cannot write {}", path.display()), &error))?)
+}
+
 /// Nothing is left of it. Its lease is held by the caller.
 pub(crate) fn discard(paths: &Paths, record: &Record) {
     // First: a reaper that comes after a kill in here would take it for one to be kept.

@@ -3,6 +3,7 @@
 use super::{Driver, Options, Record, Subnet, Subnet4, Subnet6, file, hold, load, subnets};
 use crate::containers::now;
 use crate::error::{Error, Result};
+use crate::events;
 use crate::paths::{Paths, cannot_use};
 use plan::network::{Traits, Wish, define};
 use runtime::observe::network::before;
@@ -81,6 +82,7 @@ pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
         servers: asked.servers.clone(),
     };
     save(paths, &record)?;
+    events::tell(paths, [super::news(&record, "create")]);
     Ok(record)
 }
 

@@ -3,6 +3,7 @@
 use super::{Driver, Record, Subnet4, Subnet6, file, find, hold, look_up, made};
 use crate::containers;
 use crate::error::{Error, Result};
+use crate::events;
 use crate::filter;
 use crate::paths::{Paths, cannot_use};
 use plan::network::{Lease, Mac, Shared};
@@ -127,6 +128,7 @@ fn take_away(paths: &Paths, record: &Record) -> Result<bool> {
     // Its bridge may linger; the next network of this name is another.
     retire(&state_dir).map_err(runtime::Error::from)?;
     gone?;
+    events::tell(paths, is_free.then(|| super::news(record, "destroy")));
     Ok(is_free)
 }
 

@@ -7,10 +7,10 @@ use crate::ui::Failure;
 use clap::Args;
 use engine::filter;
 use engine::networks::Subnet;
-use engine::request::network::network_name;
+use engine::request::network::{Mac, hostname, link, network_name};
 use engine::request::process;
 use spec::unit::Invalid;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// One call about networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Call {
     Remove(Remove),
     Prune(Prune),
     Exists(Exists),
+    Connect(Connect),
+    Disconnect(Disconnect),
 }
 
 macro_rules! named {
@@ -67,7 +69,7 @@ pub struct Create {
     #[arg(long, value_name = "KEY=VALUE", value_parser = process::label)]
     pub label: Vec<(String, String)>,
     /// The name of its bridge on the host
-    #[arg(long, value_name = "NAME", value_parser = engine::request::network::link)]
+    #[arg(long, value_name = "NAME", value_parser = link)]
     pub interface_name: Option<String>,
     /// Names of containers do not resolve
     #[arg(long)]
@@ -160,6 +162,68 @@ named!(
     "Say by the exit code whether there is such a network",
     "sampan network exists NETWORK"
 );
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Connect {
+    /// IPv4 address
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<Ipv4Addr>,
+    /// IPv6 address
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip6: Option<Ipv6Addr>,
+    /// Ethernet address
+    #[arg(long, value_name = "ADDRESS")]
+    pub mac_address: Option<Mac>,
+    /// Another name in the network
+    #[arg(long, value_name = "NAME", value_parser = hostname, value_delimiter = ',')]
+    pub alias: Vec<String>,
+    /// Of a container's networks its default route goes by the one that has the highest
+    #[arg(long, value_name = "NUMBER", default_value = "0", allow_hyphen_values = true)]
+    pub gw_priority: i32,
+    /// com.docker.network.endpoint.ifname=NAME: how the container calls the link
+    #[arg(long, value_name = "KEY=VALUE", value_parser = interface)]
+    pub driver_opt: Option<String>,
+    /// By name, id or the start of an id
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+    /// By name, id or the start of an id
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+named!(
+    Connect,
+    ["network connect"],
+    "Put a container into a network",
+    "sampan network connect [OPTIONS] NETWORK CONTAINER"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Disconnect {
+    /// Taken and not needed: it is always done at once
+    #[arg(long, short)]
+    pub force: bool,
+    /// By name, id or the start of an id
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+    /// By name, id or the start of an id
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+named!(
+    Disconnect,
+    ["network disconnect"],
+    "Take a container out of a network",
+    "sampan network disconnect [OPTIONS] NETWORK CONTAINER"
+);
+
+fn interface(text: &str) -> Result<String, Invalid> {
+    match text.split_once('=') {
+        Some(("com.docker.network.endpoint.ifname", name)) => link(name),
+        _ => Err(Invalid::new("not an option that sampan knows").hint("com.docker.network.endpoint.ifname=NAME")),
+    }
+}
 
 fn subnet(text: &str) -> Result<Subnet, Invalid> {
     text.parse().map_err(|()| Invalid::new("not a subnet").hint("such as 10.5.0.0/16 or fd00:5::/64"))

@@ -128,6 +128,8 @@ static ENTRIES: &[Entry] = &[
     entry::<volume::VolumeExists>(),
     entry::<volume::VolumeExport>(),
     entry::<volume::VolumeImport>(),
+    entry::<network::Connect>(),
+    entry::<network::Disconnect>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),

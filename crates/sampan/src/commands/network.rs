@@ -6,6 +6,7 @@ use crate::cli::{Format, Globals};
 use crate::template::{Field, METHOD, no_table};
 use crate::ui::{self, Failure, SUCCESS, Ui};
 use engine::networks::{self, Place, Record};
+use engine::request::network::Endpoint;
 use serde_json::{Map, Value, json};
 
 /// # Errors
@@ -18,6 +19,8 @@ pub fn run(call: &Call, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
         Call::Remove(arguments) => remove(arguments, globals, ui),
         Call::Prune(arguments) => prune(arguments, globals, ui),
         Call::Exists(arguments) => return exists(arguments, globals),
+        Call::Connect(arguments) => connect(arguments, globals, ui),
+        Call::Disconnect(arguments) => disconnect(arguments, globals, ui),
     }
     .map(|()| SUCCESS)
 }
@@ -169,6 +172,27 @@ fn prune(arguments: &arguments::Prune, globals: &Globals, ui: &Ui) -> Result<(),
     let gone = networks::prune(&paths, &arguments.filter)?;
     let names: String = gone.iter().map(|name| format!("{name}\n")).collect();
     if gone.is_empty() { Ok(()) } else { ui::print(&format!("Deleted Networks:\n{names}\n")) }
+}
+
+fn connect(arguments: &arguments::Connect, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let endpoint = Endpoint {
+        network: String::new(),
+        ip: arguments.ip,
+        ip6: arguments.ip6,
+        mac: arguments.mac_address,
+        aliases: arguments.alias.clone(),
+        link: arguments.driver_opt.clone(),
+        priority: arguments.gw_priority,
+    };
+    let warnings = networks::connect(&paths, &arguments.network, &arguments.container, endpoint)?;
+    warnings.iter().for_each(|warning| ui.warn(warning));
+    Ok(())
+}
+
+fn disconnect(arguments: &arguments::Disconnect, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    Ok(networks::disconnect(&paths, &arguments.network, &arguments.container)?)
 }
 
 /// Nothing is printed: the exit code says it.

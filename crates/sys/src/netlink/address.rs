@@ -9,6 +9,7 @@ pub(super) const RTM_NEWADDR: u16 = 20;
 pub(super) const RTM_DELADDR: u16 = 21;
 pub(super) const RTM_GETADDR: u16 = 22;
 pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_DELROUTE: u16 = 25;
 pub(super) const RTM_GETROUTE: u16 = 26;
 pub(super) const ADDRESS_HEADER: usize = HEADER + 8;
 pub(super) const ROUTE_HEADER: usize = HEADER + 12;
@@ -19,6 +20,7 @@ const IFA_BROADCAST: u16 = 4;
 const IFA_F_NODAD: u8 = 0x02;
 const IFA_F_PERMANENT: u8 = 0x80;
 const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_NOWHERE: u8 = 255;
 
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
@@ -74,6 +76,15 @@ impl Batch {
             m.attribute(RTA_GATEWAY, &octets);
             m.link_index(RTA_OIF, link);
         });
+    }
+}
+
+impl Batch {
+    /// `ip route delete default`, of the family of this address.
+    pub fn delete_default_route(&mut self, family: IpAddr) {
+        // Whatever its protocol and scope are (RT_SCOPE_NOWHERE stands for any).
+        let header = [octets(family).0, 0, 0, 0, RT_TABLE_MAIN as u8, 0, RT_SCOPE_NOWHERE, 0, 0, 0, 0, 0];
+        self.request(RTM_DELROUTE, 0, &header, |_| ());
     }
 }
 

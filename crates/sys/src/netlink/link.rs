@@ -30,7 +30,7 @@ const IFF_UP: u32 = 1;
 
 pub(super) fn message_name(kind: u16) -> (&'static str, usize) {
     use super::address::{
-        ADDRESS_HEADER, ROUTE_HEADER, RTM_DELADDR, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE,
+        ADDRESS_HEADER, ROUTE_HEADER, RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE,
     };
     const LINK: usize = super::message::HEADER + 16;
     match kind {
@@ -41,6 +41,7 @@ pub(super) fn message_name(kind: u16) -> (&'static str, usize) {
         RTM_DELADDR => ("RTM_DELADDR", ADDRESS_HEADER),
         RTM_GETADDR => ("RTM_GETADDR", ADDRESS_HEADER),
         RTM_NEWROUTE => ("RTM_NEWROUTE", ROUTE_HEADER),
+        RTM_DELROUTE => ("RTM_DELROUTE", ROUTE_HEADER),
         RTM_GETROUTE => ("RTM_GETROUTE", ROUTE_HEADER),
         _ => ("rtnetlink message", LINK),
     }

@@ -7,6 +7,7 @@ pub(crate) mod device;
 mod end;
 pub(crate) mod firewall;
 mod forwarding;
+pub mod live;
 mod pasta;
 pub mod state;
 
@@ -217,10 +218,13 @@ pub fn compile(step: &InitStep) -> Result<InitOp> {
 /// # Errors
 /// The kernel's.
 pub fn loopback(pid: i32) -> Result<()> {
-    let theirs = sys::process::open_namespace(&format!("/proc/{pid}/ns/net"))?;
+    up(&sys::process::open_namespace(&format!("/proc/{pid}/ns/net"))?)
+}
+
+fn up(namespace: &std::os::fd::OwnedFd) -> Result<()> {
     let mut batch = Batch::new();
     batch.set_up(LOOPBACK);
-    device::socket_in(&theirs)?.apply(&batch)
+    device::socket_in(namespace)?.apply(&batch)
 }
 
 /// The loopback is the first link of every namespace.

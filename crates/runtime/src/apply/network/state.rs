@@ -231,6 +231,11 @@ pub(super) fn unlink_ports(state_dir: &Path, lease: &Lease) -> Result<()> {
     Ok(())
 }
 
+/// A lease that is there says something else from now on.
+pub(super) fn rewrite(state_dir: &Path, network: &str, lease: &Lease) -> Result<()> {
+    replace(&leases(state_dir, network).join(lease.address4.to_string()), &lease.text())
+}
+
 fn is_link(path: &Path, target: &str) -> bool {
     fs::read_link(path).is_ok_and(|found| found.as_os_str() == target)
 }

@@ -115,6 +115,11 @@ fn verbs_have_dockers_names() {
         ("network remove -f a", "Network(Remove(Remove { force: true"),
         ("network prune -f", "Network(Prune(Prune { force: true"),
         ("network exists a", "Network(Exists("),
+        (
+            "network connect --alias x,y --gw-priority -3 a b",
+            "Network(Connect(Connect { ip: None, ip6: None, mac_address",
+        ),
+        ("network disconnect -f a b", "Network(Disconnect(Disconnect { force: true"),
         ("info", "Info("),
         ("system info --format json", "Info(Info { format: Json"),
         ("version -f json", "Version(Version { format: Json"),
