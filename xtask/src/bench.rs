@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what a container costs, side by side, in one session; with `oci` an OCI runtime's part of it, with
-//! `pull` what it costs to get an image.
+//! `pull` what it costs to get an image, with `ps` what a list of many containers costs.
 //!
 //! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
 //! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
@@ -9,6 +9,7 @@
 
 mod bundle;
 mod oci;
+mod ps;
 mod pull;
 mod row;
 mod table;
@@ -36,6 +37,7 @@ enum What {
     Engines,
     Runtimes,
     Pulls,
+    Lists,
 }
 
 impl What {
@@ -44,6 +46,7 @@ impl What {
             Self::Engines => "engines",
             Self::Runtimes => "oci",
             Self::Pulls => "pull",
+            Self::Lists => "ps",
         }
     }
 
@@ -53,6 +56,7 @@ impl What {
             Self::Engines => &["floor"],
             Self::Runtimes => &["bundle", "peak"],
             Self::Pulls => &["peak"],
+            Self::Lists => &[],
         }
     }
 }
@@ -72,6 +76,7 @@ impl Options {
         let (what, mut words) = match words {
             ["oci", words @ ..] => (What::Runtimes, words),
             ["pull", words @ ..] => (What::Pulls, words),
+            ["ps", words @ ..] => (What::Lists, words),
             ["engines", words @ ..] | words => (What::Engines, words),
         };
         let number = |text: &str| text.parse::<u32>().map_err(|_| format!("not a number: {text}"));
@@ -93,7 +98,7 @@ impl Options {
                 }
                 _ => {
                     return Err(
-                        "usage: cargo xtask bench [oci] [--runs N] | bench pull [--size MB] [--runs N]".to_owned()
+                        "usage: cargo xtask bench [oci | ps] [--runs N] | bench pull [--size MB] [--runs N]".to_owned()
                     );
                 }
             };
@@ -166,6 +171,7 @@ fn inside(options: Options) -> Result<(), String> {
         What::Engines => engines(&folder, options.runs),
         What::Runtimes => oci::run(&folder, options.runs),
         What::Pulls => pull::run(&folder, options.runs, options.size),
+        What::Lists => ps::run(options.runs),
     }
 }
 

@@ -10,12 +10,14 @@ use crate::model::Model;
 use crate::paths::{Paths, cannot_use};
 use crate::request::Mount;
 use crate::request::mount::{Kind, Object};
+use crate::time::Moment;
 use crate::volumes::object;
 use runtime::journal::Journal;
 use runtime::process::Process;
 use serde::{Deserialize, Serialize};
 use spec::ContainerId;
-use std::io::{ErrorKind, Write};
+use std::collections::HashSet;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -29,8 +31,7 @@ pub struct Record {
     /// Of the image's configuration; empty where the container stands on none.
     pub image_id: String,
     pub command: Vec<String>,
-    /// Seconds since the epoch.
-    pub created: u64,
+    pub created: Moment,
     /// Of its first process, in the host's pid namespace; 0 when it does not run.
     pub pid: i32,
     /// When that process started, in clock ticks since boot: the number alone may be another's by now.
@@ -173,7 +174,13 @@ pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
         .hint(format!("sampan rm {name} frees it"))
     };
     let _lock = lock_names(paths);
-    match symlink(id, &path) {
+    let mut claimed = symlink(id, &path);
+    // Of a container that is gone; the reaper takes it only when it has a reason to look.
+    if claimed.is_err() && is_free(paths, &path) {
+        let _ = std::fs::remove_file(&path);
+        claimed = symlink(id, &path);
+    }
+    match claimed {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let owner = std::fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
@@ -258,25 +265,28 @@ pub fn name_of(paths: &Paths, id: &str) -> Option<String> {
 /// All containers, those that run and those that are kept, newest first.
 #[must_use]
 pub fn list(paths: &Paths) -> Vec<Listed> {
-    let records = |directory: &Path, file: &dyn Fn(&Path) -> Option<std::path::PathBuf>| -> Vec<Record> {
+    let mut text = Vec::new();
+    let mut records = |directory: &Path, file: &dyn Fn(&Path) -> Option<PathBuf>| -> Vec<Record> {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
         let of_its_name =
             |path: &Path, record: &Record| path.file_stem().is_some_and(|stem| stem == record.id.as_str());
-        entries
-            .filter_map(|entry| {
-                let path = entry.path();
-                // What it names is removed by that name.
-                load(&file(&path)?).filter(|record| of_its_name(&path, record))
-            })
-            .collect()
+        let read = |entry: std::fs::DirEntry| {
+            let path = entry.path();
+            text.clear();
+            // A buffer for all of them, and no question for the size: of thousands of files it is the calls that cost.
+            std::fs::File::open(file(&path)?).ok()?.read_to_end(&mut text).ok()?;
+            // What it names is removed by that name.
+            serde_json::from_slice(&text).ok().filter(|record| of_its_name(&path, record))
+        };
+        entries.filter_map(read).collect()
     };
     let json = |path: &Path| (path.extension()? == "json").then(|| path.to_owned());
-    let mut all: Vec<Listed> =
-        records(&paths.journals(), &json).into_iter().map(|record| running(paths, record)).collect();
-    let kept = records(&paths.containers(), &|path| Some(path.join("record.json")));
-    let kept = kept.into_iter().filter(|record| !all.iter().any(|other| other.record.id == record.id));
-    let kept: Vec<Listed> = kept.map(|record| Listed { record, running: false }).collect();
-    all.extend(kept);
+    let live = records(&paths.journals(), &json);
+    let mut kept = records(&paths.containers(), &|path| Some(path.join("record.json")));
+    let ids: HashSet<&str> = live.iter().map(|record| record.id.as_str()).collect();
+    kept.retain(|record| !ids.contains(record.id.as_str()));
+    let live: Vec<Listed> = live.into_iter().map(|record| running(paths, record)).collect();
+    let mut all: Vec<Listed> = kept.into_iter().map(|record| Listed { record, running: false }).chain(live).collect();
     all.sort_by_key(|listed| std::cmp::Reverse(listed.record.created));
     all
 }
@@ -477,15 +487,20 @@ pub(crate) fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<(
 }
 
 /// Undo what dead sampans left. Returns what could not be undone.
+///
+/// Whoever died since the machine was started left a journal, so mostly a look at those is all, however many containers
+/// are kept.
 #[must_use]
 pub fn reap(paths: &Paths) -> Vec<Error> {
     let mut errors: Vec<runtime::Error> = Vec::new();
+    let mut dead = false;
     for path in entries(&paths.journals()) {
         if path.extension().is_none_or(|extension| extension != "journal") {
             continue;
         }
         match Journal::take_over(&path) {
             Ok(Some(journal)) => {
+                dead = true;
                 let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 let directory = paths.container(&id);
                 forget_running(paths, &id);
@@ -496,7 +511,20 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             Err(error) => errors.push(error),
         }
     }
-    // After a reboot the journals are gone, but not the directories of containers that were to be removed.
+    if dead || !paths.swept().exists() {
+        errors.append(&mut sweep(paths));
+        if errors.is_empty() {
+            // Where it cannot be made the next command sweeps, too.
+            let _ = std::fs::File::create(paths.swept());
+        }
+    }
+    let errors = errors.into_iter().map(Error::from);
+    errors.chain(crate::mounts::reap(paths)).chain(object::reap(paths)).collect()
+}
+
+/// After a reboot the journals are gone, but not the directories of containers that were to be removed, nor names.
+fn sweep(paths: &Paths) -> Vec<runtime::Error> {
+    let mut errors = Vec::new();
     for path in entries(&paths.containers()) {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // In this order: a container without a journal has ended, and its record is there or will never be.
@@ -507,7 +535,6 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             errors.extend(runtime::tree::remove(&path.to_string_lossy(), true).err());
         }
     }
-    let mounts = crate::mounts::reap(paths);
     for path in entries(&paths.names()) {
         if is_free(paths, &path) {
             // Once more, while nobody can claim it.
@@ -517,7 +544,7 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             }
         }
     }
-    errors.into_iter().map(Error::from).chain(mounts).chain(object::reap(paths)).collect()
+    errors
 }
 
 /// [`reap`], and take away the networks that nobody is in any more: for a command that starts nothing itself.

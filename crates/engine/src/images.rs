@@ -51,7 +51,7 @@ pub fn bootstrap(paths: &Paths, name: &str) -> Result<(String, PathBuf)> {
     Ok((reference.to_string(), binary))
 }
 
-/// Those that all filters let through.
+/// Those that all filters let through, the newest first, as docker has them; of the same age by name.
 ///
 /// # Errors
 /// A store that is not whole; a filter that names an image that is not there.
@@ -61,7 +61,9 @@ pub fn list(paths: &Paths, filters: &[filter::Image]) -> Result<Vec<Listed>> {
         let Found { id, .. } = find(&all, word)?.ok_or_else(|| absent(word))?;
         Ok(all.iter().find(|listed| listed.id == id).and_then(|listed| seconds(listed.created.as_deref()?)))
     };
-    filter::images(filters, all.iter().cloned().map(listed).collect(), made)
+    let mut left = filter::images(filters, all.iter().cloned().map(listed).collect(), made)?;
+    left.sort_by_cached_key(|image| (std::cmp::Reverse(image.created), image.repository.clone(), image.tag.clone()));
+    Ok(left)
 }
 
 /// What containers are looked for by. An image that is gone is still a name in their records.

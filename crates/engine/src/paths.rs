@@ -164,6 +164,12 @@ impl Paths {
         self.state.join("volumes")
     }
 
+    /// There when all of `data` was looked through since the machine was started.
+    #[must_use]
+    pub fn swept(&self) -> PathBuf {
+        self.state.join("swept")
+    }
+
     #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")

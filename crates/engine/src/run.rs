@@ -13,6 +13,7 @@ use crate::remote::{self, Progress, Pulled};
 use crate::request::log::Driver;
 use crate::request::process::Patience;
 use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
+use crate::time::Moment;
 use crate::{images, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
@@ -73,7 +74,7 @@ pub struct Prepared {
     pub(crate) net: Net,
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) created: u64,
+    pub(crate) created: Moment,
     pub(crate) image: String,
     pub(crate) image_id: String,
     pub(crate) layers: Vec<std::path::PathBuf>,
@@ -94,8 +95,7 @@ pub struct Prepared {
 pub(crate) struct Identity {
     pub id: String,
     pub name: String,
-    /// Seconds since the epoch.
-    pub created: u64,
+    pub created: Moment,
     pub existing: Existing,
     /// Of one that was made before.
     pub made: Option<Record>,
@@ -105,7 +105,7 @@ impl Identity {
     pub fn new(request: &Run, existing: Existing) -> Result<Self> {
         let id = id()?;
         let name = request.name.as_ref().map_or_else(|| crate::names::pick(&id), ToString::to_string);
-        Ok(Self { id, name, created: containers::now(), existing, made: None })
+        Ok(Self { id, name, created: Moment::now(), existing, made: None })
     }
 
     /// Of a container that is there.
@@ -483,7 +483,7 @@ fn finish(
             exit_code: Some(ended.code),
             out_of_memory: ended.out_of_memory.is_some(),
 
-            started: prepared.created,
+            started: prepared.created.seconds(),
             finished: containers::now(),
             ..record(prepared, 0)
         };
@@ -513,7 +513,7 @@ fn finish(
 
 fn tell_end(paths: &Paths, record: &Record, ended: &Ended, kept: bool) {
     let oom = ended.out_of_memory.map(|_| News::of(record, "oom"));
-    let lived = containers::now().saturating_sub(record.created);
+    let lived = containers::now().saturating_sub(record.created.seconds());
     let die = News::of(record, "die").with("exitCode", ended.code).with("execDuration", lived);
     let destroy = (!kept).then(|| News::of(record, "destroy"));
     events::tell(paths, oom.into_iter().chain([die]).chain(destroy));

@@ -189,6 +189,7 @@ fn images_are_filtered() {
     ] {
         assert_eq!(tags(words), left, "{words:?}");
     }
+    assert_eq!(sampan(&ground, &["images", "--format", "{{.Tag}}"]).ok(), "2\n1", "the newest first");
     assert_eq!(
         sampan(&ground, &["images", "--format", "{{.CreatedAt}}", "base"]).ok(),
         "2023-01-02 03:04:05 +0000 UTC"
@@ -240,6 +241,15 @@ fn containers_are_filtered() {
     let base = sampan(&ground, &["images", "-q", "base"]).ok();
     assert_eq!(names(&["-f", &format!("ancestor={base}")]), "web");
     assert_eq!((names(&["--latest"]).split(' ').count(), names(&["-n", "2"]).split(' ').count()), (1, 2));
+    assert_eq!(names(&["-af", "since=web"]), "db webby");
+    assert_eq!(names(&["-af", "before=db", "-f", "since=web"]), "webby");
+    assert_eq!(names(&["-af", &format!("before={}", &id[..8])]), "web");
+    sampan(&ground, &["ps", "-af", "before=none"]).fails(1, "no container has this name or id");
+    // In the same second, perhaps: the newest is the first all the same.
+    let order = sampan(&ground, &["ps", "-a", "--format", "{{.Names}}"]).ok();
+    assert_eq!(order, "db\nwebby\nweb");
+    let sizes = sampan(&ground, &["ps", "-as", "--format", "{{.Names}} {{.Size}}"]).ok();
+    assert!(sizes.lines().all(|line| line.contains(" (virtual ")), "{sizes}");
     sampan(&ground, &["ps", "-f", "health=none"]).fails(1, "there is no filter health");
     sampan(&ground, &["ps", "-f", "status=happy"]).fails(1, "is no state of a container");
     sampan(&ground, &["rm", "-f", "web"]).ok();
@@ -247,4 +257,49 @@ fn containers_are_filtered() {
     // What its image was called is known when it is gone.
     sampan(&ground, &["rmi", "-f", "base:1"]).ok();
     assert_eq!(names(&["-af", "ancestor=base:1"]), "db");
+}
+
+/// Each costs a file that is opened, read and closed, and nothing grows with the square.
+#[test]
+fn a_list_of_two_thousand_takes_as_long_as_twenty_of_a_hundred() {
+    let Some(ground) = prepared() else { return };
+    kept(&ground, "first", &["-l", "kind=it"], &["true"]).ok();
+    let containers = ground.dir.join("data/containers");
+    let id = sampan(&ground, &["ps", "-aq", "--no-trunc"]).ok();
+    let record = fs::read_to_string(containers.join(&id).join("record.json")).unwrap();
+    let copy = |number: usize| {
+        let new = format!("{number:064x}");
+        fs::create_dir(containers.join(&new)).unwrap();
+        let text = record.replace(&id, &new).replace("\"first\"", &format!("\"copy-{number}\""));
+        fs::write(containers.join(&new).join("record.json"), text).unwrap();
+    };
+    // The least of some, as the machine does other things, too.
+    let least = |count: usize| {
+        let time = |_| {
+            let start = std::time::Instant::now();
+            assert_eq!(sampan(&ground, &["ps", "-a"]).ok().lines().count(), count + 1);
+            start.elapsed()
+        };
+        (0..5).map(time).min().unwrap()
+    };
+    (1..100).for_each(copy);
+    let few = least(100);
+    (100..2000).for_each(copy);
+    let many = least(2000);
+    assert!(many < few * 40, "{few:?} for a hundred, {many:?} for two thousand");
+    // What starts a container looks at none of them.
+    let calls = |words: &[&str]| {
+        let mut traced = std::process::Command::new("strace");
+        let sampan = ground.command(words);
+        traced
+            .args(["-f", "-qq", "-e", "trace=openat,readlink,statx"])
+            .arg(sampan.get_program())
+            .args(sampan.get_args());
+        let out = traced.output().map(|out| String::from_utf8_lossy(&out.stderr).into_owned());
+        out.ok().map(|text| text.lines().filter(|line| line.contains("record.json")).count())
+    };
+    match calls(&["run", "--rm", "--network=none", "busybox", "true"]) {
+        Some(opened) => assert!(opened < 20, "{opened} records"),
+        None => println!("skipped: no strace on this machine"),
+    }
 }

@@ -1,14 +1,15 @@
 //! Containers.
 
 use super::{Label, key_and_value, shown, unknown};
-use crate::containers::Listed;
+use crate::containers::{Listed, Record};
 use crate::error::Result;
+use crate::request::network::Expose;
 use crate::state::State;
 use spec::unit::Invalid;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-const KEYS: &str = "ancestor, exited, id, label, name, status, volume";
+const KEYS: &str = "ancestor, before, exited, expose, id, label, name, publish, since, status, volume";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Container {
@@ -23,6 +24,13 @@ pub enum Container {
     Exited(u8),
     /// It has this volume, or something at this path.
     Volume(String),
+    /// Made before this one was.
+    Before(String),
+    Since(String),
+    /// On one of these ports of the host.
+    Publish(Expose),
+    /// One of these ports is the container's.
+    Expose(Expose),
 }
 
 impl FromStr for Container {
@@ -41,6 +49,10 @@ impl FromStr for Container {
             "exited" => Self::Exited(value.parse().map_err(|_| {
                 Invalid::new(format!("{value:?} is no exit code")).hint("write a number from 0 to 255")
             })?),
+            "before" => Self::Before(value.to_owned()),
+            "since" => Self::Since(value.to_owned()),
+            "publish" => Self::Publish(value.parse()?),
+            "expose" => Self::Expose(value.parse()?),
             _ => return Err(unknown(key, KEYS)),
         })
     }
@@ -108,10 +120,27 @@ impl Ancestor {
     }
 }
 
+/// Whether one of what `ps` shows of a container's ports (`0.0.0.0:8080->80/tcp`) is one of these: the host's or its own.
+fn publishes(record: &Record, ports: &Expose, hosts: bool) -> bool {
+    let is_one = |text: &str| {
+        let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let is_port = port.parse().is_ok_and(|port| (ports.ports.first..=ports.ports.last).contains(&port));
+        is_port && protocol == ports.protocol.to_string()
+    };
+    record.ports.iter().any(|text| match text.split_once("->") {
+        Some((host, own)) if hosts => {
+            let port = host.rsplit(':').next().unwrap_or_default();
+            is_one(&format!("{port}/{}", own.split('/').nth(1).unwrap_or("tcp")))
+        }
+        Some((_, own)) => is_one(own),
+        None => !hosts && is_one(text),
+    }) || (!hosts && record.config.exposed_ports.keys().any(|text| is_one(text)))
+}
+
 /// What is left of the list. Whoever asks for a state means those, too, that do not run.
 ///
 /// # Errors
-/// What `ancestor` says.
+/// What `ancestor` says; `before` or `since` a container that is not there.
 pub fn select(
     filters: &[Container],
     all: bool,
@@ -123,10 +152,20 @@ pub fn select(
         _ => Ok(Ancestor::default()),
     };
     let ancestors: Vec<Ancestor> = filters.iter().map(find).collect::<Result<_>>()?;
+    let mark = |filter: &Container| match filter {
+        Container::Before(word) | Container::Since(word) => at(&listed, word).map(Some),
+        _ => Ok(None),
+    };
+    let marks: Vec<Option<usize>> = filters.iter().map(mark).collect::<Result<_>>()?;
     let all = all || filters.iter().any(|filter| matches!(filter, Container::Status(_) | Container::Exited(_)));
-    let keep = |container: &Listed| {
+    let keep = |(place, container): &(usize, Listed)| {
         let record = &container.record;
         let fits = |at: usize| match &filters[at] {
+            // The newest is the first.
+            Container::Before(_) => marks[at].is_some_and(|mark| *place > mark),
+            Container::Since(_) => marks[at].is_some_and(|mark| *place < mark),
+            Container::Publish(ports) => publishes(record, ports, true),
+            Container::Expose(ports) => publishes(record, ports, false),
             Container::Id(start) => record.id.starts_with(start.as_str()),
             Container::Name(name) => name.fits(&record.name),
             Container::Status(state) => State::of(container) == *state,
@@ -140,5 +179,12 @@ pub fn select(
         };
         (all || container.running) && shown(filters, fits, |filter| matches!(filter, Container::Label(_)))
     };
-    Ok(listed.into_iter().filter(keep).collect())
+    Ok(listed.into_iter().enumerate().filter(keep).map(|(_, container)| container).collect())
+}
+
+/// Where in the list the one is that this word means.
+fn at(listed: &[Listed], word: &str) -> Result<usize> {
+    let named = listed.iter().position(|listed| listed.record.name == word);
+    let by_id = || listed.iter().position(|listed| !word.is_empty() && listed.record.id.starts_with(word));
+    named.or_else(by_id).ok_or_else(|| crate::containers::absent(word))
 }

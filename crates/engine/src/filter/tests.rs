@@ -94,11 +94,11 @@ fn containers_are_chosen_as_docker_does() {
         running,
     };
     let all = || {
-        vec![
-            container("web", true, None, &["/top", "/base"]),
-            container("webby", false, Some(3), &["/base"]),
-            container("db", false, None, &[]),
-        ]
+        let mut web = container("web", true, None, &["/top", "/base"]);
+        web.record.ports = vec!["0.0.0.0:8080->80/tcp".to_owned(), "[::]:8080->80/tcp".to_owned()];
+        let mut db = container("db", false, None, &[]);
+        db.record.config.exposed_ports.insert("53/udp".to_owned(), spec::image::Empty {});
+        vec![web, container("webby", false, Some(3), &["/base"]), db]
     };
     let ancestor = |word: &str| {
         let top = (word != "gone:1").then(|| format!("/{word}").into());
@@ -126,6 +126,16 @@ fn containers_are_chosen_as_docker_does() {
         (false, &["exited=0"], &[]),
         (true, &["label=x=db"], &["db"]),
         (true, &["label=x=db", "label=x=web"], &[]),
+        (true, &["before=web"], &["webby", "db"]),
+        (true, &["since=webby0"], &["web"]),
+        (false, &["since=db"], &["web"]),
+        (true, &["since=db", "before=web"], &["webby"]),
+        (true, &["publish=8080"], &["web"]),
+        (true, &["publish=80"], &[]),
+        (true, &["publish=8000-8100/udp"], &[]),
+        (true, &["expose=80/tcp"], &["web"]),
+        (true, &["expose=53/udp", "expose=1-100"], &["web", "db"]),
+        (true, &["expose=53"], &[]),
         (true, &["ancestor=base"], &["web", "webby"]),
         (true, &["ancestor=top"], &["web"]),
         (true, &["ancestor=gone:1"], &["web", "webby", "db"]),
@@ -138,6 +148,7 @@ fn containers_are_chosen_as_docker_does() {
         ("name=", "no part of a name"),
         ("status=happy", "is no state"),
         ("exited=256", "is no exit code"),
+        ("publish=x", ""),
         ("id=", "no id"),
         ("x", "no value"),
     ] {

@@ -52,7 +52,8 @@ pub struct Ps {
     /// Show containers that have exited too
     #[arg(long, short)]
     pub all: bool,
-    /// Show only those of which this is true: ancestor, exited, id, label, name, status or volume
+    /// Show only those of which this is true: ancestor, before, exited, expose, id, label, name, publish, since, status or
+    /// volume
     #[arg(long, short, value_name = "KEY=VALUE")]
     pub filter: Vec<filter::Container>,
     /// Show so many, the newest first, running or not
@@ -61,6 +62,9 @@ pub struct Ps {
     /// The same as --last 1
     #[arg(long, short)]
     pub latest: bool,
+    /// Print how much of the disk each takes
+    #[arg(long, short)]
+    pub size: bool,
     /// Print ids only
     #[arg(long, short)]
     pub quiet: bool,

@@ -4,9 +4,11 @@ use super::list::List;
 use crate::cli::{Globals, Ps};
 use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, Ui};
-use engine::containers::Listed;
+use engine::containers::{Listed, Mounted};
+use engine::inspect::Size;
 use engine::state::State;
 use serde_json::{Value, json};
+use spec::unit::decimal;
 use std::collections::BTreeMap;
 
 /// What a line says about a container.
@@ -24,9 +26,19 @@ pub struct Row {
     pub ports: String,
     pub name: String,
     pub labels: BTreeMap<String, String>,
+    /// What of the host is mounted in it.
+    pub mounts: Vec<String>,
+    pub volumes: usize,
+    pub pid: i32,
+    pub exit_code: u8,
+    pub restarts: u32,
+    /// Why it ended, where that is more than its code.
+    pub reason: String,
+    /// Only where it is asked for: it is found by a look at all of its files.
+    pub size: Option<Size>,
 }
 
-const FIELDS: [Field; 11] = [
+const FIELDS: [Field; 18] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -37,15 +49,25 @@ const FIELDS: [Field; 11] = [
     ("CreatedAt", "CREATED AT"),
     ("State", "STATE"),
     ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("Size", "SIZE"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Pid", "PID"),
+    ("ExitCode", "EXIT CODE"),
+    ("Restarts", "RESTARTS"),
+    ("Reason", "REASON"),
     (METHOD, ""),
 ];
 
-const COLUMNS: [&str; 7] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+const COLUMNS: [&str; 8] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
 impl Row {
     /// docker's keys, all values texts but that of [`METHOD`].
     fn object(&self, whole: bool) -> Value {
         let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mounts: Vec<String> =
+            self.mounts.iter().map(|path| cut(path, if whole { usize::MAX } else { 15 })).collect();
+        let size = |size: Size| format!("{} (virtual {})", decimal(size.own, 3), decimal(size.root, 3));
         json!({
             "ID": if whole { &self.id } else { super::short(&self.id) },
             "Image": self.image,
@@ -57,6 +79,14 @@ impl Row {
             "Ports": self.ports,
             "Names": self.name,
             "Labels": labels.join(","),
+            "Mounts": mounts.join(","),
+            // docker's for what was not asked for.
+            "Size": self.size.map_or_else(|| "0B".to_owned(), size),
+            "LocalVolumes": self.volumes.to_string(),
+            "Pid": self.pid.to_string(),
+            "ExitCode": self.exit_code.to_string(),
+            "Restarts": self.restarts.to_string(),
+            "Reason": self.reason,
             METHOD: self.labels,
         })
     }
@@ -69,23 +99,39 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let last = if arguments.latest { Some(1) } else { arguments.last };
     let listed = engine::containers::select(&paths, &arguments.filter, arguments.all || last.is_some())?;
     let listed = listed.into_iter().take(last.unwrap_or(usize::MAX));
-    ui::print(&text(arguments, &listed.map(row).collect::<Vec<_>>())?)
+    let sized = |listed: Listed| {
+        let size = arguments.size.then(|| engine::inspect::size(&paths, &listed));
+        Row { size, ..row(listed) }
+    };
+    ui::print(&text(arguments, &listed.map(sized).collect::<Vec<_>>())?)
 }
 
 fn row(listed: Listed) -> Row {
-    let (state, status) = (State::of(&listed), status(&listed));
+    let (state, status, reason) = (State::of(&listed), status(&listed), engine::state::reason(&listed.record));
     let record = listed.record;
     Row {
         id: record.id,
         image: record.image,
         command: record.command,
-        created: record.created,
+        created: record.created.seconds(),
         state: state.word().to_owned(),
         status,
         ports: record.ports.join(", "),
         name: record.name,
         labels: record.config.labels,
+        volumes: record.mounts.iter().filter(|mounted| mounted.volume().is_some()).count(),
+        mounts: record.mounts.iter().map(mounted).filter(|source| !source.is_empty()).collect(),
+        pid: if listed.running { record.pid } else { 0 },
+        exit_code: record.exit_code.unwrap_or(0),
+        restarts: record.restarts,
+        reason,
+        size: None,
     }
+}
+
+/// A volume's name, or what of the host it is.
+fn mounted(mounted: &Mounted) -> String {
+    mounted.volume().unwrap_or(&mounted.source).to_owned()
 }
 
 /// In docker's words.
@@ -120,7 +166,8 @@ pub fn cut(text: &str, width: usize) -> String {
 fn text(arguments: &Ps, rows: &[Row]) -> Result<String, Failure> {
     let rows: Vec<Value> = rows.iter().map(|row| row.object(arguments.no_trunc)).collect();
     let quiet = arguments.quiet.then_some("ID");
-    let list = List { fields: &FIELDS, columns: &COLUMNS, rows: &rows, quiet, heading: !arguments.noheading };
+    let columns = &COLUMNS[..COLUMNS.len() - usize::from(!arguments.size)];
+    let list = List { fields: &FIELDS, columns, rows: &rows, quiet, heading: !arguments.noheading };
     list.text(&arguments.format)
 }
 
@@ -140,6 +187,9 @@ mod tests {
             ports: "0.0.0.0:8080->80/tcp".into(),
             name: "web".into(),
             labels: [("a.my-b".to_owned(), "c".to_owned()), ("d".to_owned(), String::new())].into(),
+            mounts: vec!["/srv".into(), "/a-directory-with-a-long-name".into()],
+            size: Some(Size { own: 12_345, root: 2_063_253 }),
+            ..Row::default()
         }
     }
 
@@ -153,6 +203,11 @@ CONTAINER ID   IMAGE     COMMAND                CREATED         STATUS         P
         let print = |arguments: &Ps| text(arguments, &[row()]).unwrap();
         assert_eq!(print(&arguments), table);
         assert_eq!(print(&Ps { quiet: true, ..arguments.clone() }), "0123456789ab\n");
+        let sized = print(&Ps { size: true, ..arguments.clone() });
+        assert!(
+            sized.ends_with("web       12.3kB (virtual 2.06MB)\n") && sized.contains("NAMES     SIZE\n"),
+            "{sized}"
+        );
         let json = print(&Ps { format: Format::Json, no_trunc: true, ..arguments.clone() });
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&value["ID"], &value["State"]), (&"0123456789abcdef".into(), &"running".into()));
@@ -165,6 +220,7 @@ CONTAINER ID   IMAGE     COMMAND                CREATED         STATUS         P
         let print = |format: &str| text(&Ps { format: format.parse().unwrap(), ..Ps::default() }, &[row()]).unwrap();
         assert_eq!(print("{{.Names}} {{.Label \"a.my-b\"}}{{.Label \"none\"}}"), "web c\n");
         assert_eq!(print("table {{.Names}}\\t{{.Label \"a.my-b\"}}"), "NAMES     my b\nweb       c\n");
+        assert_eq!(print("{{.Mounts}} {{.Size}}"), "/srv,/a-directory-w… 12.3kB (virtual 2.06MB)\n");
         assert_eq!(print("{{json .Labels}}"), "\"a.my-b=c,d=\"\n");
         assert_eq!(print("{{json .}} "), print("json").replace('\n', " \n"));
         for (name, _) in FIELDS {

@@ -24,7 +24,7 @@ pub fn document(of: &Inspected) -> Value {
     };
     let mut document = json!({
         "Id": record.id,
-        "Created": date(record.created),
+        "Created": record.created.text().map(char::from).iter().collect::<String>(),
         "Path": program,
         "Args": arguments,
         "State": state(of),
