@@ -52,6 +52,8 @@ fn debugging_goes_to_standard_error_or_the_log() {
     let line: Value = serde_json::from_str(fs::read_to_string(bundle.at("log")).unwrap().trim()).unwrap();
     assert_eq!(line["level"], "debug");
     assert_eq!(bundle.oci(&["features"]).err, "");
+    // As runc and crun: nothing is done of which nobody could be told.
+    bundle.oci(&["--log", "no/such/log", "features"]).fails(1, "cannot open the log no/such/log");
 }
 
 /// Engines show it to whoever asked for the command: one line, and a code that is not the command's.

@@ -11,7 +11,9 @@ use crate::ui::{self, Failure, table};
 use oci::{Id, Root, Seen};
 use serde_json::json;
 use spec::runtime::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
 /// # Errors
@@ -38,6 +40,10 @@ pub fn run(call: Call) -> Result<u8, Failure> {
 }
 
 fn act(verb: Oci, globals: &Globals) -> Result<u8, Failure> {
+    // Nothing is done of which nobody could be told.
+    if let Some(path) = &globals.log {
+        open(path).map_err(|error| engine::refused(format!("cannot open the log {}", path.display()), &error))?;
+    }
     let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
     let root = Root::new(globals.root.clone(), variable)?;
     let id = |text: String| text.parse::<Id>().map_err(Failure::from);
@@ -349,10 +355,13 @@ fn line(globals: &Globals, level: &str, text: &str) -> String {
     }
 }
 
-/// A log that cannot be written to leaves nobody to tell.
+fn open(log: &Path) -> std::io::Result<File> {
+    File::options().create(true).append(true).open(log)
+}
+
+/// A log that cannot be written to any more leaves nobody to tell.
 fn log(globals: &Globals, level: &str, text: &str) {
     let Some(path) = &globals.log else { return };
     let line = line(globals, level, text);
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    let _ = open(path).and_then(|mut file| file.write_all(line.as_bytes()));
 }
