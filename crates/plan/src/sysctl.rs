@@ -78,6 +78,9 @@ fn namespace(key: &str) -> Option<NamespaceKind> {
         Some(NamespaceKind::Network)
     } else if matches!(key, "kernel.hostname" | "kernel.domainname") {
         Some(NamespaceKind::Uts)
+    } else if key.starts_with("user.") {
+        // How many namespaces may be made in it (namespaces(7)).
+        Some(NamespaceKind::User)
     } else {
         None
     }
@@ -103,14 +106,18 @@ mod tests {
             let linux = Linux { namespaces, sysctl, ..Linux::default() };
             check(&Config::default(), &linux).err().map(|rejected| rejected.why)
         };
-        let own = [NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
-        for key in ["net.ipv4.ip_default_ttl", "kernel.sem", "fs.mqueue.msg_max", "kernel.domainname"] {
+        let own = [NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts, NamespaceKind::User];
+        for key in [
+            "net.ipv4.ip_default_ttl",
+            "kernel.sem",
+            "fs.mqueue.msg_max",
+            "kernel.domainname",
+            "user.max_pid_namespaces",
+        ] {
             assert_eq!(why(key, &own), None, "{key}");
             assert!(why(key, &[]).is_some_and(|why| why.contains("namespace of its own")), "{key}");
         }
-        for key in
-            ["vm.swappiness", "kernel.panic", "kernel.sem.x", "fs.file-max", "network.x", "user.max_pid_namespaces"]
-        {
+        for key in ["vm.swappiness", "kernel.panic", "kernel.sem.x", "fs.file-max", "network.x", "users.x"] {
             assert!(why(key, &own).is_some_and(|why| why.contains("whole host")), "{key}");
         }
     }

@@ -128,3 +128,20 @@ fn a_user_namespace_in_the_hosts_network_sees_its_sysfs() {
     bundle.sh("true").oci(&["run", &id]).fails(1, "EPERM");
     bundle.nothing_left(&id);
 }
+
+#[test]
+fn a_user_namespace_has_settings_of_its_own() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("settings");
+    let file = "/proc/sys/user/max_uts_namespaces";
+    let before = std::fs::read_to_string(file).unwrap();
+    bundle.config["linux"]["sysctl"] = json!({ "user.max_uts_namespaces": "7" });
+    bundle.sh(&format!("cat {file}")).oci(&["run", &id]).fails(1, "no user namespace of its own");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    for map in ["uidMappings", "gidMappings"] {
+        bundle.config["linux"][map] = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+    }
+    assert_eq!(bundle.save().oci(&["run", &id]).ok(), "7");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), before);
+    bundle.nothing_left(&id);
+}
