@@ -1,11 +1,13 @@
 //! The console socket: a terminal, or another file, handed to whoever asked for it; and a secret typed at one.
 
 use crate::error::Result;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use crate::monitor::channel;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, connect, socket_with,
+};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// With the name of the file, which the protocol asks for.
@@ -13,7 +15,10 @@ use std::path::Path;
 /// # Errors
 /// Nobody listens at the socket.
 pub fn send(socket: &Path, fd: impl AsFd, name: &[u8]) -> Result<()> {
-    let stream = UnixStream::connect(socket).map_err(sys::Error::of_io(|| format!("connect({socket:?})")))?;
+    let (_directory, address) = channel::address(socket)?;
+    let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(sys::Error::of(|| "socket(AF_UNIX, SOCK_STREAM)".to_owned()))?;
+    connect(&stream, &address).map_err(sys::Error::of(|| format!("connect({socket:?})")))?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd.as_fd()];

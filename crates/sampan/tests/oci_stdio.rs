@@ -52,3 +52,23 @@ fn closed_ones_are_no_matter() {
     let ran = shell.args(["run", &id("closed")]).current_dir(bundle.at("")).status();
     assert_eq!(ran.unwrap().code(), Some(3));
 }
+
+/// An address holds no more than 108 bytes (unix(7)).
+#[test]
+fn a_console_socket_may_have_a_long_path() {
+    use std::os::{fd::AsRawFd as _, unix::net::UnixListener};
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("far");
+    let folder = bundle.at(&"far/".repeat(40));
+    fs::create_dir_all(&folder).unwrap();
+    let open = File::open(&folder).unwrap();
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/socket", open.as_raw_fd())).unwrap();
+    bundle.config["process"]["terminal"] = true.into();
+    bundle.sh("tty");
+    let socket = folder.join("socket");
+    bundle.create(&id, &["--console-socket", socket.to_str().unwrap()]).ok();
+    assert_eq!(ground::bundle::receive(&listener).1, b"/dev/ptmx");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    bundle.create(&id, &["--console-socket", folder.join("absent").to_str().unwrap()]).fails(1, "connect(");
+    bundle.nothing_left(&id);
+}

@@ -184,7 +184,7 @@ fn open() -> Result<OwnedFd> {
 
 /// By the number of its directory, which stays open meanwhile: an address holds no more than 108 bytes (unix(7)), and a
 /// path may be longer.
-fn address(path: &Path) -> Result<(OwnedFd, SocketAddrUnix)> {
+pub(crate) fn address(path: &Path) -> Result<(OwnedFd, SocketAddrUnix)> {
     use rustix::fs::{Mode, OFlags};
     let directory = path.parent().unwrap_or(Path::new("/"));
     let open = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
