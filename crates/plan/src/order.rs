@@ -481,6 +481,13 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let once = |(number, path): &(usize, &String)| !linux.masked_paths[..*number].contains(path);
     let masked = linux.masked_paths.iter().enumerate().filter(once);
     steps.extend(masked.map(|(_, path)| InitStep::Mask { path: path.clone(), label: linux.mount_label.clone() }));
+    // While the root can be written: hooks that find libraries and devices for it make links and caches in it.
+    if let (Some(hooks), Some(bundle)) = (&input.config.hooks, &input.bundle) {
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            steps.push(InitStep::AwaitHooks);
+        }
+        steps.extend(called("createContainer", &hooks.create_container, bundle, Status::Creating));
+    }
     steps.append(&mut sealed);
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
         if input.create_cwd && process.cwd.len() > 1 {
@@ -490,12 +497,6 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     }
     if input.reaper {
         steps.push(InitStep::Reaper);
-    }
-    if let (Some(hooks), Some(bundle)) = (&input.config.hooks, &input.bundle) {
-        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
-            steps.push(InitStep::AwaitHooks);
-        }
-        steps.extend(called("createContainer", &hooks.create_container, bundle, Status::Creating));
     }
     // Never chroot alone where it need not be: a chroot can be left, and the host's mounts would still be there to be
     // found. But another root of the namespace would be that of all who are in it.

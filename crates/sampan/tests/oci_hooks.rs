@@ -34,6 +34,20 @@ fn hooks_find_the_root_where_the_bundle_has_it() {
     bundle.nothing_left(&id);
 }
 
+/// As runc and crun: what finds libraries and devices for the container writes to its root.
+#[test]
+fn a_read_only_root_is_sealed_after_the_hooks() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("sealed");
+    let sh =
+        json!([{ "path": "/bin/sh", "args": ["sh", "-c", "echo made >./etc/made"], "env": ["PATH=/usr/bin:/bin"] }]);
+    bundle.config["hooks"] = json!({ "createContainer": sh });
+    bundle.config["root"]["readonly"] = true.into();
+    bundle.sh("cat /etc/made; (: >/etc/more) 2>/dev/null || echo sealed");
+    assert_eq!(bundle.oci(&["run", &id]).ok(), "made\nsealed");
+    bundle.nothing_left(&id);
+}
+
 #[test]
 fn a_hook_of_the_start_has_the_commands_environment() {
     let Some(mut bundle) = Bundle::new() else { return };
