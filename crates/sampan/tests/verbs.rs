@@ -228,8 +228,26 @@ fn what_this_version_cannot_do_is_refused() {
 fn info_says_what_the_host_offers() {
     let Some(ground) = Ground::new() else { return };
     let [info] = <[Value; 1]>::try_from(rows(&ground, &["info"])).unwrap();
-    assert_eq!((&info["Rootless"], &info["Containers"]), (&"false".into(), &"0".into()));
+    assert_eq!((&info["Rootless"], &info["Containers"]), (&false.into(), &0.into()));
     assert!(info["DataDirectory"].as_str().unwrap().starts_with(ground.dir.to_str().unwrap()));
-    assert!(info["Seccomp"].as_str().unwrap().contains("errno"));
+    assert!(info["Seccomp"].as_array().unwrap().contains(&"errno".into()));
     assert!(sampan(&ground, &["info"]).ok().contains("Kernel: "));
+    // What scripts ask docker for.
+    let asked = "{{.ServerVersion}} {{.Driver}} {{.OSType}} {{.ContainersRunning}} {{.Swarm.LocalNodeState}} {{.DockerRootDir}}";
+    let answer =
+        format!("{} overlay linux 0 inactive {}", env!("CARGO_PKG_VERSION"), ground.dir.join("data").display());
+    assert_eq!(sampan(&ground, &["info", "--format", asked]).ok(), answer);
+    let uname = |flag: &str| {
+        let out = std::process::Command::new("uname").arg(flag).output().unwrap().stdout;
+        String::from_utf8(out).unwrap().trim().to_owned()
+    };
+    let asked = "{{.Name}} {{.KernelVersion}} {{.Architecture}}";
+    assert_eq!(sampan(&ground, &["info", "--format", asked]).ok(), ["-n", "-r", "-m"].map(uname).join(" "));
+    assert!(info["NCPU"].as_u64().unwrap() > 0 && info["MemTotal"].as_u64().unwrap() > 1 << 20);
+    let version = info["CgroupVersion"].as_str().unwrap();
+    assert_eq!(version == "2", std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
+    assert!(info["PidsLimit"] == true && info["SecurityOptions"].as_array().unwrap().contains(&"name=cgroupns".into()));
+    let asked = "{{.Client.Os}}/{{.Client.Arch}} {{.Server.KernelVersion}}";
+    let native = spec::image::Platform::native().architecture;
+    assert_eq!(sampan(&ground, &["version", "-f", asked]).ok(), format!("linux/{native} {}", uname("-r")));
 }

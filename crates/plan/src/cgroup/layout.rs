@@ -188,6 +188,11 @@ impl Unified {
 pub struct IdSet(BTreeSet<u32>);
 
 impl IdSet {
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The kernel's list format (cpuset(7)); `None` if it isn't one.
     #[must_use]
     pub fn parse(list: &str) -> Option<Self> {

@@ -14,11 +14,14 @@ pub fn print(arguments: &Version) -> Result<(), Failure> {
     })
 }
 
-/// docker's halves are the same program here.
+/// docker's halves are the same program here, and its keys, but for an API, which there is not.
 fn facts() -> Value {
-    let all = json!({ "Version": env!("CARGO_PKG_VERSION"), "Os": "linux", "Arch": std::env::consts::ARCH });
+    let architecture = spec::image::Platform::native().architecture;
+    let all = json!({ "Version": env!("CARGO_PKG_VERSION"), "Os": "linux", "Arch": architecture });
     let mut whole = all.clone();
     whole["Client"] = all.clone();
     whole["Server"] = all;
+    whole["Server"]["KernelVersion"] = engine::info::kernel().into();
+    whole["Server"]["Platform"] = json!({ "Name": "sampan" });
     whole
 }
