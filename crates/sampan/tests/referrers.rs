@@ -7,7 +7,7 @@ mod ground;
 mod registry;
 
 use ground::{Ground, Ran, ran};
-use registry::{Server, reply};
+use registry::{Kind, Registry, Server, layer_of, reply};
 use serde_json::{Value, json};
 use spec::Digest;
 use spec::image::media::{INDEX, MANIFEST};
@@ -87,4 +87,26 @@ fn they_are_listed() {
     });
     assert_eq!(sampan(&ground, &["--format=json", &format!("{}/repo/a:1", none.host())]).ok(), "");
     sampan(&ground, &[&format!("{}/repo/a:2", none.host())]).fails(1, "manifest unknown");
+}
+
+/// docker-registry does not know the question: what signers leave there is found by its tag.
+#[test]
+fn they_are_found_at_a_real_registry() {
+    let (Some(ground), Some(registry)) = (Ground::new(), Registry::start(Kind::Plain)) else { return };
+    let image = registry.publish("a", "v1", "amd64", &[layer_of(&ground.rootfs())], false);
+    let name = format!("{}/a:v1", registry.host());
+    assert_eq!(sampan(&ground, &["--format=json", &name]).ok(), "");
+    // As "Referrers Tag Schema" has it: the artifact itself, and an index of all of them under the subject's digest.
+    let other = registry.publish("a", "signature", "amd64", &[layer_of(&ground.rootfs())], false);
+    let entry = json!({ "mediaType": MANIFEST, "digest": other.digest, "size": other.manifest.len(), "artifactType": SIGNATURE });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] }).to_string();
+    registry.put_manifest("a", &format!("sha256-{}", image.digest.hex()), INDEX, index.as_bytes());
+    assert_eq!(
+        sampan(&ground, &["--format={{.Digest}} {{.ArtifactType}}", &name]).ok(),
+        format!("{} {SIGNATURE}", other.digest)
+    );
+    assert_eq!(sampan(&ground, &["--format=json", "--artifact-type", SBOM, &name]).ok(), "");
+    // By the digest, too.
+    let by_digest = format!("{}/a@{}", registry.host(), image.digest);
+    assert_eq!(sampan(&ground, &["--format={{.Digest}}", &by_digest]).ok(), other.digest.to_string());
 }

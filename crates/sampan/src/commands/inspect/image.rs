@@ -30,7 +30,7 @@ pub fn document(image: &Inspected) -> Value {
 
 /// All of docker's keys, so that a template finds them in any image.
 fn execution(config: &Execution) -> Value {
-    json!({
+    let mut object = json!({
         "User": config.user,
         "ExposedPorts": there(&config.exposed_ports, config.exposed_ports.is_empty()),
         "Env": there(&config.env, config.env.is_empty()),
@@ -40,7 +40,13 @@ fn execution(config: &Execution) -> Value {
         "WorkingDir": config.working_dir,
         "Labels": there(&config.labels, config.labels.is_empty()),
         "StopSignal": config.stop_signal,
-    })
+        "OnBuild": there(&config.on_build, config.on_build.is_empty()),
+    });
+    // docker leaves it out where there is none.
+    if let Some(check) = &config.healthcheck {
+        object["Healthcheck"] = check.clone();
+    }
+    object
 }
 
 /// `repository@digest`.
