@@ -51,6 +51,8 @@ pub struct Facts {
     pub fresh: Vec<String>,
     /// Where what is mounted is on this host.
     pub mounted: Vec<Mounted>,
+    /// Files with secrets: (in the container, on the host).
+    pub secrets: Vec<(String, String)>,
 }
 
 /// # Errors
@@ -193,6 +195,9 @@ fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Re
     mounts.retain(|mount| !taken(&mount.destination));
     let files = facts.files.iter().filter(|(to, _)| !taken(to));
     let mut own: Vec<Mount> = files.map(|(to, from)| bind(to, from, &["bind", "rprivate"])).collect();
+    let secret =
+        |(to, from): &(String, String)| bind(to, from, &["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"]);
+    own.extend(facts.secrets.iter().map(secret));
     for mount in &request.files.mounts {
         let found = facts.mounted.iter().find(|mounted| mounted.mount.target == mount.target);
         own.push(asked(mount, found, user_namespace, host)?);

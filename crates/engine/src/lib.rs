@@ -25,6 +25,7 @@ pub mod port;
 pub mod remote;
 pub mod request;
 pub mod run;
+pub mod secrets;
 pub mod start;
 pub mod state;
 pub mod stats;

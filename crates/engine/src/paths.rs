@@ -170,6 +170,18 @@ impl Paths {
         self.state.join("swept")
     }
 
+    /// Where they are kept, a file each.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// Those of a container that runs.
+    #[must_use]
+    pub fn given_secrets(&self, id: &str) -> PathBuf {
+        self.journals().join(format!("{id}.secrets"))
+    }
+
     #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")

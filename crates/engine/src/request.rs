@@ -13,6 +13,7 @@ pub mod mount;
 pub mod namespace;
 pub mod network;
 pub mod process;
+pub mod secret;
 pub mod security;
 mod text;
 
@@ -47,6 +48,7 @@ pub struct Run {
     pub limits: Limits,
     pub files: Files,
     pub security: Security,
+    pub secrets: Vec<secret::Secret>,
     pub stop: Stop,
     pub log: Log,
     pub restart: Restart,

@@ -14,7 +14,7 @@ use crate::request::log::Driver;
 use crate::request::process::Patience;
 use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
 use crate::time::Moment;
-use crate::{images, targets, users, volumes};
+use crate::{images, secrets, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::order::Existing;
@@ -137,6 +137,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
 
     let mut facts = facts(request, paths, &host, &ground, &id)?;
     facts.mounted.clone_from(&volumes.mounted);
+    facts.secrets = secrets::mounts(request, paths, &id);
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
     facts.swap = layout.features.swap;
     let user_namespace = !facts.uid_map.is_empty();
@@ -177,6 +178,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         cgroup,
         network: std::mem::take(&mut net.steps),
         volumes: std::mem::take(&mut volumes.volumes),
+        secrets: secrets::of(request, paths, &id)?,
         reaper: request.process.init,
         foreground: true,
         create_cwd: true,
@@ -599,6 +601,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -
         files: Vec::new(),
         fresh: ground.fresh.clone(),
         mounted: Vec::new(),
+        secrets: Vec::new(),
     })
 }
 

@@ -223,6 +223,7 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
         cgroup,
         network: NetworkSteps { init: loopback.into_iter().collect(), attach, ..NetworkSteps::default() },
         volumes: Vec::new(),
+        secrets: plan::secrets::Secrets::default(),
         reaper: false,
         foreground: create.foreground,
         create_cwd: true,

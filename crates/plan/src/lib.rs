@@ -22,6 +22,7 @@ pub mod overlay;
 pub mod scheduling;
 pub mod script;
 pub mod seccomp;
+pub mod secrets;
 pub mod shared_mounts;
 pub mod shell;
 pub mod step;

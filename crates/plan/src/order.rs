@@ -2,6 +2,7 @@
 
 use crate::host::Host;
 use crate::mounts::{self, Ids, Opened, PRIVATE, RECURSIVE, SLAVE, Source};
+use crate::secrets::{self, Secrets};
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Node, Plan, Slot, Spawn, Upper, Veil};
 use crate::volumes::{self, Volume};
 use crate::{
@@ -72,6 +73,7 @@ pub struct Input<'a> {
     pub network: NetworkSteps,
     /// What the sources of binds still need, which config.json has no word for.
     pub volumes: Vec<Volume>,
+    pub secrets: Secrets,
     /// sampan stays as pid 1.
     pub reaper: bool,
     /// The container ends with the process that started it.
@@ -162,9 +164,12 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         through,
         die_with_parent: input.foreground,
     };
-    let exec = command(process);
+    let mut exec = command(process);
+    exec.hidden.clone_from(&input.secrets.variables);
+    exec.env.retain(|line| !exec.hidden.iter().any(|hidden| line.split('=').next() == Some(hidden.name.as_str())));
     let attach = attach(&input, linux, process, &new);
-    let sources = volumes::steps(&input, linux, &process.user)?;
+    let mut sources = volumes::steps(&input, linux, &process.user)?;
+    sources.extend(secrets::steps(&input, linux, input.host)?);
     let nodes = nodes(input.data, linux, &init);
     let prepare = prepare(input, linux, nodes, sources);
     Ok(Plan { prepare, spawn, attach, init, exec })
@@ -184,6 +189,7 @@ pub(crate) fn command(process: &Process) -> Exec {
     Exec {
         args: process.args.clone(),
         env: process.env.clone(),
+        hidden: Vec::new(),
         candidates: candidates(&process.args[0], &process.env),
         terminal: process.terminal,
     }

@@ -5,6 +5,7 @@
 //! Must not: know what a step does; that is said by the step.
 
 use crate::Plan;
+use crate::secrets::Variable;
 use crate::shell::quote;
 use crate::step::{At, AttachStep, Exec, HostStep, InitStep, Spawn, namespace_word};
 use crate::undo::Verb;
@@ -190,6 +191,10 @@ fn init(text: &mut String, plan: &Plan) {
         entry(text, &step.why(), &step.shell());
     }
     *text += &format!("\n{THROUGH}");
+    for (number, Variable { name, from }) in plan.exec.hidden.iter().enumerate() {
+        let why = format!("{name} of the command, while the file is in view; it is not shown here");
+        entry(text, &why, &format!("HIDDEN_{number}=$(tail -n +2 {})", quote(from)));
+    }
     if plan.init.iter().any(|step| matches!(step, InitStep::Mask { .. })) {
         *text += MASK;
     }
@@ -222,7 +227,9 @@ fn exec(exec: &Exec) -> String {
     text += "chain+=(\"./$LOADER\" --library-path . ./env -i -C \"$WORKDIR\")\n";
     // Not `./`: before an exec bash puts the name of the directory in front, and this one has none any more.
     text += "chain[0]=/proc/self/cwd/$LOADER\n";
-    text += &format!("exec \"${{chain[@]}}\" {} {}\n", words(&exec.env), words(&exec.args));
+    let hidden = |(number, it): (usize, &Variable)| format!(" {}=\"$HIDDEN_{number}\"", it.name);
+    let hidden: String = exec.hidden.iter().enumerate().map(hidden).collect();
+    text += &format!("exec \"${{chain[@]}}\" {}{hidden} {}\n", words(&exec.env), words(&exec.args));
     text
 }
 

@@ -7,6 +7,7 @@ use crate::affinity::Cpus;
 use crate::mounts::{Flags, Ids, Maps, Mount, Opened, Source};
 use crate::order::Hidden;
 use crate::overlay::Told;
+use crate::secrets::Variable;
 use crate::shell::quote;
 use crate::undo::Verb;
 use crate::{cgroup, memory, network, overlay, scheduling, volumes};
@@ -112,6 +113,21 @@ pub enum HostStep {
         at: String,
         path: String,
         owner: Option<(u32, u32)>,
+        mapped: bool,
+    },
+    /// The directory of a container's secrets.
+    Secrets {
+        path: String,
+        owner: Option<(u32, u32)>,
+        mapped: bool,
+    },
+    /// A secret as the container may read it; the first line of where it is kept is not of it. `mapped` as in
+    /// [`HostStep::Own`].
+    Secret {
+        from: String,
+        to: String,
+        mode: u32,
+        owner: (u32, u32),
         mapped: bool,
     },
     /// Of this process, and so of its child.
@@ -413,6 +429,8 @@ pub struct Spawn {
 pub struct Exec {
     pub args: Vec<String>,
     pub env: Vec<String>,
+    /// Variables whose values are read when it is started.
+    pub hidden: Vec<Variable>,
     /// What execvp(3) would try for `args[0]`.
     pub candidates: Vec<String>,
     pub terminal: bool,
@@ -451,6 +469,8 @@ impl HostStep {
             Self::Volume { .. } => "a volume, which is not there yet; it is kept".into(),
             Self::Filesystem { fstype, .. } => format!("the {fstype} that the volume is, for all who use it"),
             Self::Fill { path, .. } => format!("a volume that is empty gets what the image has at {path}"),
+            Self::Secrets { .. } => "a directory for what is secret, in memory".into(),
+            Self::Secret { .. } => "a secret, which this does not show".into(),
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Layers { .. } => "the layers as one tree".into(),
@@ -486,6 +506,14 @@ impl HostStep {
             Self::Fill { directory, layers, told, at, path, owner, mapped } => {
                 volumes::fill_shell(directory, (layers, told, at), path, *owner, *mapped)
             }
+            Self::Secrets { path, owner, .. } => make_directory(path, 0o700, *owner),
+            Self::Secret { from, to, mode, owner: (uid, gid), mapped } => {
+                let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
+                let (from, to) = (quote(from), quote(to));
+                format!(
+                    "(umask 077; tail -n +2 {from} >{to}) && chmod {mode:o} {to} && {through}chown {uid}:{gid} {to}"
+                )
+            }
             Self::Own { path, owner: (uid, gid), mapped } => {
                 let through = if *mapped { "unshare --map-auto --map-root-user " } else { "" };
                 format!("{through}chown -hR {uid}:{gid} {}", quote(path))
@@ -516,7 +544,9 @@ impl HostStep {
             // One that nobody named goes when its container is gone, whoever sees that.
             | Self::Volume { .. }
             | Self::Fill { .. }
+            | Self::Secret { .. }
             | Self::Own { .. } => Vec::new(),
+            Self::Secrets { path, mapped, .. } => vec![Verb::RemoveTree { path: path.clone(), mapped: *mapped }],
             Self::Filesystem { at, users, user, .. } => {
                 vec![Verb::LeaveVolume { at: at.clone(), users: users.clone(), user: user.clone() }]
             }

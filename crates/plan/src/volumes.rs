@@ -261,7 +261,12 @@ pub(crate) fn fill_shell(
 }
 
 /// The container's user as he is on the disk; or, where that takes an ordinary user's user namespace, in that.
-fn owner(input: &Input<'_>, linux: &Linux, user: &User, target: &str) -> Result<((u32, u32), bool), &'static str> {
+pub(crate) fn owner(
+    input: &Input<'_>,
+    linux: &Linux,
+    user: &User,
+    target: &str,
+) -> Result<((u32, u32), bool), &'static str> {
     if joined(linux, NamespaceKind::User).is_some() {
         return Err("the maps of the user namespace that it joins are not its own");
     }

@@ -139,6 +139,7 @@ fn planned(case: Case) -> Plan {
         data: "/data",
         files: Vec::new(),
         volumes: Vec::new(),
+        secrets: plan::secrets::Secrets::default(),
         cgroup: plan::cgroup::Plan::default(),
         network: NetworkSteps { attach, init: vec![network::InitStep::Loopback], ..NetworkSteps::default() },
         reaper: case.reaper,

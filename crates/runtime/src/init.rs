@@ -101,10 +101,14 @@ fn hook(hook: &Hook, state: &State) -> Result<child::Hook> {
 }
 
 fn exec(exec: &Exec) -> Result<child::Exec> {
+    let mut env = strings(&exec.env)?;
+    for hidden in &exec.hidden {
+        env.push(crate::secret::variable(&hidden.name, &hidden.from)?);
+    }
     Ok(child::Exec {
         candidates: strings(&exec.candidates)?,
         argv: Strings::new(strings(&exec.args)?),
-        env: Strings::new(strings(&exec.env)?),
+        env: Strings::new(env),
     })
 }
 

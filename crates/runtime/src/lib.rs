@@ -24,6 +24,7 @@ pub mod progress;
 pub mod quota;
 mod remedy;
 pub mod resolver;
+pub mod secret;
 pub mod supervise;
 pub mod sync;
 pub mod systemd;

@@ -72,6 +72,7 @@ impl Ground {
             config,
             idmapped: false,
             volumes: Vec::new(),
+            secrets: plan::secrets::Secrets::default(),
             rootfs: Rootfs::Overlay {
                 lower,
                 upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work"), volatile: false },

@@ -20,6 +20,7 @@ pub mod oci;
 mod push;
 mod registry;
 mod run;
+pub mod secret;
 mod select;
 mod tree;
 mod update;
@@ -121,6 +122,7 @@ pub enum Verb {
     Version(Version),
     Info(Info),
     Network(Box<network::Call>),
+    Secret(Box<secret::Call>),
     Completion(Shell),
     Oci(Box<oci::Call>),
     /// Text to print.

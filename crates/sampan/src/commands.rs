@@ -30,6 +30,7 @@ mod push;
 mod registry;
 mod rm;
 mod run;
+mod secret;
 mod stats;
 mod timings;
 mod top;
@@ -53,6 +54,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
         Verb::Manifest(verb) => return manifest::run(&verb, &globals).map_err(usual),
+        Verb::Secret(call) => return secret::run(&call, &globals, ui).map_err(usual),
         Verb::Network(call) => return network::run(&call, &globals, ui).map_err(usual),
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(&arguments),

@@ -262,8 +262,9 @@ fn every_step_of_a_container_with_volumes() {
     let Some(ground) = Ground::new() else { return };
     let memory = ["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory"];
     assert!(ground.sampan(&memory).status().unwrap().success());
+    assert!(ground.sampan(&["secret", "create", "db", "/etc/hostname"]).status().unwrap().success());
     // One that nobody named gets what the image has there.
-    let flags = ["--rm", "--network=none", "-v", "memory:/memory", "-v", "/bin", "--name", "box"];
+    let flags = ["--rm", "--network=none", "-v", "memory:/memory", "-v", "/bin", "--secret=db", "--name", "box"];
     let run = || ground.shell(&flags, "true");
     assert!(run().status().unwrap().success());
     ground.every_step(&WAYS, &run);

@@ -2,6 +2,7 @@
 
 use super::limit::Bound;
 use super::network::{DEFAULT, Endpoint, Mode};
+use super::secret::{Secret, Way};
 use super::{Join, Limits, Mount, Rootfs, Run, User, mount};
 use plan::Rejected;
 use std::collections::BTreeSet;
@@ -39,12 +40,15 @@ impl Run {
         }
         self.check_shared()?;
         let mut targets = BTreeSet::new();
-        match self.files.mounts.iter().find(|mount| !targets.insert(&mount.target)) {
+        let file = |secret: &'_ Secret| match &secret.way {
+            Way::File { target, .. } => Some(target.clone()),
+            Way::Variable(_) => None,
+        };
+        let mounts = self.files.mounts.iter().map(|mount| mount.target.clone());
+        match mounts.chain(self.secrets.iter().filter_map(file)).find(|target| !targets.insert(target.clone())) {
             None => Ok(()),
-            Some(twice) => {
-                Err(Rejected::new(format!("cannot mount {} twice", twice.target), "two mounts have this target")
-                    .hint("take one of them out"))
-            }
+            Some(twice) => Err(Rejected::new(format!("cannot mount {twice} twice"), "two mounts have this target")
+                .hint("take one of them out")),
         }
     }
 

@@ -191,7 +191,7 @@ fn tmpfs_size(text: &str) -> Result<TmpfsSize, Invalid> {
     percent.map(TmpfsSize::Percent).ok_or_else(|| Invalid::new(format!("{text:?} is not from 1% to 100%")))
 }
 
-fn mode(text: &str) -> Option<u32> {
+pub(super) fn mode(text: &str) -> Option<u32> {
     let octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
     u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o7777)
 }
@@ -226,7 +226,7 @@ fn id_range(text: &str) -> Option<IdMapping> {
 }
 
 /// Sets what a flag may set only once; `text` is the option for the message.
-fn once<T>(slot: &mut Option<T>, value: T, text: &str) -> Result<(), Invalid> {
+pub(super) fn once<T>(slot: &mut Option<T>, value: T, text: &str) -> Result<(), Invalid> {
     if slot.replace(value).is_some() {
         return Err(Invalid::new(format!("{text:?} repeats or contradicts an earlier option")).hint("keep one of them"));
     }

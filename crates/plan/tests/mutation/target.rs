@@ -110,6 +110,7 @@ fn create(config: &Config, host: &Host) -> Option<Plan> {
         cgroup,
         network: NetworkSteps::default(),
         volumes: Vec::new(),
+        secrets: plan::secrets::Secrets::default(),
         reaper: false,
         foreground: false,
         create_cwd: true,

@@ -112,6 +112,8 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             let image = crate::volume::Image { layers, told, at, path };
             crate::volume::fill(Path::new(directory), &image, *owner, *mapped)
         }
+        HostStep::Secrets { path, owner, .. } => directory(path, 0o700, *owner),
+        HostStep::Secret { from, to, mode, owner, mapped } => crate::secret::copy(from, to, *mode, *owner, *mapped),
         HostStep::Idmapped { from, to, ids, recursive } => {
             let tree = sys::mount::tree(from, *recursive, true)?;
             context.shift(tree.as_fd(), from, &Maps::These(ids.clone()), *recursive)?;

@@ -3,7 +3,7 @@
 use super::globals::Flags;
 use super::{
     Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, network, oci, push, registry, run,
-    update, usage, volume,
+    secret, update, usage, volume,
 };
 use crate::ui::Failure;
 use clap::error::ErrorKind;
@@ -120,6 +120,11 @@ static ENTRIES: &[Entry] = &[
     entry::<network::Remove>(),
     entry::<network::Prune>(),
     entry::<network::Exists>(),
+    entry::<secret::Create>(),
+    entry::<secret::List>(),
+    entry::<secret::Inspect>(),
+    entry::<secret::Remove>(),
+    entry::<secret::Exists>(),
     entry::<volume::VolumeCreate>(),
     entry::<volume::VolumeList>(),
     entry::<volume::VolumeInspect>(),
@@ -229,11 +234,12 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-const GROUPS: [(&str, &str); 6] = [
+const GROUPS: [(&str, &str); 7] = [
     ("container", "Containers"),
     ("image", "Images"),
     ("manifest", "Manifests and indexes of images"),
     ("network", "Networks"),
+    ("secret", "Secrets"),
     ("system", "This machine"),
     ("volume", "Volumes"),
 ];

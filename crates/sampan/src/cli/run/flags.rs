@@ -10,6 +10,7 @@ use engine::request::mount::{self, Mount};
 use engine::request::namespace::{self, Join};
 use engine::request::network::{self, AddHost, Expose, Mac, Mode, Publish};
 use engine::request::process::{self, Patience, Signal};
+use engine::request::secret::{self, Secret};
 use engine::request::security::Capability;
 use engine::request::{Platform, Pull, Restart};
 use spec::ContainerId;
@@ -169,6 +170,9 @@ pub struct Files {
     /// Mount what another container has mounted, too
     #[arg(long, value_name = "CONTAINER[:OPTIONS]", value_parser = mount::from)]
     pub volumes_from: Vec<mount::From>,
+    /// Give it a secret, as a file or a variable
+    #[arg(long, value_name = "NAME[,FIELDS]", value_parser = secret::secret)]
+    pub secret: Vec<Secret>,
     /// Mount a tmpfs
     #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = mount::tmpfs)]
     pub tmpfs: Vec<Mount>,

@@ -44,6 +44,7 @@ impl Args {
             network: network_of(network)?,
             security: security_of(security)?,
             limits: limits_of(limits, files.device_cgroup_rule.clone()),
+            secrets: files.secret.clone(),
             files: files_of(files)?,
             log: log_of(container.log_driver, container.log_opt)?,
             stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },

@@ -77,6 +77,7 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--mount type=bind,src=/s,dst=/t" files.mounts = "[Mount { target: \"/t\", flags: Flags { read_only: false, \
             exec: None, dev: None, suid: None }, kind: Bind(Bind { source: \"/s\", create: false, \
             recursion: Recursive, propagation: None, relabel: None, chown: false, idmap: None }) }]"
+        "--secret a,type=env,target=B" secrets = "[Secret { name: \"a\", way: Variable(\"B\") }]"
         "--volumes-from a:ro" files.volumes_from = "[From { container: ContainerId(\"a\"), read_only: true }]"
         "--tmpfs /t:size=1k" files.mounts = "[Mount { target: \"/t\", flags: Flags { read_only: false, exec: None, \
             dev: None, suid: None }, kind: Tmpfs(Tmpfs { size: Some(Bytes(Size(1024))), mode: None, uid: None, \
@@ -205,6 +206,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "a letter or digit, then letters, digits, _, . and -; for a directory write its path: ./NAME",
     ),
     ("--mount type=nfs,dst=/t", "unknown mount type \"nfs\"", "type=bind, volume, tmpfs, image or devpts"),
+    ("--secret a,type=disk", "unknown type \"disk\"", "type=mount or type=env"),
     ("--volumes-from a:x", "unknown option \"x\"", "ro, rw or z"),
     ("--tmpfs run", "the container path \"run\" is not absolute", "/run"),
     ("--shm-size 1q", "unknown unit \"q\"", "write a number and b, k, m, g, t or p: 100m"),
