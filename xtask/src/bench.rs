@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what a container costs, side by side, in one session; with `oci` an OCI runtime's part of it, with
-//! `pull` what it costs to get an image, with `ps` what a list of many containers costs.
+//! `exec` one more process in it, with `pull` what it costs to get an image, with `ps` what a list of many containers costs.
 //!
 //! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
 //! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
@@ -8,6 +8,7 @@
 //! Must not: count a run that failed.
 
 mod bundle;
+mod exec;
 mod oci;
 mod ps;
 mod pull;
@@ -36,6 +37,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 enum What {
     Engines,
     Runtimes,
+    Execs,
     Pulls,
     Lists,
 }
@@ -45,6 +47,7 @@ impl What {
         match self {
             Self::Engines => "engines",
             Self::Runtimes => "oci",
+            Self::Execs => "exec",
             Self::Pulls => "pull",
             Self::Lists => "ps",
         }
@@ -55,6 +58,7 @@ impl What {
         match self {
             Self::Engines => &["floor"],
             Self::Runtimes => &["bundle", "peak"],
+            Self::Execs => &[],
             Self::Pulls => &["peak"],
             Self::Lists => &[],
         }
@@ -75,6 +79,7 @@ impl Options {
     fn parse(words: &[&str]) -> Result<Self, String> {
         let (what, mut words) = match words {
             ["oci", words @ ..] => (What::Runtimes, words),
+            ["exec", words @ ..] => (What::Execs, words),
             ["pull", words @ ..] => (What::Pulls, words),
             ["ps", words @ ..] => (What::Lists, words),
             ["engines", words @ ..] | words => (What::Engines, words),
@@ -98,7 +103,8 @@ impl Options {
                 }
                 _ => {
                     return Err(
-                        "usage: cargo xtask bench [oci | ps] [--runs N] | bench pull [--size MB] [--runs N]".to_owned()
+                        "usage: cargo xtask bench [oci | exec | ps] [--runs N] | bench pull [--size MB] [--runs N]"
+                            .to_owned(),
                     );
                 }
             };
@@ -170,6 +176,7 @@ fn inside(options: Options) -> Result<(), String> {
     match options.what {
         What::Engines => engines(&folder, options.runs),
         What::Runtimes => oci::run(&folder, options.runs),
+        What::Execs => exec::run(&folder, options.runs),
         What::Pulls => pull::run(&folder, options.runs, options.size),
         What::Lists => ps::run(options.runs),
     }
