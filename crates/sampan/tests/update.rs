@@ -120,3 +120,29 @@ fn a_policy_is_in_force_at_once() {
     assert_eq!(sampan(&["ps", "-a", "--format", "{{.State}}"]).ok(), "exited");
     sampan(&["rm", "c"]).ok();
 }
+
+/// The undo of what an update made is in the journal of another process, which dies.
+#[test]
+fn it_is_undone_even_after_a_kill() {
+    let Some(ground) = Ground::new() else { return };
+    let sampan = |words: &[&str]| ran(ground.command(words).output().unwrap());
+    let rootfs = format!("{}:O", ground.rootfs().display());
+    let id = sampan(&["run", "-d", "--name=c", "--network=none", "--rootfs", &rootfs, "sleep", "1000"]).ok();
+    sampan(&["update", "--pids-limit=50", "--cpus=0.5", "c"]).ok();
+    let record = fs::read_to_string(ground.dir.join(format!("state/containers/{id}.json"))).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert!(
+        std::process::Command::new("kill").args(["-KILL", &record["monitor"].to_string()]).status().unwrap().success()
+    );
+    let left = || {
+        sampan(&["ps"]).ok();
+        let found = std::process::Command::new("find").args(["/sys/fs/cgroup", "-name", &id]).output().unwrap();
+        String::from_utf8_lossy(&found.stdout).into_owned()
+    };
+    ground::until("all of it is gone", || left().is_empty());
+    // It has the limits when it is started again.
+    sampan(&["start", "c"]).ok();
+    let many = sampan(&["exec", "c", "sh", "-c", "i=0; while [ $i -lt 90 ]; do sleep 2 & i=$((i+1)); done 2>&1; echo"]);
+    assert!(many.out.contains("fork"), "{many:?}");
+    sampan(&["rm", "-f", "c"]).ok();
+}
