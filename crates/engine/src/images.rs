@@ -7,10 +7,10 @@ use crate::remote::{self, Access, Progress, Pull, Pulled, Push, Task};
 use crate::{containers, filter, ground, mounts};
 use image::Store;
 use image::archive::{self, Form};
-pub use image::check::Checked;
+pub use image::check::{Checked, Finding};
 use serde::{Deserialize, Serialize};
 use spec::{Digest, Reference};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,7 @@ pub(crate) fn ancestor(paths: &Paths, word: &str) -> Result<filter::Ancestor> {
     Ok(filter::Ancestor { names: found.names().iter().map(Reference::familiar).collect(), top })
 }
 
-fn listed(image: image::Listed) -> Listed {
+pub(crate) fn listed(image: image::Listed) -> Listed {
     let name = image.name.as_deref().and_then(|name| name.parse::<Reference>().ok());
     Listed {
         repository: name.as_ref().map(familiar_repository).or(image.name),
@@ -169,7 +169,7 @@ fn of_name(action: &str, name: &str) -> News {
 }
 
 /// The layers of all containers, of the images that are mounted in them, and of those that are mounted here.
-fn in_use(paths: &Paths) -> Vec<PathBuf> {
+pub(crate) fn in_use(paths: &Paths) -> Vec<PathBuf> {
     let containers = containers::list(paths);
     let layers = containers.iter().flat_map(|listed| listed.record.all_layers());
     layers.chain(mounts::layers(paths)).collect()
@@ -246,7 +246,7 @@ fn check_removable(word: &str, found: &Found, last: bool, users: &[containers::L
 }
 
 /// Whether a container stands on the image. `names`: for one that was made when records said only that.
-fn uses(user: &containers::Listed, id: &Digest, names: &[String]) -> bool {
+pub(crate) fn uses(user: &containers::Listed, id: &Digest, names: &[String]) -> bool {
     let record = &user.record;
     if record.image_id.is_empty() { names.contains(&record.image) } else { record.image_id == id.to_string() }
 }
@@ -580,92 +580,62 @@ pub fn check(paths: &Paths, access: &Access, repair: bool, tell: &mut dyn FnMut(
         remote::call(paths, access, Task::Check { state: paths.state.clone(), repair }, tell)
     };
     let mut checked = look(tell)?;
-    let names: BTreeSet<String> =
-        checked.findings.iter().filter(|finding| finding.fetch).map(|finding| finding.image.clone()).collect();
-    if names.is_empty() {
-        return Ok(checked);
+    // What came is looked at as well, and what was hidden behind it: an index, a manifest, a configuration, a layer.
+    for _ in 0..LEVELS {
+        let names: BTreeSet<String> =
+            checked.findings.iter().filter(|finding| finding.fetch).map(|finding| finding.image.clone()).collect();
+        if names.is_empty() {
+            break;
+        }
+        let failed = names.iter().filter_map(|name| fetch_again(paths, access, name, tell).err()).collect::<Vec<_>>();
+        let again = look(tell)?;
+        for finding in checked.findings.iter_mut().filter(|finding| finding.fetch) {
+            finding.mended = !again.findings.iter().any(|left| left.what == finding.what);
+            finding.fetch = false;
+        }
+        let known =
+            |left: &Finding| checked.findings.iter().any(|finding| finding.what == left.what && !finding.mended);
+        let new: Vec<Finding> = again.findings.into_iter().filter(|left| !known(left)).collect();
+        checked.findings.extend(new);
+        (checked.images, checked.layers) = (again.images, again.layers);
+        if !failed.is_empty() {
+            checked.findings.iter_mut().for_each(|finding| finding.fetch = false);
+            checked.findings.extend(failed);
+            return Ok(checked);
+        }
     }
-    let mut failed = Vec::new();
-    for name in &names {
-        let pulled = remote::call::<Vec<Pulled>>(
-            paths,
-            access,
-            Task::Pull(Pull { names: vec![name.clone()], ..Pull::default() }),
-            tell,
-        );
-        failed.extend(pulled.err().map(|error| format!("{name}: {error}")));
-    }
-    // What came is looked at as well, and what lay above it.
-    let again = look(tell)?;
-    for finding in &mut checked.findings {
-        finding.mended |= finding.fetch && !again.findings.iter().any(|left| left.what == finding.what);
-    }
-    checked.findings.extend(again.findings.into_iter().filter(|left| !left.fetch));
-    for why in failed {
-        let (image, what) = why.split_once(": ").map_or((why.as_str(), ""), |(image, what)| (image, what));
-        let (image, what) = (image.to_owned(), format!("cannot fetch it again: {what}"));
-        checked.findings.push(image::check::Finding { image, what, mended: false, fetch: false });
+    if repair {
+        // What only an image had that could not be mended.
+        collect(paths)?;
     }
     Ok(checked)
 }
 
-/// One line of `system df`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Used {
-    pub kind: &'static str,
-    pub total: usize,
-    pub active: usize,
-    /// Bytes of the disk.
-    pub size: u64,
-    pub reclaimable: u64,
-}
+/// Documents that lead to documents, and layers at last.
+const LEVELS: usize = 5;
 
-/// What images and containers take of the disk. As du(1) says.
-///
-/// # Errors
-/// A store that is not whole.
-pub fn usage(paths: &Paths) -> Result<[Used; 2]> {
-    let store = Store::open(&paths.data);
-    let (images, users) = (store.list()?, containers::list(paths));
-    let is_used = |listed: &image::Listed| {
-        let name = name(&listed.entry).map(|name| name.familiar());
-        users.iter().any(|user| uses(user, &listed.id, name.as_slice()))
-    };
-    let (used, free): (Vec<_>, Vec<_>) = images.iter().partition(|listed| is_used(listed));
-    let of = |path: &str| image::usage::of(&paths.data.join(path));
-    let size = of("images") + of("layers") + of("partial") + of("tmp");
-    // Layers that a used image has stay, whoever else has them.
-    let kept: HashSet<PathBuf> = in_use(paths).into_iter().collect();
-    let needed: u64 = kept.iter().map(|layer| image::usage::of(layer)).sum::<u64>()
-        + used.iter().map(|listed| listed.size).sum::<u64>();
-    let ids = |images: &[&image::Listed]| images.iter().map(|listed| listed.id).collect::<HashSet<_>>().len();
-    let running = users.iter().filter(|user| user.running).count();
-    let stopped = users.iter().filter(|user| !user.running).map(|user| paths.container(&user.record.id));
-    Ok([
-        Used {
-            kind: "Images",
-            total: ids(&images.iter().collect::<Vec<_>>()),
-            active: ids(&used),
-            size,
-            reclaimable: if free.is_empty() && !used.is_empty() { 0 } else { size.saturating_sub(needed) },
-        },
-        Used {
-            kind: "Containers",
-            total: users.len(),
-            active: running,
-            size: image::usage::of(&paths.containers()),
-            reclaimable: stopped.map(|path| image::usage::of(&path)).sum(),
-        },
-    ])
+fn fetch_again(paths: &Paths, access: &Access, name: &str, tell: &mut dyn FnMut(Progress)) -> Result<(), Finding> {
+    let task = Task::Pull(Pull { names: vec![name.to_owned()], ..Pull::default() });
+    let pulled: Result<Vec<Pulled>> = remote::call(paths, access, task, tell);
+    pulled.map(drop).map_err(|error| Finding {
+        image: name.to_owned(),
+        what: format!("cannot fetch it again: {error}"),
+        mended: false,
+        fetch: false,
+    })
 }
 
 /// All that is known about an image, and its names and digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     pub id: String,
-    pub digest: String,
+    /// Of the index, or of the manifest where there is none.
+    pub entry: spec::image::Descriptor,
     pub names: Vec<Reference>,
     pub size: u64,
+    /// Unpacked, top first.
+    pub layers: Vec<PathBuf>,
+    pub manifest: spec::image::Manifest,
     pub config: spec::image::ImageConfig,
 }
 
@@ -677,12 +647,14 @@ pub fn inspect(paths: &Paths, word: &str) -> Result<Inspected> {
     let stored = store.stored(&entry)?;
     let all = store.list()?;
     let names = all.iter().filter(|listed| listed.id == id).filter_map(|listed| name(&listed.entry));
-    let layers = stored.manifest().map_or(0, |(_, _, manifest)| manifest.layers.iter().map(|layer| layer.size).sum());
+    let (_, _, manifest) = stored.manifest().ok_or_else(|| absent(word))?;
     Ok(Inspected {
         id: id.to_string(),
-        digest: stored.entry.digest.to_string(),
         names: names.collect(),
-        size: layers,
+        size: manifest.layers.iter().map(|layer| layer.size).sum(),
+        layers: store.layers(&stored),
+        manifest: manifest.clone(),
+        entry: stored.entry,
         config: stored.config,
     })
 }

@@ -49,7 +49,7 @@ pub fn container(paths: &Paths, which: &Which, size: bool) -> Result<Inspected> 
     let in_files = |log: &&Log| matches!(log.driver(), Driver::K8sFile | Driver::JsonFile);
     Ok(Inspected {
         image: image.as_ref().map(|image| image.id.clone()),
-        digest: image.map(|image| image.digest),
+        digest: image.map(|image| image.entry.digest.to_string()),
         log: request.as_ref().map(|request| &request.log).filter(in_files).map(|log| logs::path(log, &directory)),
         cgroup: model.as_ref().map(|model| model.path.clone()),
         process: model.map(|model| model.process),

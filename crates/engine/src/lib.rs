@@ -32,6 +32,7 @@ pub mod stats;
 pub mod time;
 pub mod top;
 pub mod update;
+pub mod usage;
 pub mod volumes;
 
 mod config;

@@ -14,6 +14,10 @@ use std::path::{Path, PathBuf};
 pub fn trees(is: &OwnedFd, should: &OwnedFd) -> Result<Option<String>> {
     let root = |fd: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}/.", fd.as_raw_fd()));
     let (is, should) = (root(is), root(should));
+    let metadata = |path: &Path| path.metadata().map_err(sys::Error::of_io(|| format!("stat({path:?})")));
+    if let Some(difference) = entry(&is, &metadata(&is)?, &should, &metadata(&should)?)? {
+        return Ok(Some(format!("/ {difference}")));
+    }
     let mut left = vec![PathBuf::new()];
     while let Some(path) = left.pop() {
         let (a, b) = (is.join(&path), should.join(&path));
@@ -95,11 +99,12 @@ fn same(a: &Path, b: &Path) -> std::io::Result<bool> {
 
 /// All of them, but those of a file system that has none.
 fn attributes(path: &Path) -> Result<BTreeMap<CString, Vec<u8>>> {
-    let mut names = vec![0_u8; 4096];
+    // As long as the kernel has them (xattr(7)).
+    let mut names = vec![0_u8; 1 << 16];
     let Ok(length) = rustix::fs::llistxattr(path, &mut names[..]) else { return Ok(BTreeMap::new()) };
     let mut found = BTreeMap::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let mut value = vec![0_u8; 4096];
+        let mut value = vec![0_u8; 1 << 16];
         let text = std::ffi::OsStr::from_bytes(name);
         if let (Ok(length), Ok(name)) = (rustix::fs::lgetxattr(path, text, &mut value[..]), CString::new(name)) {
             value.truncate(length);

@@ -128,6 +128,12 @@ impl Store {
         ChainId::chain(&stored.config.rootfs.diff_ids).last().is_some_and(|top| self.layer_path(top) == layer)
     }
 
+    /// Where its layers are unpacked, top first.
+    #[must_use]
+    pub fn layers(&self, stored: &Stored) -> Vec<PathBuf> {
+        ChainId::chain(&stored.config.rootfs.diff_ids).iter().rev().map(|id| self.layer_path(id)).collect()
+    }
+
     /// A blob's file, unverified.
     ///
     /// # Errors

@@ -79,6 +79,9 @@ named!(ImagePrune, ["image prune"], "Remove images without a name", "sampan imag
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DiskUsage {
+    /// Show each image and container
+    #[arg(long, short)]
+    pub verbose: bool,
     /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,

@@ -41,7 +41,7 @@ const FIELDS: [Field; 11] = [
 
 impl Row {
     /// docker's keys, all values texts.
-    fn object(&self, whole: bool) -> Value {
+    pub fn object(&self, whole: bool) -> Value {
         let size = decimal(self.size, 3);
         json!({
             "Repository": named(&self.repository),
@@ -68,15 +68,18 @@ pub fn run(arguments: &ImageList, globals: &Globals) -> Result<(), Failure> {
     let named = arguments.name.iter().cloned().map(Image::Reference);
     let filters: Vec<Image> = arguments.filter.iter().cloned().chain(named).collect();
     let images = engine::images::list(&super::paths(globals)?, &filters)?;
-    let row = |image: engine::images::Listed| Row {
+    ui::print(&text(arguments, &images.into_iter().map(row).collect::<Vec<_>>())?)
+}
+
+pub fn row(image: engine::images::Listed) -> Row {
+    Row {
         repository: image.repository,
         tag: image.tag,
         id: image.id,
         digest: Some(image.digest),
         created: image.created,
         size: image.size,
-    };
-    ui::print(&text(arguments, &images.into_iter().map(row).collect::<Vec<_>>())?)
+    }
 }
 
 fn text(arguments: &ImageList, rows: &[Row]) -> Result<String, Failure> {

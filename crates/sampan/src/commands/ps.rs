@@ -63,7 +63,7 @@ const COLUMNS: [&str; 8] = ["ID", "Image", "Command", "RunningFor", "Status", "P
 
 impl Row {
     /// docker's keys, all values texts but that of [`METHOD`].
-    fn object(&self, whole: bool) -> Value {
+    pub fn object(&self, whole: bool) -> Value {
         let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mounts: Vec<String> =
             self.mounts.iter().map(|path| cut(path, if whole { usize::MAX } else { 15 })).collect();
@@ -106,7 +106,7 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     ui::print(&text(arguments, &listed.map(sized).collect::<Vec<_>>())?)
 }
 
-fn row(listed: Listed) -> Row {
+pub fn row(listed: Listed) -> Row {
     let (state, status, reason) = (State::of(&listed), status(&listed), engine::state::reason(&listed.record));
     let record = listed.record;
     Row {
