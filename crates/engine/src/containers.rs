@@ -59,6 +59,8 @@ pub struct Record {
     /// The process that watches it, and when that started.
     pub monitor: i32,
     pub monitor_start: u64,
+    /// The state directory that it knows.
+    pub state: PathBuf,
     /// It waits to be started again.
     pub restarting: bool,
     /// The kernel knows, so it is asked when this is read.
@@ -73,6 +75,8 @@ pub struct Record {
     /// Why it could not be started, the last time.
     pub error: String,
     pub death: Death,
+    /// Of one that is asked.
+    pub health: Option<crate::health::Health>,
 }
 
 impl Record {
@@ -428,6 +432,8 @@ pub fn first(paths: &Paths, record: &Record, what: &str) -> Result<Process> {
 /// # Errors
 /// When it runs and `force` is not given, or something of it cannot be removed.
 pub fn remove(paths: &Paths, word: &str, force: bool, volumes: bool) -> Result<bool> {
+    // After a boot there is no place for a lease.
+    paths.ensure()?;
     for _ in 0..500 {
         let found = if force { look_up(paths, word)? } else { Some(find(paths, word)?) };
         let Some(Listed { record, running }) = found else { return Ok(false) };
@@ -572,6 +578,15 @@ fn end(paths: &Paths, directory: &Path) -> bool {
     let Some(record) = load(&path) else { return path.exists() };
     // One that was never started has not ended.
     if (record.started == 0 && !record.fleeting) || record.exit_code.is_some() {
+        return true;
+    }
+    let monitor = Process { pid: record.monitor, start: record.monitor_start };
+    if record.monitor > 0 && monitor.lives() && runtime::observe::is_monitor(record.monitor) {
+        // It cannot be spoken to any more: somebody has removed its state directory. It sees the end, and undoes all.
+        if record.state == paths.state {
+            let _ = runtime::undo::kill_process(record.pid, record.pid_start);
+            let _ = monitor.wait(Some(std::time::Duration::from_secs(10)));
+        }
         return true;
     }
     if record.remove || record.started == 0 {

@@ -5,6 +5,7 @@
 use crate::containers::{self, Listed, Record};
 use crate::error::{Error, Result};
 use crate::events::{self, News};
+use crate::filter;
 use crate::model::Model;
 use crate::paths::Paths;
 use crate::request::process::{Patience, Signal};
@@ -23,18 +24,21 @@ pub struct Stop {
     pub patience: Option<Patience>,
     /// Also one that goes with its end stays.
     pub keep: bool,
+    /// It is nobody's wish about this container: so it comes back with the machine.
+    pub passing: bool,
 }
 
 impl Stop {
     /// At once.
-    pub(crate) const KILL: Self = Self { signal: Some(Signal::KILL), patience: Some(Patience::Endless), keep: false };
+    pub(crate) const KILL: Self =
+        Self { signal: Some(Signal::KILL), patience: Some(Patience::Endless), keep: false, passing: false };
 
     fn packet(self) -> Packet<'static> {
         let milliseconds = self.patience.map(|patience| match patience {
             Patience::Seconds(seconds) => i64::from(seconds) * 1000,
             Patience::Endless => -1,
         });
-        Packet::Stop { signal: self.signal, milliseconds, keep: self.keep }
+        Packet::Stop { signal: self.signal, milliseconds, keep: self.keep, passing: self.passing }
     }
 }
 
@@ -64,6 +68,13 @@ pub(crate) fn end(paths: &Paths, record: &Record, stop: Stop) -> Result<()> {
         None => by_hand(paths, record, stop)?,
     }
     containers::wait_until_undone(paths, &record.name, &record.id)
+}
+
+/// The beginning of [`end`], for as long as what comes back is there.
+pub(crate) fn ask_for(paths: &Paths, record: &Record, stop: Stop) -> Option<OwnedFd> {
+    let monitor = channel::call(&paths.socket(&record.id)).ok()??;
+    channel::send(&monitor, &stop.packet().bytes(), true).ok()?;
+    Some(monitor)
 }
 
 /// Its end, from its monitor; `None`: the monitor has gone without a word.
@@ -181,4 +192,22 @@ pub fn rename(paths: &Paths, word: &str, name: &ContainerId) -> Result<()> {
     events::tell(paths, renamed.is_ok().then(|| News::of(&record, "rename").with("oldName", &record.name)));
     containers::release(paths, if renamed.is_ok() { &record.name } else { name.as_str() }, &record.id);
     renamed
+}
+
+/// Remove all that do not run and that the filters let through: their ids, and the bytes that they had.
+///
+/// # Errors
+/// One cannot be removed.
+pub fn prune(paths: &Paths, filters: &[filter::Container]) -> Result<(Vec<String>, u64)> {
+    let (mut ids, mut freed) = (Vec::new(), 0);
+    for Listed { record, .. } in containers::select(paths, filters, true)?.into_iter().filter(|listed| !listed.running)
+    {
+        let size = image::usage::of(&paths.container(&record.id));
+        // One that somebody has started or removed meanwhile is let be.
+        if containers::remove(paths, &record.id, false, false).is_ok_and(|removed| removed) {
+            freed += size;
+            ids.push(record.id);
+        }
+    }
+    Ok((ids, freed))
 }

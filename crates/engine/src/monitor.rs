@@ -6,10 +6,12 @@
 use crate::containers::{self, Death, Durable, Record, Sent};
 use crate::error::Result;
 use crate::events::{self, News};
+use crate::health::{self, Watcher};
 use crate::logs::{self, Writer};
 use crate::model::Model;
 use crate::net;
 use crate::paths::Paths;
+use crate::request::health::OnFailure;
 use crate::request::{Restart, Run, process};
 use crate::run::{self, Identity, Prepared};
 use crate::start::{self, Launch};
@@ -210,7 +212,7 @@ impl Raising<'_> {
         let context = runtime::apply::Context::new(prepared.net.lock.take());
         let mut at = |stage, pid, _: &mut Option<OwnedFd>| match stage {
             Stage::Hooks | Stage::Listener(_) => Ok(()),
-            Stage::Ready => Ok(announce(request, paths, &begun(record, prepared, pid, tally), &prepared.model)?),
+            Stage::Ready => Ok(announce(request, paths, &begun(record, paths, prepared, pid, tally), &prepared.model)?),
         };
         let call = Call { stdio: pipes.theirs(), passed: 0, timed: false, at: &mut at };
         let started = runtime::container::start(&prepared.plan, Some(&mut *journal), context, call)
@@ -227,7 +229,7 @@ impl Raising<'_> {
 }
 
 /// The record of a container whose command is about to run.
-fn begun(record: &Record, prepared: &Prepared, pid: i32, tally: Tally) -> Record {
+fn begun(record: &Record, paths: &Paths, prepared: &Prepared, pid: i32, tally: Tally) -> Record {
     let monitor = Process::now(std::process::id().cast_signed());
     Record {
         pid,
@@ -235,6 +237,7 @@ fn begun(record: &Record, prepared: &Prepared, pid: i32, tally: Tally) -> Record
         started: containers::now(),
         monitor: monitor.pid,
         monitor_start: monitor.start,
+        state: paths.state.clone(),
         ports: prepared.net.ports.clone(),
         restarts: tally.times,
         fleeting: false,
@@ -245,6 +248,7 @@ fn begun(record: &Record, prepared: &Prepared, pid: i32, tally: Tally) -> Record
         stopped: false,
         error: String::new(),
         death: Death::default(),
+        health: None,
         ..record.clone()
     }
 }
@@ -364,6 +368,10 @@ struct End {
     stopped: bool,
     /// It stays, although it was to go with its end.
     keep: bool,
+    /// That is not to be remembered.
+    passing: bool,
+    /// It is started again, whatever its policy says.
+    force: bool,
     /// Why it did not begin.
     error: String,
     ran: Duration,
@@ -387,10 +395,12 @@ impl Post {
         resolver: Option<Resolver>,
     ) -> Result<()> {
         let begun = Instant::now();
-        let mut sideline = Sideline::new(&self.paths, &self.id, cgroup, resolver);
+        let manners = self.monitor.manners();
+        let mut sideline = Sideline::new(&self.paths, &self.id, cgroup, resolver, manners);
         let ended = self.monitor.watch(ends, &mut sideline)?;
         // What could not be written by now is counted as lost.
         sideline.log.as_mut().map(|log| log.finish(Moment::now()));
+        let on_failure = sideline.on_failure;
         // With its sockets the container's network goes.
         drop(sideline);
         // Before the cgroup goes.
@@ -407,9 +417,24 @@ impl Post {
             memory_limit,
             unseen: false,
         };
-        let (stopped, keep) = (ended.stop.is_some(), ended.stop.is_some_and(|stop| stop.keep));
+        // What the monitor did for want of health is nobody's wish.
+        let (by_hand, of_its_own) = ended.stop.map_or((false, false), |stop| (stop.by.is_some(), stop.by.is_none()));
+        let stopped = by_hand || of_its_own && on_failure == OnFailure::Stop;
+        let passing = by_hand && ended.stop.is_some_and(|stop| stop.passing);
+        let force = of_its_own && on_failure == OnFailure::Restart;
+        let keep = by_hand && ended.stop.is_some_and(|stop| stop.keep);
         let out_of_memory = killed && code != 0;
-        self.after(End { code, out_of_memory, death, stopped, keep, error: String::new(), ran: begun.elapsed() })
+        self.after(End {
+            code,
+            out_of_memory,
+            death,
+            stopped,
+            keep,
+            passing,
+            force,
+            error: String::new(),
+            ran: begun.elapsed(),
+        })
     }
 
     /// The container is started once more. Comes back when that failed, or it is not to be.
@@ -420,7 +445,17 @@ impl Post {
         let told = Told::from(error);
         let (code, error) = (told.code.unwrap_or(125), told.to_string());
         let (death, ran) = (Death::default(), begun.elapsed());
-        self.after(End { code, out_of_memory: false, death, stopped: false, keep: false, error, ran })
+        self.after(End {
+            code,
+            out_of_memory: false,
+            death,
+            stopped: false,
+            keep: false,
+            passing: false,
+            force: false,
+            error,
+            ran,
+        })
     }
 
     fn raise(&mut self) -> Result<Infallible> {
@@ -447,7 +482,7 @@ impl Post {
             out_of_memory: end.out_of_memory,
             finished: containers::now(),
             paused: false,
-            stopped: end.stopped,
+            stopped: end.stopped && !end.passing,
             error: end.error,
             death: end.death,
             ..was
@@ -455,7 +490,7 @@ impl Post {
         self.tell(&record);
         let policy = start::load(&self.paths, &record).map(|request| request.restart).unwrap_or_default();
         let remove = record.remove && !end.keep;
-        let again = !end.stopped && wants(policy, end.code, self.tally.times);
+        let again = !end.stopped && (end.force || wants(policy, end.code, self.tally.times));
         if !again {
             self.keep(&record, remove);
         }
@@ -540,15 +575,25 @@ struct Sideline<'a> {
     log: Option<Writer>,
     cgroup: &'a Cgroup,
     resolver: Option<Resolver>,
+    health: Option<Watcher>,
+    on_failure: OnFailure,
+    manners: Manners,
 }
 
 impl<'a> Sideline<'a> {
-    fn new(paths: &Paths, id: &str, cgroup: &'a Cgroup, resolver: Option<Resolver>) -> Self {
+    fn new(paths: &Paths, id: &str, cgroup: &'a Cgroup, resolver: Option<Resolver>, manners: Manners) -> Self {
         let record = containers::load(&paths.running(id)).unwrap_or_default();
         let settings = logs::settings(paths, id).unwrap_or_default();
         let command = record.command.join(" ");
         let log = Writer::open(&settings, &paths.container(id), logs::whose(&record, &command));
-        Self { log: log.ok(), cgroup, resolver }
+        let request = start::load(paths, &record).unwrap_or_default();
+        let check = health::check(&request, &record);
+        let health = check.map(|check| Watcher::new(paths, id, check));
+        Self { log: log.ok(), cgroup, resolver, health, on_failure: request.health.on_failure, manners }
+    }
+
+    fn cgroups(&self) -> Vec<String> {
+        self.cgroup.v2.iter().chain(self.cgroup.v1.iter().map(|(_, path)| path)).cloned().collect()
     }
 }
 
@@ -563,20 +608,47 @@ impl Beside for Sideline<'_> {
     }
 
     fn before_signal(&mut self, _: Signal) {
-        let all = self.cgroup.v2.iter().chain(self.cgroup.v1.iter().map(|(_, path)| path)).cloned();
-        let all: Vec<String> = all.collect();
+        let all = self.cgroups();
         if cgroup::is_frozen(&all) {
             let _ = cgroup::thaw(&all);
         }
     }
 
     fn watched(&self) -> Vec<BorrowedFd<'_>> {
-        self.resolver.iter().map(Resolver::fd).collect()
+        let health = self.health.as_ref().map_or(Vec::new(), Watcher::watched);
+        self.resolver.iter().map(Resolver::fd).chain(health).collect()
     }
 
-    fn turn(&mut self, _: Instant) -> Option<Stop> {
+    fn due(&self) -> Option<Instant> {
+        self.health.as_ref().map(Watcher::due)
+    }
+
+    fn turn(&mut self, now: Instant) -> Option<Stop> {
         self.resolver.as_mut().map(Resolver::serve);
-        None
+        let health = self.health.as_mut()?;
+        // Asked only when a probe is due: an idle monitor opens no file.
+        let frozen = health.due() <= now && {
+            let all: Vec<String> =
+                self.cgroup.v2.iter().chain(self.cgroup.v1.iter().map(|(_, path)| path)).cloned().collect();
+            cgroup::is_frozen(&all)
+        };
+        if !health.turn(now, frozen) {
+            return None;
+        }
+        let Manners { signal, patience, .. } = self.manners;
+        let stop = Stop {
+            by: None,
+            signal,
+            deadline: patience.map(|patience| now + patience),
+            overdue: false,
+            keep: true,
+            passing: false,
+        };
+        match self.on_failure {
+            OnFailure::None => None,
+            OnFailure::Kill => Some(Stop { signal: Signal::KILL, deadline: None, ..stop }),
+            OnFailure::Restart | OnFailure::Stop => Some(stop),
+        }
     }
 }
 

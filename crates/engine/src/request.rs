@@ -7,6 +7,7 @@
 pub mod change;
 mod check;
 pub mod device;
+pub mod health;
 pub mod limit;
 pub mod log;
 pub mod mount;
@@ -24,6 +25,7 @@ use std::str::FromStr;
 
 pub use change::Changes;
 pub use device::{Device, DeviceRule};
+pub use health::Health;
 pub use limit::Limits;
 pub use log::Log;
 pub use mount::Mount;
@@ -52,6 +54,7 @@ pub struct Run {
     pub stop: Stop,
     pub log: Log,
     pub restart: Restart,
+    pub health: Health,
     /// Later ones win over earlier ones with the same key.
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
@@ -89,7 +92,8 @@ impl Run {
         let Terminal { tty, interactive, .. } = self.terminal;
         // Who is on a network that a user made asks his monitor for names.
         let named = self.network.endpoints().iter().any(|endpoint| endpoint.network != network::DEFAULT);
-        !self.remove || tty || interactive || named || self.restart != Restart::No || self.log.is_asked()
+        let asks = self.health != Health::default();
+        !self.remove || tty || interactive || named || self.restart != Restart::No || self.log.is_asked() || asks
     }
 }
 

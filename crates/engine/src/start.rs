@@ -131,6 +131,8 @@ pub(crate) fn lease(paths: &Paths, record: &Record) -> Result<Option<(Journal, R
 
 /// The same, for something else than a start.
 pub(crate) fn lease_for(paths: &Paths, record: &Record, what: &str) -> Result<Option<(Journal, Record)>> {
+    // After a boot it is not there.
+    paths.ensure()?;
     let path = paths.journal(&record.id);
     for time in 0..500 {
         match Journal::create(&path) {

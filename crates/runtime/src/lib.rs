@@ -19,6 +19,7 @@ pub mod journal;
 pub mod monitor;
 pub mod observe;
 pub mod oom;
+pub mod probe;
 pub mod process;
 pub mod progress;
 pub mod quota;

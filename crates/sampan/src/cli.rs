@@ -32,7 +32,9 @@ pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageMount, ImageTree, ImageUnmount, Import};
 pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
-pub use lifecycle::{Attach, Kill, Rename, Restart, Start, Stop, Wait};
+pub use lifecycle::{
+    Attach, ContainerPrune, Disable, Enable, HealthCheck, Kill, Rename, Restart, Start, StartAll, Stop, StopAll, Wait,
+};
 pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
@@ -76,6 +78,12 @@ pub enum Verb {
     Wait(Wait),
     Restart(Restart),
     Rename(Rename),
+    ContainerPrune(ContainerPrune),
+    HealthCheck(HealthCheck),
+    StartAll(StartAll),
+    StopAll(StopAll),
+    Enable(Enable),
+    Disable(Disable),
     Ps(Ps),
     Remove(Remove),
     ImageBootstrap(ImageBootstrap),

@@ -31,6 +31,7 @@ mod registry;
 mod rm;
 mod run;
 mod secret;
+mod startup;
 mod stats;
 mod timings;
 mod top;
@@ -50,6 +51,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     match verb {
         Verb::Run(request) => return run::run(*request, &globals, ui),
         Verb::Start(arguments) => return coded(lifecycle::start(&arguments, &globals, ui)),
+        Verb::HealthCheck(arguments) => return coded(lifecycle::health_check(&arguments, &globals, ui)),
         Verb::Attach(arguments) => return coded(lifecycle::attach(&arguments, &globals, ui)),
         Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
@@ -65,6 +67,11 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Wait(arguments) => lifecycle::wait(&arguments, &globals, ui),
         Verb::Restart(arguments) => lifecycle::restart(&arguments, &globals, ui),
         Verb::Rename(arguments) => lifecycle::rename(&arguments, &globals, ui),
+        Verb::ContainerPrune(arguments) => lifecycle::prune(&arguments, &globals, ui),
+        Verb::StartAll(_) => startup::start_all(&globals, ui),
+        Verb::StopAll(_) => startup::stop_all(&globals, ui),
+        Verb::Enable(_) => startup::enable(&globals),
+        Verb::Disable(_) => startup::disable(),
         Verb::Ps(arguments) => ps::run(&arguments, &globals, ui),
         Verb::Cp(asked, quiet, to) => cp::run(&asked, quiet, &to, &globals, ui),
         Verb::Update(asked, containers) => update::run(&asked, &containers, &globals, ui),

@@ -58,11 +58,12 @@ pub enum Packet<'a> {
     },
     Signal(Signal),
     /// Without a signal or a time: the container's own. A negative time has no end. `keep`: also one that goes with its
-    /// end stays.
+    /// end stays. `passing`: it is not to be remembered.
     Stop {
         signal: Option<Signal>,
         milliseconds: Option<i64>,
         keep: bool,
+        passing: bool,
     },
     Wait,
     HangUp,
@@ -91,10 +92,10 @@ impl Packet<'_> {
             Self::InputEnd => with(b'E', &[]),
             Self::Window { rows, columns } => with(b'R', [rows.to_le_bytes(), columns.to_le_bytes()].as_flattened()),
             Self::Signal(signal) => with(b'K', &signal.as_raw().to_le_bytes()),
-            Self::Stop { signal, milliseconds, keep } => {
+            Self::Stop { signal, milliseconds, keep, passing } => {
                 let signal = signal.map_or(0, Signal::as_raw).to_le_bytes();
                 let time = milliseconds.unwrap_or(i64::MIN).to_le_bytes();
-                with(b'S', &[signal.as_slice(), time.as_slice(), &[u8::from(*keep)]].concat())
+                with(b'S', &[signal.as_slice(), time.as_slice(), &[u8::from(*keep) | u8::from(*passing) << 1]].concat())
             }
             Self::Wait => with(b'W', &[]),
             Self::HangUp => with(b'H', &[]),
@@ -122,7 +123,11 @@ impl Packet<'_> {
             b'S' => {
                 let time = i64::from_le_bytes(rest.get(4..12)?.try_into().ok()?);
                 let milliseconds = (time != i64::MIN).then_some(time);
-                Packet::Stop { signal: Signal::from_raw(number(0)?), milliseconds, keep: rest.get(12) == Some(&1) }
+                {
+                    let flags = rest.get(12).copied().unwrap_or_default();
+                    let (keep, passing) = (flags & 1 != 0, flags & 2 != 0);
+                    Packet::Stop { signal: Signal::from_raw(number(0)?), milliseconds, keep, passing }
+                }
             }
             b'W' => Packet::Wait,
             b'H' => Packet::HangUp,
@@ -241,8 +246,8 @@ mod tests {
             Packet::InputEnd,
             Packet::Window { rows: 24, columns: 300 },
             Packet::Signal(Signal::TERM),
-            Packet::Stop { signal: None, milliseconds: Some(-1), keep: true },
-            Packet::Stop { signal: Some(Signal::INT), milliseconds: None, keep: false },
+            Packet::Stop { signal: None, milliseconds: Some(-1), keep: true, passing: false },
+            Packet::Stop { signal: Some(Signal::INT), milliseconds: None, keep: false, passing: true },
             Packet::Wait,
             Packet::HangUp,
             Packet::Detach,

@@ -89,6 +89,8 @@ pub struct Stop {
     pub overdue: bool,
     /// Also one that goes with its end stays.
     pub keep: bool,
+    /// It is not to be remembered.
+    pub passing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +133,11 @@ impl Monitor {
         };
         let clients = first.map(client).into_iter().collect();
         Self { listener, clients, manners, stop: None, signal: None, buffer: vec![0; CHUNK].into_boxed_slice() }
+    }
+
+    #[must_use]
+    pub fn manners(&self) -> Manners {
+        self.manners
     }
 
     #[must_use]
@@ -312,7 +319,7 @@ impl Monitor {
                     client.tell(&answer.as_ref().map_or_else(|why| Packet::Refused(why), |()| Packet::Done));
                 }
             }
-            Some(Packet::Stop { signal, milliseconds, keep }) => {
+            Some(Packet::Stop { signal, milliseconds, keep, passing }) => {
                 client.waits = true;
                 let patience = match milliseconds {
                     None => self.manners.patience,
@@ -320,7 +327,7 @@ impl Monitor {
                 };
                 let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
                 let signal = signal.unwrap_or(self.manners.signal);
-                let stop = Stop { by: Some(peer), signal, deadline, overdue: false, keep };
+                let stop = Stop { by: Some(peer), signal, deadline, overdue: false, keep, passing };
                 self.stop(stop, held.as_deref(), beside);
             }
             // A monitor's own words.
@@ -342,7 +349,14 @@ impl Monitor {
         self.signal = Some((peer, signal));
         // One that it may end from: it is not to be restarted then.
         if signal == Signal::KILL || signal == self.manners.signal {
-            self.stop.get_or_insert(Stop { by: Some(peer), signal, deadline: None, overdue: false, keep: false });
+            self.stop.get_or_insert(Stop {
+                by: Some(peer),
+                signal,
+                deadline: None,
+                overdue: false,
+                keep: false,
+                passing: false,
+            });
         }
         Ok(())
     }
@@ -351,6 +365,7 @@ impl Monitor {
     fn stop(&mut self, stop: Stop, held: Option<&Held>, beside: &mut dyn Beside) {
         let asked = self.stop.get_or_insert(stop);
         asked.keep |= stop.keep;
+        asked.passing &= stop.passing;
         asked.deadline = match (asked.deadline, stop.deadline) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

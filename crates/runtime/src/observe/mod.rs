@@ -206,6 +206,13 @@ pub fn start_time(pid: i32) -> u64 {
     sys::process::start_time(pid).unwrap_or_default()
 }
 
+/// Whether this is a container's monitor, by the name that it gives itself.
+#[must_use]
+pub fn is_monitor(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| name.trim_end() == crate::monitor::handover::NAME)
+}
+
 /// As uname(2) has it.
 #[must_use]
 pub fn hostname() -> String {

@@ -8,6 +8,7 @@ use crate::ui::Failure;
 use clap::Args;
 use engine::attach::Wish;
 use engine::containers;
+use engine::filter;
 use engine::request::process::{self, Patience, Signal};
 use spec::ContainerId;
 use spec::unit::Invalid;
@@ -187,6 +188,47 @@ named!(
     "Wait until containers have ended, and print their exit codes",
     "sampan wait [OPTIONS] CONTAINER [CONTAINER...]"
 );
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ContainerPrune {
+    /// Do not ask
+    #[arg(long, short)]
+    pub force: bool,
+    /// Remove only those of which this is true: label and others of ps
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<filter::Container>,
+}
+named!(
+    ContainerPrune,
+    ["container prune"],
+    "Remove the containers that do not run",
+    "sampan container prune [OPTIONS]"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HealthCheck {
+    /// By name, id or the start of an id
+    #[arg(value_name = "CONTAINER", value_parser = container)]
+    pub container: ContainerId,
+}
+named!(HealthCheck, ["healthcheck run"], "Ask a container once whether it is well", "sampan healthcheck run CONTAINER");
+
+/// For verbs without arguments.
+macro_rules! plain {
+    ($($verb:ident $names:expr, $about:literal, $usage:literal;)*) => {
+        $(
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+            pub struct $verb {}
+            named!($verb, $names, $about, $usage);
+        )*
+    };
+}
+plain! {
+    StartAll ["system start-all"], "Start the containers whose restart policy says so", "sampan system start-all";
+    StopAll ["system stop-all"], "Stop all containers, which come back with start-all", "sampan system stop-all";
+    Enable ["system enable"], "Have systemd start them with the machine", "sampan system enable";
+    Disable ["system disable"], "Take that back", "sampan system disable";
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Rename {

@@ -64,6 +64,12 @@ static ENTRIES: &[Entry] = &[
     entry::<lifecycle::Wait>(),
     entry::<lifecycle::Restart>(),
     entry::<lifecycle::Rename>(),
+    entry::<lifecycle::ContainerPrune>(),
+    entry::<lifecycle::HealthCheck>(),
+    entry::<lifecycle::StartAll>(),
+    entry::<lifecycle::StopAll>(),
+    entry::<lifecycle::Enable>(),
+    entry::<lifecycle::Disable>(),
     entry::<exec::Exec>(),
     entry::<cp::Cp>(),
     entry::<update::UpdateArgs>(),
@@ -234,7 +240,8 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-const GROUPS: [(&str, &str); 7] = [
+const GROUPS: [(&str, &str); 8] = [
+    ("healthcheck", "Health checks of containers"),
     ("container", "Containers"),
     ("image", "Images"),
     ("manifest", "Manifests and indexes of images"),

@@ -1,11 +1,12 @@
 //! `sampan create`, `start`, `stop`, `kill`, `wait`, `restart`, `rename`.
 
-use crate::cli::{Attach, Globals, Kill, Rename, Restart, Start, Stop, Wait};
+use crate::cli::{Attach, ContainerPrune, Globals, HealthCheck, Kill, Rename, Restart, Start, Stop, Wait};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::Choice;
 use engine::control;
 use engine::request::Run;
 use engine::{Paths, start};
+use spec::unit::decimal;
 
 /// # Errors
 /// [`Failure`] for everything that is wrong with the request.
@@ -57,7 +58,7 @@ pub fn attach(arguments: &Attach, globals: &Globals, ui: &Ui) -> Result<u8, Fail
 /// As [`start`]. So do all below.
 pub fn stop(arguments: &Stop, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
-    let stop = control::Stop { signal: arguments.signal, patience: arguments.time, keep: false };
+    let stop = control::Stop { signal: arguments.signal, patience: arguments.time, ..control::Stop::default() };
     each(&paths, &arguments.which.which(arguments.ignore), true, ui, |word| {
         control::stop(&paths, word, stop)?;
         Ok(Some(word.to_owned()))
@@ -66,7 +67,7 @@ pub fn stop(arguments: &Stop, globals: &Globals, ui: &Ui) -> Result<(), Failure>
 
 pub fn restart(arguments: &Restart, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
-    let stop = control::Stop { signal: arguments.signal, patience: arguments.time, keep: true };
+    let stop = control::Stop { signal: arguments.signal, patience: arguments.time, keep: true, passing: false };
     each(&paths, &arguments.which.which(false), arguments.running, ui, |word| {
         let mut teller = super::run::Teller::new(true, ui);
         control::restart(&paths, word, stop, &mut |notice| teller.tell(notice))?;
@@ -94,6 +95,30 @@ pub fn wait(arguments: &Wait, globals: &Globals, ui: &Ui) -> Result<(), Failure>
 pub fn rename(arguments: &Rename, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     Ok(control::rename(&paths, arguments.container.as_str(), &arguments.name)?)
+}
+
+/// # Errors
+/// [`Failure`] when one cannot be removed.
+pub fn prune(arguments: &ContainerPrune, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    if !arguments.force && !super::agreed("containers", "all stopped containers")? {
+        return Ok(());
+    }
+    let (ids, freed) = control::prune(&paths, &arguments.filter)?;
+    let head = if ids.is_empty() { "" } else { "Deleted Containers:\n" };
+    let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    ui::print(&format!("{head}{lines}\nTotal reclaimed space: {}\n", decimal(freed, 4)))
+}
+
+/// # Errors
+/// [`Failure`] when it does not run, or has no check.
+pub fn health_check(arguments: &HealthCheck, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let well = engine::health::ask(&paths, arguments.container.as_str())?;
+    if !well {
+        ui::print("unhealthy\n")?;
+    }
+    Ok(u8::from(!well))
 }
 
 /// A line for each, and a failure for each that could not be done.

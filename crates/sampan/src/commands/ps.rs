@@ -5,6 +5,7 @@ use crate::cli::{Globals, Ps};
 use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::{Listed, Mounted};
+use engine::health::Status;
 use engine::inspect::Size;
 use engine::state::State;
 use serde_json::{Value, json};
@@ -144,13 +145,21 @@ fn status(listed: &Listed) -> String {
     };
     match State::of(listed) {
         State::Created => "Created".to_owned(),
-        State::Running => up(),
+        State::Running => up() + &health(listed),
         State::Paused => format!("{} (Paused)", up()),
         State::Restarting => format!("Restarting {}", ended()),
         State::Removing => "Removal In Progress".to_owned(),
         State::Exited => format!("Exited {}", ended()),
         State::Dead => "Dead".to_owned(),
     }
+}
+
+fn health(listed: &Listed) -> String {
+    let status = listed.record.health.as_ref().map(|health| health.status);
+    status.map_or(String::new(), |status| match status {
+        Status::Starting => " (health: starting)".to_owned(),
+        status => format!(" ({})", status.word()),
+    })
 }
 
 /// docker's `2 hours ago`.

@@ -4,6 +4,7 @@ use crate::cli::list::container;
 use crate::cli::registry::Access;
 use clap::Args as Flags;
 use engine::request::device::{Device, DeviceRule};
+use engine::request::health;
 use engine::request::limit::{self, Bound, Numbers};
 use engine::request::log;
 use engine::request::mount::{self, Mount};
@@ -15,7 +16,7 @@ use engine::request::security::Capability;
 use engine::request::{Platform, Pull, Restart};
 use spec::ContainerId;
 use spec::runtime::{IdMapping, Rlimit};
-use spec::unit::{Cpus, DeviceRate, DeviceWeight, Invalid, Operations, Size};
+use spec::unit::{Cpus, DeviceRate, DeviceWeight, Duration, Invalid, Operations, Size};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -59,6 +60,30 @@ pub struct Container {
     /// When it is started again: no, on-failure[:TIMES], always or unless-stopped
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: Restart,
+    /// Ask with this whether it is well: a line for a shell, a list in JSON, or none
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    pub health_cmd: Option<Words>,
+    /// Between two times of asking [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub health_interval: Option<Duration>,
+    /// So many failures in a row are too many [default: 3]
+    #[arg(long, value_name = "NUMBER", value_parser = health::retries)]
+    pub health_retries: Option<u32>,
+    /// An answer may take so long [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub health_timeout: Option<Duration>,
+    /// It has so long to come up
+    #[arg(long, value_name = "DURATION")]
+    pub health_start_period: Option<Duration>,
+    /// Between two times of asking while it comes up [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub health_start_interval: Option<Duration>,
+    /// What becomes of it when it is not well: none, kill, restart or stop
+    #[arg(long, value_name = "ACTION", default_value = "none")]
+    pub health_on_failure: health::OnFailure,
+    /// Do not ask, whatever its image says
+    #[arg(long)]
+    pub no_healthcheck: bool,
     /// Remove it when it exits
     #[arg(long)]
     pub rm: bool,
@@ -326,6 +351,14 @@ pub struct Limits {
     /// Make its cgroup in this one
     #[arg(long, value_name = "PATH", value_parser = limit::cgroup_parent)]
     pub cgroup_parent: Option<String>,
+}
+
+/// Of a health check; of its own type, so that the words are one value.
+#[derive(Debug, Clone)]
+pub struct Words(pub Vec<String>);
+
+fn words(text: &str) -> Result<Words, Invalid> {
+    health::command(text).map(Words)
 }
 
 /// Absent for docker's `-1`.

@@ -11,7 +11,7 @@ use engine::request::network;
 use engine::request::process::{self, Variable};
 use engine::request::security::Seccomp;
 use engine::request::{
-    Files, Invalid, Limits, Log, Namespaces, Network, Process, Rootfs, Run, Security, Stop, Terminal,
+    Files, Health, Invalid, Limits, Log, Namespaces, Network, Process, Rootfs, Run, Security, Stop, Terminal,
 };
 use spec::runtime::Rlimit;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ impl Args {
     pub fn request(self) -> Result<Run, Failure> {
         let Self { container, process, terminal, files, network, namespaces, limits, security, access, words } = self;
         let (rootfs, command) = rootfs(&container, words)?;
+        let health = health_of(&container);
         let labels = labels(&container.label_file, container.label)?;
         Ok(Run {
             rootfs,
@@ -49,6 +50,7 @@ impl Args {
             log: log_of(container.log_driver, container.log_opt)?,
             stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },
             restart: container.restart,
+            health,
             detach: container.detach,
             replace: container.replace,
             labels,
@@ -61,6 +63,19 @@ impl Args {
             quiet: container.quiet,
             access: access.access(),
         })
+    }
+}
+
+fn health_of(flags: &flags::Container) -> Health {
+    Health {
+        none: flags.no_healthcheck,
+        command: flags.health_cmd.as_ref().map(|words| words.0.clone()),
+        interval: flags.health_interval,
+        timeout: flags.health_timeout,
+        start_period: flags.health_start_period,
+        start_interval: flags.health_start_interval,
+        retries: flags.health_retries,
+        on_failure: flags.health_on_failure,
     }
 }
 

@@ -22,6 +22,14 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--detach" detach = "true"
         "-d" detach = "true"
         "--replace" replace = "true"
+        "--health-cmd true" health.command = "Some([\"CMD-SHELL\", \"true\"])"
+        "--health-interval 1m30s" health.interval = "Some(Duration(90s))"
+        "--health-retries 5" health.retries = "Some(5)"
+        "--health-timeout 500ms" health.timeout = "Some(Duration(500ms))"
+        "--health-start-period 1s" health.start_period = "Some(Duration(1s))"
+        "--health-start-interval 2s" health.start_interval = "Some(Duration(2s))"
+        "--health-on-failure restart" health.on_failure = "Restart"
+        "--no-healthcheck" health.none = "true"
         "--log-driver json-file" log.driver = "Some(JsonFile)"
         "--log-opt max-file=3" log.max_files = "Some(3)"
         "--restart always" restart = "Always"
@@ -161,6 +169,13 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
 
 /// The flag with a wrong value, why it is wrong, and the way to write it.
 const REFUSED: &[(&str, &str, &str)] = &[
+    ("--health-cmd [", "neither a line nor a list in JSON", "[\"program\", \"argument\"]"),
+    ("--health-interval x", "unknown unit \"x\"", "write numbers with h, m, s, ms, us or ns: 1m30s"),
+    ("--health-timeout x", "unknown unit \"x\"", "write numbers with h, m, s, ms, us or ns: 1m30s"),
+    ("--health-start-period x", "unknown unit \"x\"", "write numbers with h, m, s, ms, us or ns: 1m30s"),
+    ("--health-start-interval x", "unknown unit \"x\"", "write numbers with h, m, s, ms, us or ns: 1m30s"),
+    ("--health-retries 0", "not a number of times", "3"),
+    ("--health-on-failure burn", "unknown action \"burn\"", "one of none, kill, restart, stop"),
     ("--log-driver none-such", "there is no log driver \"none-such\"", "one of k8s-file, json-file, journald, none"),
     ("--log-opt colour=red", "there is no log option \"colour\"", "one of max-size, max-file, path, tag, labels, env"),
     ("--restart sometimes", "unknown restart policy", "one of no, on-failure[:TIMES], always, unless-stopped"),

@@ -38,6 +38,12 @@ fn verbs_have_dockers_names() {
         ("restart --timeout -1 -l", "Restart(Restart { signal: None, time: Some(Endless), running: false"),
         ("kill a", "Kill(Kill { signal: Signal(9)"),
         ("container wait a", "Wait(Wait { ignore: false"),
+        ("container prune -f", "ContainerPrune(ContainerPrune { force: true"),
+        ("healthcheck run a", "HealthCheck(HealthCheck {"),
+        ("system start-all", "StartAll(StartAll"),
+        ("system stop-all", "StopAll(StopAll"),
+        ("system enable", "Enable(Enable"),
+        ("system disable", "Disable(Disable"),
         ("rename a b", "Rename(Rename { container: ContainerId(\"a\"), name: ContainerId(\"b\")"),
         ("images -q", "ImageList(ImageList { all: false, filter: [], digests: false, quiet: true"),
         (

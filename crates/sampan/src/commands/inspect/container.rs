@@ -83,6 +83,7 @@ fn state(of: &Inspected) -> Value {
         "Error": record.error,
         "StartedAt": if record.started == 0 { NEVER.to_owned() } else { date(record.started) },
         "FinishedAt": if record.finished == 0 { NEVER.to_owned() } else { date(record.finished) },
+        "Health": record.health,
         "Death": record.exit_code.map(|_| &record.death),
         "CgroupPath": of.cgroup.clone().unwrap_or_default(),
     })
