@@ -10,14 +10,14 @@ fn verbs_have_dockers_names() {
         ("run x", "Run("),
         ("container run x", "Run("),
         ("ps -a", "Ps(Ps { all: true"),
-        ("container ls -aq", "Ps(Ps { all: true, filter: [], last: None, latest: false, quiet: true"),
+        ("container ls -aq", "Ps(Ps { all: true, filter: [], last: None, latest: false, size: false, quiet: true"),
         (
             "container list --no-trunc",
-            "Ps(Ps { all: false, filter: [], last: None, latest: false, quiet: false, no_trunc: true",
+            "Ps(Ps { all: false, filter: [], last: None, latest: false, size: false, quiet: false, no_trunc: true",
         ),
         (
             "ps --format json",
-            "Ps(Ps { all: false, filter: [], last: None, latest: false, quiet: false, no_trunc: false, noheading: false, format: Json",
+            "Ps(Ps { all: false, filter: [], last: None, latest: false, size: false, quiet: false, no_trunc: false, noheading: false, format: Json",
         ),
         (
             "rm -f a b",
@@ -110,6 +110,15 @@ fn verbs_have_dockers_names() {
         ("container commit -p=false a b", "Commit(Commit { author: \"\", change: [], message: \"\", pause: false"),
         ("export -o f a", "Export(Export { output: Some(\"f\"), latest: false, container: Some(ContainerId(\"a\"))"),
         ("import -m why --platform linux/arm64 - b", "Import(Import { change: [], message: \"why\""),
+        ("exec -it -e A=1 c sh -c x", "Exec(Exec { container: Named(\"c\"), command: [\"sh\", \"-c\", \"x\"]"),
+        ("container exec -l true", "Exec(Exec { container: Latest, command: [\"true\"]"),
+        ("cp -a c:/x -", "Cp(Copy { from: Container(Named(\"c\"), \"/x\"), to: Stream, archive: true, follow: false }"),
+        ("pause --all", "Pause(None)"),
+        ("container unpause a b", "Unpause(Some([Named(\"a\"), Named(\"b\")]))"),
+        ("top c -o pid,args", "Top(Top { container: Named(\"c\"), words: [\"-o\", \"pid,args\"] })"),
+        ("port -l 80", "Port(Port { all: false, latest: true, words: [\"80\"] })"),
+        ("stats --no-stream", "Stats(Stats { containers: None, all: false, no_stream: true"),
+        ("update --restart=always a", "Update(Update {"),
         ("diff a", "Diff(Diff { format: Table, of: \"a\""),
         ("container diff a", "ContainerDiff("),
         ("image diff a b", "ImageDiff(ImageDiff { format: Table, image: \"a\", other: Some(\"b\")"),
@@ -199,7 +208,7 @@ fn usage_errors_have_a_way_out() {
         (
             "ps -f colour=red",
             "error: invalid value \"colour=red\" for --filter\n  there is no filter colour\n\
-             hint: one of ancestor, exited, id, label, name, status, volume\n",
+             hint: one of ancestor, before, exited, expose, id, label, name, publish, since, status, volume\n",
         ),
         (
             "images --filter dangling",
