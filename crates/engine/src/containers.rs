@@ -305,7 +305,8 @@ fn running(paths: &Paths, record: Record) -> Listed {
 /// # Errors
 /// A store that is not whole, if images are asked for.
 pub fn select(paths: &Paths, filters: &[filter::Container], all: bool) -> Result<Vec<Listed>> {
-    filter::containers(filters, all, list(paths), |word| crate::images::ancestor(paths, word))
+    let is_in = |listed: &Listed, word: &str| crate::networks::is_in(paths, listed, word);
+    filter::containers(filters, all, list(paths), |word| crate::images::ancestor(paths, word), is_in)
 }
 
 /// By name, id or a prefix of the id that only one has.

@@ -4,6 +4,7 @@ use crate::containers::{self, Listed, Which};
 use crate::error::Result;
 use crate::logs;
 use crate::model::Model;
+use crate::networks::{self, Place};
 use crate::paths::Paths;
 use crate::request::log::Driver;
 use crate::request::{Log, Run};
@@ -25,6 +26,8 @@ pub struct Inspected {
     pub process: Option<Process>,
     pub cgroup: Option<String>,
     pub size: Option<Size>,
+    /// Its networks by name, with the network's id; of one that does not run, without a place.
+    pub networks: Vec<(String, String, Option<Place>)>,
 }
 
 /// Bytes of the disk.
@@ -34,6 +37,13 @@ pub struct Size {
     pub own: u64,
     /// With what it stands on.
     pub root: u64,
+}
+
+fn networks(paths: &Paths, listed: &Listed) -> Vec<(String, String, Option<Place>)> {
+    let places = networks::places(paths, &listed.record.id).unwrap_or_default();
+    let place = |name: &str| places.iter().find(|place| place.network == name).cloned();
+    let id = |name: &str| networks::find(paths, name).map_or_else(|_| String::new(), |record| record.id);
+    networks::of(paths, listed).into_iter().map(|name| (name.clone(), id(&name), place(&name))).collect()
 }
 
 /// # Errors
@@ -54,6 +64,7 @@ pub fn container(paths: &Paths, which: &Which, size: bool) -> Result<Inspected> 
         cgroup: model.as_ref().map(|model| model.path.clone()),
         process: model.map(|model| model.process),
         size: size.then(|| self::size(paths, &listed)),
+        networks: networks(paths, &listed),
         request,
         directory,
         listed,

@@ -11,7 +11,8 @@ mod options;
 
 pub use connect::{connect, disconnect};
 pub use create::{Create, create};
-pub use live::{Place, inspect, places, prune, remove};
+pub(crate) use live::is_in;
+pub use live::{Place, inspect, of, places, prune, remove};
 pub use options::Options;
 pub use plan::network::Network as Subnet;
 

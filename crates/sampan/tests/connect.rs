@@ -157,6 +157,23 @@ fn a_running_container_comes_and_goes() {
     assert!(world.exec("web", &format!("nc -w 3 {OUTSIDE4} 80")).ok().starts_with("192.0.2.1"));
     let inspected = world.call(&["network", "inspect", "one"]).ok();
     assert!(inspected.contains(&web) && inspected.contains("10.9.1.7/24"), "{inspected}");
+    let place = world.call(&["inspect", "-f", "{{json .NetworkSettings.Networks}}", "web"]).ok();
+    let place: serde_json::Value = serde_json::from_str(&place).unwrap();
+    let (one, two) = (&place["one"], &place["two"]);
+    assert_eq!(
+        (&one["IPAddress"], &one["IPPrefixLen"], &one["Gateway"]),
+        (&"10.9.1.7".into(), &24.into(), &"10.9.1.1".into())
+    );
+    assert_eq!(
+        (&one["Aliases"][0], &one["InterfaceName"], &one["DNSNames"][0]),
+        (&"www".into(), &"eth1".into(), &"web".into())
+    );
+    assert!(
+        two["GlobalIPv6Address"].as_str().unwrap().starts_with("fd") && two["NetworkID"] != one["NetworkID"],
+        "{two}"
+    );
+    let in_one = ["ps", "--filter", "network=one", "--format", "{{.Names}} {{.Networks}}"];
+    assert_eq!(world.call(&in_one).ok(), "cli one\nweb one,two");
     world.call(&["network", "connect", "one", "web"]).fails(1, "it is in it already");
     world.call(&["network", "rm", "one"]).fails(1, "containers are in it: cli, web");
 

@@ -9,7 +9,7 @@ use spec::unit::Invalid;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-const KEYS: &str = "ancestor, before, exited, expose, id, label, name, publish, since, status, volume";
+const KEYS: &str = "ancestor, before, exited, expose, id, label, name, network, publish, since, status, volume";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Container {
@@ -24,6 +24,8 @@ pub enum Container {
     Exited(u8),
     /// It has this volume, or something at this path.
     Volume(String),
+    /// It is in this network, or will be at its next start.
+    Network(String),
     /// Made before this one was.
     Before(String),
     Since(String),
@@ -46,6 +48,7 @@ impl FromStr for Container {
             "ancestor" => Self::Ancestor(value.to_owned()),
             "label" => Self::Label(Label::parse(value)?),
             "volume" => Self::Volume(value.to_owned()),
+            "network" => Self::Network(value.to_owned()),
             "exited" => Self::Exited(value.parse().map_err(|_| {
                 Invalid::new(format!("{value:?} is no exit code")).hint("write a number from 0 to 255")
             })?),
@@ -146,6 +149,7 @@ pub fn select(
     all: bool,
     listed: Vec<Listed>,
     ancestor: impl Fn(&str) -> Result<Ancestor>,
+    is_in: impl Fn(&Listed, &str) -> bool,
 ) -> Result<Vec<Listed>> {
     let find = |filter: &Container| match filter {
         Container::Ancestor(word) => ancestor(word),
@@ -175,6 +179,7 @@ pub fn select(
                 .mounts
                 .iter()
                 .any(|mounted| mounted.volume() == Some(word.as_str()) || mounted.mount.target == *word),
+            Container::Network(word) => is_in(container, word),
             Container::Exited(code) => !container.running && record.exit_code == Some(*code),
         };
         (all || container.running) && shown(filters, fits, |filter| matches!(filter, Container::Label(_)))

@@ -106,7 +106,7 @@ fn containers_are_chosen_as_docker_does() {
     };
     let chosen = |every, filters: &[&str]| -> Vec<String> {
         let filters: Vec<Container> = filters.iter().map(|filter| filter.parse().unwrap()).collect();
-        let left = containers::select(&filters, every, all(), ancestor).unwrap();
+        let left = containers::select(&filters, every, all(), ancestor, |_, _| false).unwrap();
         left.into_iter().map(|container| container.record.name).collect()
     };
     for (every, filters, left) in [

@@ -1,11 +1,12 @@
 //! What of a network is there while containers are in it, and taking one away.
 
 use super::{Driver, Record, Subnet4, Subnet6, file, find, hold, look_up, made};
-use crate::containers;
+use crate::containers::{self, Listed};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::filter;
 use crate::paths::{Paths, cannot_use};
+use crate::start;
 use plan::network::{Lease, Mac, Shared};
 use runtime::apply::network::{Lock, retire, state};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -66,6 +67,27 @@ pub fn places(paths: &Paths, id: &str) -> Result<Vec<Place>> {
         Some(Place::of(paths, &state::shared(&state_dir, &network)?, lease))
     };
     Ok(found.into_iter().filter_map(place).collect())
+}
+
+/// The names of the networks that a container is in, or will be at its next start.
+#[must_use]
+pub fn of(paths: &Paths, container: &Listed) -> Vec<String> {
+    let id = &container.record.id;
+    if container.running && container.record.pid > 0 {
+        let all = state::memberships(&paths.networks(), id).unwrap_or_default();
+        let mut names: Vec<String> = all.into_iter().map(|(network, _)| network).collect();
+        names.sort();
+        return names;
+    }
+    let request = start::load(paths, &container.record);
+    let endpoints = request.map(|request| request.network.endpoints()).unwrap_or_default();
+    endpoints.into_iter().map(|endpoint| endpoint.network).collect()
+}
+
+/// Whether one of them is that network, by name or id.
+pub(crate) fn is_in(paths: &Paths, container: &Listed, word: &str) -> bool {
+    let name = look_up(paths, word).ok().flatten().map(|record| record.name);
+    name.is_some_and(|name| of(paths, container).contains(&name))
 }
 
 /// The network, as it is now, and who is in it.

@@ -52,8 +52,8 @@ pub struct Ps {
     /// Show containers that have exited too
     #[arg(long, short)]
     pub all: bool,
-    /// Show only those of which this is true: ancestor, before, exited, expose, id, label, name, publish, since, status or
-    /// volume
+    /// Show only those of which this is true: ancestor, before, exited, expose, id, label, name, network, publish, since,
+    /// status or volume
     #[arg(long, short, value_name = "KEY=VALUE")]
     pub filter: Vec<filter::Container>,
     /// Show so many, the newest first, running or not

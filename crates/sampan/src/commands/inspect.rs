@@ -3,6 +3,7 @@
 mod container;
 mod host;
 mod image;
+mod network;
 
 use crate::cli::{ContainerInspect, Format, Globals, ImageInspect, Inspect, Object};
 use crate::template::no_table;

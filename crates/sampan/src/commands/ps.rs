@@ -1,7 +1,7 @@
 //! `sampan ps`: the table.
 
 use super::list::List;
-use crate::cli::{Globals, Ps};
+use crate::cli::{Format, Globals, Ps};
 use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::{Listed, Mounted};
@@ -35,11 +35,13 @@ pub struct Row {
     pub restarts: u32,
     /// Why it ended, where that is more than its code.
     pub reason: String,
+    /// Only where it is asked for.
+    pub networks: Vec<String>,
     /// Only where it is asked for: it is found by a look at all of its files.
     pub size: Option<Size>,
 }
 
-const FIELDS: [Field; 18] = [
+const FIELDS: [Field; 19] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -51,6 +53,7 @@ const FIELDS: [Field; 18] = [
     ("State", "STATE"),
     ("Labels", "LABELS"),
     ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
     ("Size", "SIZE"),
     ("LocalVolumes", "LOCAL VOLUMES"),
     ("Pid", "PID"),
@@ -81,6 +84,7 @@ impl Row {
             "Names": self.name,
             "Labels": labels.join(","),
             "Mounts": mounts.join(","),
+            "Networks": self.networks.join(","),
             // docker's for what was not asked for.
             "Size": self.size.map_or_else(|| "0B".to_owned(), size),
             "LocalVolumes": self.volumes.to_string(),
@@ -102,7 +106,12 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let listed = listed.into_iter().take(last.unwrap_or(usize::MAX));
     let sized = |listed: Listed| {
         let size = arguments.size.then(|| engine::inspect::size(&paths, &listed));
-        Row { size, ..row(listed) }
+        // The table has no column for it.
+        let networks = match arguments.format {
+            Format::Table => Vec::new(),
+            Format::Json | Format::Template(_) => engine::networks::of(&paths, &listed),
+        };
+        Row { size, networks, ..row(listed) }
     };
     ui::print(&text(arguments, &listed.map(sized).collect::<Vec<_>>())?)
 }
@@ -126,6 +135,7 @@ pub fn row(listed: Listed) -> Row {
         exit_code: record.exit_code.unwrap_or(0),
         restarts: record.restarts,
         reason,
+        networks: Vec::new(),
         size: None,
     }
 }

@@ -1,6 +1,6 @@
 //! docker's document of a container, and what podman has besides.
 
-use super::{host, there};
+use super::{host, network, there};
 use engine::containers::Record;
 use engine::filter::State;
 use engine::inspect::Inspected;
@@ -45,7 +45,7 @@ pub fn document(of: &Inspected) -> Value {
         "GraphDriver": graph(of),
         "Mounts": host::mounts(record),
         "Config": config(record, of.request.as_ref()),
-        "NetworkSettings": network(record),
+        "NetworkSettings": network::settings(of),
         "ImageName": record.image,
         "ImageDigest": of.digest.clone().unwrap_or_default(),
         "OCIRuntime": "sampan",
@@ -131,10 +131,6 @@ fn config(record: &Record, request: Option<&Run>) -> Value {
         "Healthcheck": config.healthcheck,
         "Annotations": request.map(|request| host::map(&request.annotations)),
     })
-}
-
-fn network(record: &Record) -> Value {
-    json!({ "Ports": host::published(&record.ports), "Networks": {} })
 }
 
 /// How a log is kept, with docker's names.
