@@ -208,7 +208,7 @@ fn usage_errors_have_a_way_out() {
         (
             "ps -f colour=red",
             "error: invalid value \"colour=red\" for --filter\n  there is no filter colour\n\
-             hint: one of ancestor, before, exited, expose, id, label, name, publish, since, status, volume\n",
+             hint: one of ancestor, before, exited, expose, id, label, name, network, publish, since, status, volume\n",
         ),
         (
             "images --filter dangling",
