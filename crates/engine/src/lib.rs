@@ -3,6 +3,7 @@
 //! Invariant: whatever a command acknowledges is on disk, and whatever it leaves undone a journal names.
 
 pub mod attach;
+pub mod cdi;
 pub mod commit;
 pub mod containers;
 pub mod content;

@@ -273,6 +273,8 @@ pub struct Files {
     /// Of `/dev/shm`; docker's 64m where absent.
     pub shm_size: Option<spec::unit::Size>,
     pub devices: Vec<Device>,
+    /// By name: `vendor.com/class=name`.
+    pub named_devices: Vec<String>,
 }
 
 /// How the container is asked to stop; what is absent is the image's, then docker's default.

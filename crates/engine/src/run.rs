@@ -14,7 +14,7 @@ use crate::request::log::Driver;
 use crate::request::process::Patience;
 use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
 use crate::time::Moment;
-use crate::{images, secrets, targets, users, volumes};
+use crate::{cdi, images, secrets, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::order::Existing;
@@ -154,7 +154,8 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     facts.files.extend(ground.accounts.iter().map(|file| below(&data, file)));
     files.extend(ground.accounts.iter().cloned());
 
-    let config = config::config(request, &facts, &host)?;
+    let mut config = config::config(request, &facts, &host)?;
+    cdi::find(&request.files.named_devices)?.apply(&mut config)?;
     targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;

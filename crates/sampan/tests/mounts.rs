@@ -305,3 +305,24 @@ fn shifted_ids() {
     let proc = ground.sh(&[map, "-v", "/proc:/v:idmap"], "true");
     proc.fails(125, "has no idmapped mounts");
 }
+
+/// As a vendor's file says, in a mount namespace that has it.
+#[test]
+fn a_device_by_name() {
+    let Some(ground) = Ground::new() else { return };
+    let volume = volume(&ground, "vendor");
+    let file = format!(
+        "cdiVersion: 0.8.0\nkind: vendor.com/net\ncontainerEdits:\n  env: [ALL=1]\ndevices:\n- name: one\n  containerEdits:\n    \
+         env: [ONE=2]\n    deviceNodes:\n    - {{path: /dev/vendor, hostPath: /dev/full, permissions: rw}}\n    \
+         mounts:\n    - {{hostPath: {}, containerPath: /vendor, options: [ro, rbind]}}\n",
+        volume.display()
+    );
+    fs::create_dir_all(ground.dir.join("run/cdi")).unwrap();
+    fs::write(ground.dir.join("run/cdi/vendor.yaml"), file).unwrap();
+    let script = r#"mount --rbind "$D/run" /run
+run --device vendor.com/net=one -- 'echo $ALL $ONE; cat /vendor/file; echo x >/dev/vendor 2>&1 || stat -c %t:%T /dev/vendor'
+! run --device vendor.com/net=two -- true"#;
+    let ran = staged(&ground, script);
+    ran.fails(0, "no file in /etc/cdi or /var/run/cdi has a device of this name");
+    assert_eq!(ran.out, "1 2\nof vendor\n1:7\n");
+}

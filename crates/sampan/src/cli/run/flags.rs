@@ -207,9 +207,9 @@ pub struct Files {
     /// Size of /dev/shm [default: 64m]
     #[arg(long, value_name = "BYTES")]
     pub shm_size: Option<Size>,
-    /// Give it a device of the host
-    #[arg(long, value_name = "DEVICE[:PATH[:rwm]]")]
-    pub device: Vec<Device>,
+    /// Give it a device of the host, or one by its CDI name
+    #[arg(long, value_name = "DEVICE[:PATH[:rwm]]|VENDOR/CLASS=NAME", value_parser = device)]
+    pub device: Vec<Given>,
     /// Allow devices by number
     #[arg(long, value_name = "RULE")]
     pub device_cgroup_rule: Vec<DeviceRule>,
@@ -382,6 +382,17 @@ pub struct Security {
     /// Set a kernel parameter of its namespaces
     #[arg(long, value_name = "NAME=VALUE", value_parser = process::sysctl)]
     pub sysctl: Vec<(String, String)>,
+}
+
+/// By path, or by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    Node(Device),
+    Name(String),
+}
+
+fn device(text: &str) -> Result<Given, Invalid> {
+    if engine::cdi::is_name(text) { Ok(Given::Name(text.to_owned())) } else { text.parse().map(Given::Node) }
 }
 
 fn rootfs(text: &str) -> Result<(PathBuf, bool), Invalid> {

@@ -161,7 +161,14 @@ fn files_of(flags: flags::Files) -> Result<Files, Failure> {
     }
     let shm_size = flags.shm_size.filter(|size| size.bytes() > 0);
     let volumes_from = flags.volumes_from;
-    Ok(Files { read_only: flags.read_only, mounts, volumes_from, shm_size, devices: flags.device })
+    let (mut devices, mut named_devices) = (Vec::new(), Vec::new());
+    for device in flags.device {
+        match device {
+            flags::Given::Node(device) => devices.push(device),
+            flags::Given::Name(name) => named_devices.push(name),
+        }
+    }
+    Ok(Files { read_only: flags.read_only, mounts, volumes_from, shm_size, devices, named_devices })
 }
 
 fn log_of(driver: Option<log::Driver>, options: Vec<log::Opt>) -> Result<Log, Failure> {
