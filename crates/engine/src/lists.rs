@@ -59,6 +59,10 @@ fn source(paths: &Paths, text: &str, all: bool) -> Result<Source> {
     if let Some(name) = text.strip_prefix("containers-storage:") {
         return entry(paths, name).map(|(entry, _)| Source::Here(Box::new(entry)));
     }
+    let archive = ["oci-archive:", "docker-archive:", "oci:"].iter().find_map(|transport| text.strip_prefix(transport));
+    if let Some(place) = archive {
+        return in_archive(text, place);
+    }
     let Ok((entry, _)) = entry(paths, text) else { return at_registry(text) };
     let stored = Store::open(&paths.data).stored(&entry)?;
     // Of an index that was pulled one variant is here, and all are meant.
@@ -66,6 +70,13 @@ fn source(paths: &Paths, text: &str, all: bool) -> Result<Source> {
         Some(name) if all && entry.is_index() && !stored.whole => at_registry(&name.to_string()),
         _ => Ok(Source::Here(Box::new(entry))),
     }
+}
+
+/// `path` or `path:name`.
+fn in_archive(text: &str, place: &str) -> Result<Source> {
+    let (path, name) = place.split_once(':').map_or((place, None), |(path, name)| (path, Some(name.to_owned())));
+    let path = std::path::absolute(path).map_err(|error| Error::io(format!("cannot add {text}"), &error))?;
+    Ok(Source::Archive { path, name })
 }
 
 fn at_registry(name: &str) -> Result<Source> {

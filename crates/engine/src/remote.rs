@@ -121,6 +121,8 @@ pub(crate) enum Source {
     Here(Box<Descriptor>),
     /// Whole references; the first that is there counts.
     Registry(Vec<String>),
+    /// An OCI layout, as a file or as a directory, or docker's archive; of several images the one of that name.
+    Archive { path: PathBuf, name: Option<String> },
 }
 
 /// What a list says of an image that is not what the image says itself.

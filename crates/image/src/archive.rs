@@ -7,7 +7,7 @@ mod load;
 mod save;
 mod source;
 
-pub use load::{Input, Loaded, load};
+pub use load::{Input, Loaded, load, take_in};
 pub use save::{Form, save};
 
 use serde::{Deserialize, Serialize};

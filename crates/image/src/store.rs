@@ -329,6 +329,13 @@ impl Writer {
         (self.rights, self.limit)
     }
 
+    /// Documents for something that leads to them before this value is gone.
+    pub(crate) fn keep(&self, documents: &[(Descriptor, Vec<u8>)]) -> Result<()> {
+        documents
+            .iter()
+            .try_for_each(|(descriptor, bytes)| self.layout.add(&self.temp, &descriptor.media_type, bytes).map(drop))
+    }
+
     pub(crate) fn root_and_temp(&self) -> (&OwnedFd, &Temp) {
         (&self.root, &self.temp)
     }

@@ -224,3 +224,36 @@ fn what_is_not_there_is_said() {
     }
     assert_eq!(manifest(&ground, &["exists", "list"]).code, 0, "all are removed or none");
 }
+
+/// Files of other tools, in all their forms: no name of them is an image's here.
+#[test]
+fn archives_are_added() {
+    let (Some(ground), Some(registry)) = (Ground::new(), Registry::start(Kind::Plain)) else { return };
+    let machines = [native(), "s390x".to_owned()];
+    let images = machines.each_ref().map(|machine| publish(&ground, &registry, "m", machine, machine));
+    let at = |name: &str| ground.dir.join(name).to_str().unwrap().to_owned();
+    let other = Ground::new().unwrap();
+    for machine in &machines {
+        let name = format!("{}/m:{machine}", registry.host());
+        sampan(&other, &["pull", "-q", &format!("--platform=linux/{machine}"), &name]).ok();
+        sampan(&other, &["tag", &name, &format!("mine:{machine}")]).ok();
+    }
+    let [first, second] = machines.each_ref().map(|machine| format!("mine:{machine}"));
+    sampan(&other, &["save", "-o", &at("both.tar"), &first, &second]).ok();
+    sampan(&other, &["save", "--format=oci-dir", "-o", &at("layout"), &second]).ok();
+    manifest(&ground, &["create", "list", &format!("oci-archive:{}:{first}", at("both.tar"))]).ok();
+    manifest(&ground, &["add", "list", &format!("oci:{}", at("layout"))]).ok();
+    let listed = index(&ground, "list");
+    let digests: Vec<&str> =
+        listed["manifests"].as_array().unwrap().iter().map(|entry| entry["digest"].as_str().unwrap()).collect();
+    assert_eq!(digests, images.each_ref().map(|image| image.digest.to_string()));
+    assert_eq!(listed["manifests"][1]["platform"]["architecture"], "s390x");
+    assert_eq!(sampan(&ground, &["images", "-aq"]).ok(), "");
+    sampan(&ground, &["image", "prune", "-af"]).ok();
+    let to = format!("{}/n:1", registry.host());
+    manifest(&ground, &["push", "list", &to]).ok();
+    assert_eq!(index(&ground, &to), listed);
+    manifest(&ground, &["add", "list", &format!("docker-archive:{}:absent", at("both.tar"))])
+        .fails(1, "no image of that name");
+    manifest(&ground, &["add", "list", &format!("oci:{}", at("absent"))]).fails(1, "absent");
+}

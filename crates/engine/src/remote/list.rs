@@ -5,12 +5,14 @@ use super::pull::{WIDTH, which};
 use super::push::{destination, send};
 use super::worker::{Tell, parse};
 use super::{Enlist, Failure, PushList, Said, Source};
-use image::Store;
+use image::archive::{self, Input};
 use image::lists::{Abroad, List, Listable};
+use image::{Store, Writer};
 use registry::{Client, Fetched, Repository, Use};
 use spec::Reference;
 use spec::image::{Descriptor, ImageConfig, Index, Manifest, Platform, media};
 use std::collections::HashMap;
+use std::path::Path;
 
 /// The digest of the list as it is then.
 ///
@@ -18,7 +20,7 @@ use std::collections::HashMap;
 /// One of the images is not there; there is no such list.
 pub fn enlist(client: &Client, store: &Store, task: &Enlist) -> Result<String, Failure> {
     let writer = store.writer()?;
-    let adding = Adding { client, store, task };
+    let adding = Adding { client, store, writer: &writer, task };
     let mut found = Vec::new();
     for source in &task.from {
         found.extend(adding.all_of(source)?);
@@ -79,6 +81,7 @@ impl Said {
 struct Adding<'a> {
     client: &'a Client,
     store: &'a Store,
+    writer: &'a Writer,
     task: &'a Enlist,
 }
 
@@ -87,13 +90,37 @@ impl Adding<'_> {
         match source {
             Source::Here(entry) => self.here(entry),
             Source::Registry(names) => self.remote(names),
+            Source::Archive { path, name } => self.archive(path, name.as_deref()),
         }
     }
 
-    /// Those variants that are here.
+    fn archive(&self, path: &Path, name: Option<&str>) -> Result<Vec<Listable>, Failure> {
+        let refuse = |why: String| unusable(&path.display().to_string(), why);
+        let mut loaded = if path.is_dir() {
+            archive::take_in(self.writer, Input::Directory(path))?
+        } else {
+            let mut file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
+            archive::take_in(self.writer, Input::Stream(&mut file))?
+        };
+        if let Some(name) = name {
+            let wanted = parse(name)?;
+            loaded.retain(|image| image.name.as_ref() == Some(&wanted));
+        }
+        if loaded.is_empty() {
+            return Err(refuse("there is no image of that name in it".into()));
+        }
+        let images =
+            loaded.iter().map(|image| self.variants(&image.entry, image.name.as_ref().map(Reference::to_string)));
+        images.collect::<Result<Vec<_>, _>>().map(|all| all.concat())
+    }
+
     fn here(&self, entry: &Descriptor) -> Result<Vec<Listable>, Failure> {
+        self.variants(entry, crate::images::which::name(entry).map(|name| name.to_string()))
+    }
+
+    /// Those that are here.
+    fn variants(&self, entry: &Descriptor, name: Option<String>) -> Result<Vec<Listable>, Failure> {
         let stored = self.store.stored(entry)?;
-        let name = crate::images::which::name(entry).map(|name| name.to_string());
         let wanted = self.task.said.wanted();
         let variants: Vec<Descriptor> = stored.manifests.iter().map(|(entry, ..)| entry.clone()).collect();
         // The first is what a container of the image stands on.

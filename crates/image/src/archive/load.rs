@@ -16,6 +16,8 @@ pub struct Loaded {
     pub name: Option<Reference>,
     /// Of the configuration.
     pub id: Digest,
+    /// What the archive's index has of it, and no name.
+    pub entry: Descriptor,
     /// The name stood for another image before.
     pub moved: bool,
 }
@@ -31,8 +33,21 @@ pub fn load(store: &Store, from: Input<'_>, tag: Option<&Reference>) -> Result<V
         Input::Directory(path) => Source::directory(path),
         Input::Stream(stream) => Source::tar(writer.temp()?, stream),
     };
-    let loader = Loader { source: source.context(what)?, writer, tag };
+    let loader = Loader { source: source.context(what)?, writer: &writer, tag, named: true };
     loader.load().context(what)
+}
+
+/// As [`load`], for something that leads to the images before the writer is gone: they get no name.
+///
+/// # Errors
+/// As [`load`].
+pub fn take_in(writer: &Writer, from: Input<'_>) -> Result<Vec<Loaded>> {
+    let what = || "cannot read images".to_owned();
+    let source = match from {
+        Input::Directory(path) => Source::directory(path),
+        Input::Stream(stream) => Source::tar(writer.temp()?, stream),
+    };
+    Loader { source: source.context(what)?, writer, tag: None, named: false }.load().context(what)
 }
 
 pub enum Input<'a> {
@@ -42,8 +57,9 @@ pub enum Input<'a> {
 
 struct Loader<'a> {
     source: Source,
-    writer: Writer,
+    writer: &'a Writer,
     tag: Option<&'a Reference>,
+    named: bool,
 }
 
 impl Loader<'_> {
@@ -179,8 +195,13 @@ impl Loader<'_> {
     ) -> Result<Vec<Loaded>> {
         let names = if names.is_empty() { vec![self.tag.cloned()] } else { names.into_iter().map(Some).collect() };
         let add = |name: Option<Reference>| {
-            let moved = self.writer.add(name.as_ref(), entry.clone(), documents)?;
-            Ok(Loaded { name, id, moved })
+            let moved = if self.named {
+                self.writer.add(name.as_ref(), entry.clone(), documents)?
+            } else {
+                self.writer.keep(documents)?;
+                false
+            };
+            Ok(Loaded { name, id, entry: entry.clone(), moved })
         };
         names.into_iter().map(add).collect()
     }
