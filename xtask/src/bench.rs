@@ -112,6 +112,20 @@ impl Options {
     }
 }
 
+/// Many containers at once: `bench/density` with the release build.
+///
+/// # Errors
+/// It cannot be built, or fails.
+pub fn density(counts: &[&str]) -> Result<(), String> {
+    command::succeed(&mut command::cargo(&["build", "--release", "--quiet", "--package", "sampan"]))?;
+    let mut bench = Command::new(command::root().join("bench/density"));
+    bench.arg(command::binary("release")?);
+    if !counts.is_empty() {
+        bench.arg(counts.join(" "));
+    }
+    command::succeed(&mut bench)
+}
+
 /// # Errors
 /// Not root, a build failed, or no contestant could be run.
 pub fn run(words: &[&str]) -> Result<(), String> {
