@@ -128,10 +128,3 @@ fn above(id: ChainId, size: u64, chains: &[(Reference, Chain)]) -> Level {
     let above = next.into_iter().map(|(id, size)| above(id, size, chains)).collect();
     Level { above, ..level(id, size, chains) }
 }
-
-/// RFC 3339.
-#[must_use]
-pub fn date(seconds: u64) -> String {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
-}

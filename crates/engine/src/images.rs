@@ -98,13 +98,6 @@ pub(crate) fn seconds(time: &str) -> Option<u64> {
     u64::try_from(time.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
 }
 
-/// As docker prints one, in UTC.
-#[must_use]
-pub fn date(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(String::new, |time| time.to_string().replace('T', " ").replace('Z', " +0000 UTC"))
-}
-
 fn familiar_repository(name: &Reference) -> String {
     let familiar = name.familiar();
     // The last colon is the tag's, unless a slash follows: then it is a registry's port.

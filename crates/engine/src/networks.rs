@@ -257,7 +257,7 @@ pub fn free_name(paths: &Paths) -> String {
 /// When it was made (RFC 3339); docker's year 1 for what is always there.
 #[must_use]
 pub fn date(record: &Record) -> String {
-    if record.is_built_in() { "0001-01-01T00:00:00Z".to_owned() } else { crate::history::date(record.created) }
+    if record.is_built_in() { "0001-01-01T00:00:00Z".to_owned() } else { crate::time::rfc3339(record.created) }
 }
 
 /// In colon notation.

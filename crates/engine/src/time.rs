@@ -11,6 +11,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment(pub u64);
 
+/// Seconds since the epoch, as docker's lists print them, in UTC.
+#[must_use]
+pub fn date(seconds: u64) -> String {
+    let whole = rfc3339(seconds);
+    whole.replacen('T', " ", 1).replace('Z', " +0000 UTC")
+}
+
+/// The same for programs.
+#[must_use]
+pub fn rfc3339(seconds: u64) -> String {
+    let text = Moment::of_seconds(seconds).text();
+    let whole: String = text[..WIDTH - ".000000000Z".len()].iter().copied().map(char::from).collect();
+    whole + "Z"
+}
+
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400;
 
@@ -160,6 +175,12 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_as_lists_have_them() {
+        assert_eq!(super::date(1_704_067_200), "2024-01-01 00:00:00 +0000 UTC");
+        assert_eq!(super::rfc3339(1_704_067_201), "2024-01-01T00:00:01Z");
+    }
 
     #[test]
     fn a_moment_is_read_as_it_was_written() {

@@ -68,6 +68,29 @@ fn on_the_disk() {
     is_clean(&ground);
 }
 
+/// Its layers are seen through the maps (mount_setattr(2)): nothing of an image is written a second time, or changed.
+#[test]
+fn an_image_is_not_copied() {
+    let Some(ground) = Ground::new() else { return };
+    let sampan = |words: &[&str]| ran(ground.command(words).output().unwrap());
+    sampan(&["image", "bootstrap", "busybox"]).ok();
+    let used = |part: &str| {
+        let du = std::process::Command::new("du").args(["-sk", "--"]).arg(ground.dir.join("data").join(part)).output();
+        let text = String::from_utf8(du.unwrap().stdout).unwrap();
+        text.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    let before = used("layers");
+    let script = "stat -c %u:%g /bin/busybox; tr -s ' ' </proc/self/uid_map";
+    for name in ["one", "two"] {
+        let run = ["run", "--name", name, "--network=none", MAP, "busybox", "sh", "-c", script];
+        assert_eq!(sampan(&run).ok(), "0:0\n 0 100000 65536");
+    }
+    assert_eq!(used("layers"), before);
+    assert!(used("containers") < before / 5, "{} of {before}", used("containers"));
+    sampan(&["rm", "one", "two"]).ok();
+    sampan(&["system", "check"]).ok();
+}
+
 /// The namespace's root is nobody on the host; what he is given he is given.
 #[test]
 fn a_source_that_only_the_hosts_root_reaches() {

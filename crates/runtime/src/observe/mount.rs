@@ -75,6 +75,25 @@ pub fn points() -> Result<Vec<String>> {
     Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(super::cgroup::unescape).collect())
 }
 
+/// What kind of filesystem holds this path, or what will be above it, in docker's words or as its number (statfs(2)).
+#[must_use]
+pub fn filesystem(path: &Path) -> String {
+    const KINDS: [(u64, &str); 8] = [
+        (0xef53, "extfs"),
+        (0x5846_5342, "xfs"),
+        (0x9123_683e, "btrfs"),
+        (0x0102_1994, "tmpfs"),
+        (0x794c_7630, "overlayfs"),
+        (0x6969, "nfs"),
+        (0x6573_5546, "fuse"),
+        (0x2fc1_2fc1, "zfs"),
+    ];
+    let found = path.ancestors().find_map(|path| rustix::fs::statfs(path).ok());
+    let number = found.map_or(0, |found| found.f_type as u64);
+    let known = KINDS.iter().find(|(kind, _)| *kind == number);
+    known.map_or_else(|| format!("{number:#x}"), |(_, name)| (*name).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Propagation, of_table, parse};

@@ -6,7 +6,8 @@ use super::short;
 use crate::cli::{Format, Globals, History, ImageTree};
 use crate::template::Field;
 use crate::ui::{self, Failure};
-use engine::history::{Level, Made, Tree, date};
+use engine::history::{Level, Made, Tree};
+use engine::time::rfc3339;
 use serde_json::{Value, json};
 use spec::Reference;
 use spec::unit::decimal;
@@ -37,7 +38,7 @@ fn row(arguments: &History, step: &Made) -> Value {
     let id = step.id.as_deref().map(|id| if whole { id } else { short(id) });
     let created = match step.created {
         Some(created) if arguments.human => ago(super::seconds_since(created)),
-        Some(created) => date(created),
+        Some(created) => rfc3339(created),
         None => "N/A".to_owned(),
     };
     // A line of a table is one line; a shell's script in it is many.
@@ -50,7 +51,7 @@ fn row(arguments: &History, step: &Made) -> Value {
     json!({
         "ID": id.unwrap_or("<missing>"),
         "CreatedSince": created,
-        "CreatedAt": step.created.map_or("N/A".to_owned(), date),
+        "CreatedAt": step.created.map_or("N/A".to_owned(), rfc3339),
         "CreatedBy": by,
         "Size": if arguments.human { decimal(step.size, 3) } else { step.size.to_string() },
         "Comment": step.comment,

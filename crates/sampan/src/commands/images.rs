@@ -49,7 +49,7 @@ impl Row {
             "Digest": named(&self.digest),
             "ID": if whole { &self.id } else { super::short(&self.id) },
             "CreatedSince": self.created.map_or("N/A".into(), |then| ago(super::seconds_since(then))),
-            "CreatedAt": self.created.map_or("N/A".into(), engine::images::date),
+            "CreatedAt": self.created.map_or("N/A".into(), engine::time::date),
             "Size": size, "VirtualSize": size,
             // docker's own list does not reckon these either.
             "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",

@@ -86,7 +86,7 @@ fn row(record: &Record, whole: bool) -> Value {
         "IPv6": record.subnet6.is_some().to_string(),
         "Internal": record.internal.to_string(),
         "Labels": labels.join(","),
-        "CreatedAt": engine::images::date(record.created),
+        "CreatedAt": engine::time::date(record.created),
         METHOD: record.labels,
     })
 }

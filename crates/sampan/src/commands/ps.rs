@@ -77,7 +77,7 @@ impl Row {
             "Image": self.image,
             "Command": format!("\"{}\"", cut(&self.command.join(" "), if whole { usize::MAX } else { 18 })),
             "RunningFor": ago(super::seconds_since(self.created)),
-            "CreatedAt": engine::images::date(self.created),
+            "CreatedAt": engine::time::date(self.created),
             "Status": self.status,
             "State": self.state,
             "Ports": self.ports,

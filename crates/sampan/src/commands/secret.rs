@@ -113,7 +113,7 @@ fn inspect(arguments: &arguments::Inspect, globals: &Globals) -> Result<(), Fail
 
 /// docker's and podman's keys.
 fn document(record: &Record) -> Value {
-    let date = |seconds: u64| engine::images::date(seconds).replacen(' ', "T", 1).replace(" +0000 UTC", "Z");
+    let date = engine::time::rfc3339;
     json!({
         "ID": record.id,
         "CreatedAt": date(record.created),

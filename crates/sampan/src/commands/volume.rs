@@ -96,7 +96,7 @@ pub fn inspect(arguments: &VolumeInspect, globals: &Globals, ui: &Ui) -> Result<
 fn document(volume: &Volume) -> Value {
     let record = &volume.record;
     json!({
-        "CreatedAt": engine::images::date(record.created).replacen(' ', "T", 1).replace(" +0000 UTC", "Z"),
+        "CreatedAt": engine::time::rfc3339(record.created),
         "Driver": "local",
         "Labels": (!record.labels.is_empty()).then_some(&record.labels),
         "Mountpoint": volume.mountpoint,
