@@ -68,7 +68,8 @@ impl Reference {
             Some(name) if !name.contains('/') => name,
             _ => rest,
         });
-        short.unwrap_or(&full).to_owned()
+        // What is left may begin as a registry does: then it would be another name.
+        short.filter(|short| Self::is_short(short)).unwrap_or(&full).to_owned()
     }
 }
 
@@ -210,9 +211,12 @@ mod tests {
 
     #[test]
     fn shortens_names() {
-        for (text, short) in
-            [("busybox", "busybox:latest"), ("a/b:c", "a/b:c"), ("quay.example/x", "quay.example/x:latest")]
-        {
+        for (text, short) in [
+            ("busybox", "busybox:latest"),
+            ("a/b:c", "a/b:c"),
+            ("quay.example/x", "quay.example/x:latest"),
+            ("docker.io/a.b/c", "docker.io/a.b/c:latest"),
+        ] {
             assert_eq!(text.parse::<Reference>().unwrap().familiar(), short);
         }
     }
