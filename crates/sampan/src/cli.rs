@@ -27,7 +27,7 @@ mod update;
 mod usage;
 mod volume;
 
-pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save};
+pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save, SystemPrune};
 pub use clap_complete::Shell;
 pub use globals::Globals;
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageMount, ImageTree, ImageUnmount, Import};
@@ -117,6 +117,7 @@ pub enum Verb {
     Save(Save),
     Load(Load),
     ImagePrune(ImagePrune),
+    SystemPrune(SystemPrune),
     DiskUsage(DiskUsage),
     Check(Check),
     VolumeCreate(VolumeCreate),

@@ -24,6 +24,7 @@ mod network;
 mod oci;
 mod pause;
 mod port;
+mod prune;
 mod ps;
 mod pull;
 mod push;
@@ -67,7 +68,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Wait(arguments) => lifecycle::wait(&arguments, &globals, ui),
         Verb::Restart(arguments) => lifecycle::restart(&arguments, &globals, ui),
         Verb::Rename(arguments) => lifecycle::rename(&arguments, &globals, ui),
-        Verb::ContainerPrune(arguments) => lifecycle::prune(&arguments, &globals, ui),
+        Verb::ContainerPrune(arguments) => prune::containers(&arguments, &globals, ui),
         Verb::StartAll(_) => startup::start_all(&globals, ui),
         Verb::StopAll(_) => startup::stop_all(&globals, ui),
         Verb::Enable(_) => startup::enable(&globals),
@@ -98,7 +99,8 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Search(arguments) => registry::search(&arguments, &globals),
         Verb::Save(arguments) => archive::save(&arguments, &globals),
         Verb::Load(arguments) => archive::load(&arguments, &globals),
-        Verb::ImagePrune(arguments) => image::prune(&arguments, &globals, ui),
+        Verb::ImagePrune(arguments) => prune::images(&arguments, &globals, ui),
+        Verb::SystemPrune(arguments) => prune::system(&arguments, &globals, ui),
         Verb::Check(arguments) => check::run(&arguments, &globals, ui),
         Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
         Verb::History(arguments) => history::history(&arguments, &globals),
@@ -117,7 +119,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::VolumeList(arguments) => volume::list(&arguments, &globals, ui),
         Verb::VolumeInspect(arguments) => volume::inspect(&arguments, &globals, ui),
         Verb::VolumeRemove(arguments) => volume::remove(&arguments, &globals, ui),
-        Verb::VolumePrune(arguments) => volume::prune(&arguments, &globals, ui),
+        Verb::VolumePrune(arguments) => prune::volumes(&arguments, &globals, ui),
         Verb::VolumeExists(arguments) => return volume::exists(&arguments, &globals),
         Verb::VolumeExport(arguments) => volume::export(&arguments, &globals, ui),
         Verb::VolumeImport(arguments) => volume::import(&arguments, &globals, ui),

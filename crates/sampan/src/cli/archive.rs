@@ -78,6 +78,26 @@ pub struct ImagePrune {
 named!(ImagePrune, ["image prune"], "Remove images without a name", "sampan image prune [OPTIONS]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct SystemPrune {
+    /// Remove all images that no container uses, not only those without a name
+    #[arg(long, short)]
+    pub all: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub force: bool,
+    /// Anonymous volumes that no container uses, too
+    #[arg(long)]
+    pub volumes: bool,
+}
+
+named!(
+    SystemPrune,
+    ["system prune"],
+    "Remove containers that do not run, and the networks and images that nobody needs then",
+    "sampan system prune [OPTIONS]"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DiskUsage {
     /// Show each image and container
     #[arg(long, short)]

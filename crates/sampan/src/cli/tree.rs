@@ -118,6 +118,7 @@ static ENTRIES: &[Entry] = &[
     entry::<archive::Save>(),
     entry::<archive::Load>(),
     entry::<archive::ImagePrune>(),
+    entry::<archive::SystemPrune>(),
     entry::<archive::DiskUsage>(),
     entry::<archive::Check>(),
     entry::<network::Create>(),

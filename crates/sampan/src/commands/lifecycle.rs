@@ -1,12 +1,11 @@
 //! `sampan create`, `start`, `stop`, `kill`, `wait`, `restart`, `rename`.
 
-use crate::cli::{Attach, ContainerPrune, Globals, HealthCheck, Kill, Rename, Restart, Start, Stop, Wait};
+use crate::cli::{Attach, Globals, HealthCheck, Kill, Rename, Restart, Start, Stop, Wait};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::Choice;
 use engine::control;
 use engine::request::Run;
 use engine::{Paths, start};
-use spec::unit::decimal;
 
 /// # Errors
 /// [`Failure`] for everything that is wrong with the request.
@@ -95,19 +94,6 @@ pub fn wait(arguments: &Wait, globals: &Globals, ui: &Ui) -> Result<(), Failure>
 pub fn rename(arguments: &Rename, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     Ok(control::rename(&paths, arguments.container.as_str(), &arguments.name)?)
-}
-
-/// # Errors
-/// [`Failure`] when one cannot be removed.
-pub fn prune(arguments: &ContainerPrune, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
-    let paths = super::clean_paths(globals, ui)?;
-    if !arguments.force && !super::agreed("containers", "all stopped containers")? {
-        return Ok(());
-    }
-    let (ids, freed) = control::prune(&paths, &arguments.filter)?;
-    let head = if ids.is_empty() { "" } else { "Deleted Containers:\n" };
-    let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    ui::print(&format!("{head}{lines}\nTotal reclaimed space: {}\n", decimal(freed, 4)))
 }
 
 /// # Errors

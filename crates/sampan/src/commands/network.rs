@@ -17,7 +17,7 @@ pub fn run(call: &Call, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
         Call::List(arguments) => list(arguments, globals),
         Call::Inspect(arguments) => inspect(arguments, globals, ui),
         Call::Remove(arguments) => remove(arguments, globals, ui),
-        Call::Prune(arguments) => prune(arguments, globals, ui),
+        Call::Prune(arguments) => super::prune::networks(arguments, globals, ui),
         Call::Exists(arguments) => return exists(arguments, globals),
         Call::Connect(arguments) => connect(arguments, globals, ui),
         Call::Disconnect(arguments) => disconnect(arguments, globals, ui),
@@ -162,16 +162,6 @@ fn remove(arguments: &arguments::Remove, globals: &Globals, ui: &Ui) -> Result<(
         false => Ok(()),
     };
     super::all(arguments.networks.iter().map(remove), ui)
-}
-
-fn prune(arguments: &arguments::Prune, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
-    let paths = super::clean_paths(globals, ui)?;
-    if !arguments.force && !super::agreed("networks", "all custom networks not used by at least one container")? {
-        return Ok(());
-    }
-    let gone = networks::prune(&paths, &arguments.filter)?;
-    let names: String = gone.iter().map(|name| format!("{name}\n")).collect();
-    if gone.is_empty() { Ok(()) } else { ui::print(&format!("Deleted Networks:\n{names}\n")) }
 }
 
 fn connect(arguments: &arguments::Connect, globals: &Globals, ui: &Ui) -> Result<(), Failure> {

@@ -3,15 +3,13 @@
 use super::archive::{no_text, open, to_file};
 use super::list::List;
 use crate::cli::{
-    Format, Globals, VolumeCreate, VolumeExists, VolumeExport, VolumeImport, VolumeInspect, VolumeList, VolumePrune,
-    VolumeRemove,
+    Format, Globals, VolumeCreate, VolumeExists, VolumeExport, VolumeImport, VolumeInspect, VolumeList, VolumeRemove,
 };
 use crate::template::{Field, METHOD, no_table};
 use crate::ui::{self, Failure, Ui};
 use engine::request::mount::Driver;
 use engine::volumes::object::{self, Volume};
 use serde_json::{Value, json};
-use spec::unit::decimal;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -126,22 +124,6 @@ pub fn remove(arguments: &VolumeRemove, globals: &Globals, ui: &Ui) -> Result<()
         Ok(())
     };
     super::all(names.iter().map(remove), ui)
-}
-
-/// # Errors
-/// [`Failure`] when something cannot be removed, or nobody can be asked.
-pub fn prune(arguments: &VolumePrune, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
-    let paths = super::clean_paths(globals, ui)?;
-    let kind = if arguments.all { "all local" } else { "anonymous local" };
-    let what = format!("{kind} volumes not used by at least one container");
-    if !arguments.force && !super::agreed("volumes", &what)? {
-        return Ok(());
-    }
-    let pruned = object::prune(&paths, &arguments.filter, arguments.all)?;
-    let names = pruned.names.iter().map(|name| format!("{name}\n"));
-    let (head, gap) = if pruned.names.is_empty() { ("", "") } else { ("Deleted Volumes:\n", "\n") };
-    let foot = format!("{gap}Total reclaimed space: {}\n", decimal(pruned.freed, 4));
-    ui::print(&std::iter::once(head.to_owned()).chain(names).chain([foot]).collect::<String>())
 }
 
 /// The exit code.

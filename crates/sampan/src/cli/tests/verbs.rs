@@ -73,6 +73,7 @@ fn verbs_have_dockers_names() {
         ("load -i f", "Load(Load { input: Some(\"f\")"),
         ("image prune -af", "ImagePrune(ImagePrune { all: true, force: true }"),
         ("system df", "DiskUsage("),
+        ("system prune -af", "SystemPrune(SystemPrune { all: true, force: true, volumes: false }"),
         ("rm -v a", "Remove(Remove { force: false, ignore: false, volumes: true"),
         ("secret create --env -l a=b x FILE", "Secret(Create(Create { driver: \"file\", env: true"),
         ("secret ls -q --filter name=a", "Secret(List(List { filter: [Name(\"a\")], quiet: true"),
