@@ -99,15 +99,68 @@ fn any_name_is_looked_for_and_what_is_missing_is_said() {
     assert_eq!(word(&["-f", "{{.Name}}"], "both").ok(), "/both");
     assert_eq!(word(&["-f", "{{len .RepoTags}}", "--type=image"], "both").ok(), "2");
     assert_eq!(word(&["-f", "{{.Os}}"], "busybox").ok(), "linux");
-    let mixed = sampan(&ground, &["inspect", "-f", "{{.Name}}", "none", "both"]);
-    mixed.fails(1, "cannot find none");
+    sampan(&ground, &["volume", "create", "files"]).ok();
+    assert_eq!(word(&["-f", "{{.Driver}}"], "files").ok(), "local");
+    assert_eq!(word(&["-f", "{{.Name}}", "--type=volume"], "files").ok(), "files");
+    assert_eq!(word(&["-f", "{{.Scope}} {{.Driver}}", "--type=network"], "bridge").ok(), "local bridge");
+    word(&["--type=volume"], "both").fails(1, "cannot find volume both");
+    let mixed = sampan(&ground, &["inspect", "-f", "{{.Name}}", "absent", "both"]);
+    mixed.fails(1, "cannot find absent");
     assert_eq!(mixed.out, "/both\n");
-    let nothing = word(&[], "none");
-    nothing.fails(1, "no container and no image has this name or id");
+    let nothing = word(&[], "absent");
+    nothing.fails(1, "no container, image, network or volume has this name or id");
     assert_eq!(serde_json::from_str::<Value>(&nothing.out).unwrap(), json!([]));
-    word(&["--type=image"], "none").fails(1, "cannot find image none");
+    word(&["--type=image"], "absent").fails(1, "cannot find image absent");
     word(&["--type=pod"], "both").fails(1, "there is no type \"pod\"");
     word(&["-f", "{{.Foo}}"], "both").fails(1, "there is no Foo");
     word(&["-f", "{{.Name"], "both").fails(64, "unclosed action");
     word(&["-f", "table {{.Name}}"], "both").fails(1, "this is no list");
+}
+
+/// In a network namespace of its own, which the bridge is made in.
+#[test]
+fn where_a_container_is_in_its_networks_is_told() {
+    let Some(ground) = Ground::new() else { return };
+    sampan(&ground, &["image", "bootstrap", "busybox"]).ok();
+    let line = |words: &[&str]| {
+        let command = ground.command(words);
+        let words = command.get_args().map(|word| format!("'{}'", word.to_string_lossy()));
+        format!("{} {}", ground::SAMPAN, words.collect::<Vec<_>>().join(" "))
+    };
+    let script = [
+        "ip link set lo up && ip link add up0 type dummy && ip link set up0 up".to_owned(),
+        "ip address add 192.0.2.2/24 dev up0 && ip route add default via 192.0.2.1".to_owned(),
+        line(&["network", "create", "--subnet=10.123.0.0/24", "mine"]),
+        line(&[
+            "run",
+            "-d",
+            "--name=web",
+            "--network=mine",
+            "--ip=10.123.0.7",
+            "--dns=192.0.2.53",
+            "busybox",
+            "sleep",
+            "1000",
+        ]),
+        line(&[
+            "inspect",
+            "-f",
+            "{{.NetworkSettings.Networks.mine.IPAddress}} {{json .NetworkSettings.Networks.mine}}",
+            "web",
+        ]),
+        line(&["ps", "-f", "network=mine", "--format", "{{.Names}} {{.Networks}}"]),
+        line(&["ps", "-q", "-f", "network=bridge"]),
+        line(&["rm", "-f", "web"]),
+        line(&["network", "rm", "mine"]),
+    ]
+    .join("\n");
+    let ran = ran(std::process::Command::new("unshare").args(["-n", "sh", "-ec", &script]).output().unwrap());
+    let out = ran.ok();
+    let lines: Vec<&str> = out.lines().collect();
+    let (address, place) = lines[2].split_once(' ').unwrap();
+    let place: Value = serde_json::from_str(place).unwrap();
+    assert_eq!(address, "10.123.0.7");
+    assert_eq!((&place["IPAddress"], &place["IPPrefixLen"]), (&"10.123.0.7".into(), &24.into()));
+    assert_eq!((&place["Gateway"], place["MacAddress"].as_str().unwrap().len()), (&"10.123.0.1".into(), 17));
+    assert_eq!(lines[3..], ["web mine", "web", "mine"]);
 }

@@ -14,6 +14,8 @@ use std::str::FromStr;
 pub enum Object {
     Container,
     Image,
+    Network,
+    Volume,
 }
 
 impl FromStr for Object {
@@ -23,7 +25,11 @@ impl FromStr for Object {
         match text {
             "container" => Ok(Self::Container),
             "image" => Ok(Self::Image),
-            _ => Err(Invalid::new(format!("there is no type {text:?}")).hint("one of container, image")),
+            "network" => Ok(Self::Network),
+            "volume" => Ok(Self::Volume),
+            _ => {
+                Err(Invalid::new(format!("there is no type {text:?}")).hint("one of container, image, network, volume"))
+            }
         }
     }
 }
@@ -36,7 +42,7 @@ pub struct Inspect {
     /// Say how much of the disk a container takes
     #[arg(long, short)]
     pub size: bool,
-    /// Look for this only: container or image
+    /// Look for this only: container, image, network or volume
     #[arg(long = "type", short, value_name = "TYPE")]
     pub kind: Option<Object>,
     /// The container that was made last
@@ -50,7 +56,7 @@ pub struct Inspect {
 named!(
     Inspect,
     ["inspect"],
-    "Print what is known about containers and images",
+    "Print what is known about containers, images, networks and volumes",
     "sampan inspect [OPTIONS] NAME [NAME...]"
 );
 

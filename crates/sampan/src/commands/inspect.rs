@@ -21,8 +21,12 @@ pub fn any(arguments: &Inspect, globals: &Globals) -> Result<(), Failure> {
     let one = |word: &String| match arguments.kind {
         Some(Object::Container) => container(&paths, &Which::Named(word.clone()), arguments.size),
         Some(Object::Image) => image(&paths, word),
+        Some(Object::Network) => network(&paths, word),
+        Some(Object::Volume) => volume(&paths, word),
         None => container(&paths, &Which::Named(word.clone()), arguments.size)
             .or_else(|_| image(&paths, word))
+            .or_else(|_| network(&paths, word))
+            .or_else(|_| volume(&paths, word))
             .map_err(|_| absent(word)),
     };
     let latest = arguments.latest.then(|| container(&paths, &Which::Latest, arguments.size));
@@ -53,8 +57,17 @@ fn image(paths: &Paths, word: &str) -> Result<Value, Failure> {
     Ok(image::document(&engine::images::inspect(paths, word)?))
 }
 
+fn network(paths: &Paths, word: &str) -> Result<Value, Failure> {
+    let (record, places) = engine::networks::inspect(paths, word)?;
+    Ok(super::network::object(&record, &places))
+}
+
+fn volume(paths: &Paths, word: &str) -> Result<Value, Failure> {
+    Ok(super::volume::document(&engine::volumes::object::inspect(paths, word)?))
+}
+
 fn absent(word: &str) -> Failure {
-    Failure::new(format!("cannot find {word}")).cause("no container and no image has this name or id")
+    Failure::new(format!("cannot find {word}")).cause("no container, image, network or volume has this name or id")
 }
 
 /// As docker, what is there even if something else is not.

@@ -111,7 +111,7 @@ fn inspect(arguments: &arguments::Inspect, globals: &Globals, ui: &Ui) -> Result
 }
 
 /// docker's document, and podman's names for what it has besides.
-fn object(record: &Record, places: &[Place]) -> Value {
+pub(super) fn object(record: &Record, places: &[Place]) -> Value {
     let subnet4 = record.subnet4.as_ref().map(|net| {
         let mut config = json!({ "Subnet": net.subnet, "Gateway": net.gateway });
         if let Some(range) = &net.range {

@@ -91,7 +91,7 @@ pub fn inspect(arguments: &VolumeInspect, globals: &Globals, ui: &Ui) -> Result<
 }
 
 /// docker's keys, then podman's.
-fn document(volume: &Volume) -> Value {
+pub(super) fn document(volume: &Volume) -> Value {
     let record = &volume.record;
     json!({
         "CreatedAt": engine::time::rfc3339(record.created),
