@@ -263,3 +263,22 @@ fn nothing_is_left_of_networks_that_were_made() {
     world.network(&["create", "--subnet", "10.9.7.0/24", "one"]).ok();
     assert!(world.run(&["--network=one"], "ip -o -4 address").ok().contains("10.9.7."));
 }
+
+#[test]
+fn one_that_is_started_again_at_once_has_its_links_again() {
+    let Some(world) = World::new() else { return };
+    let sampan = |words: &[&str]| world.host.inside(|| ran(world.ground.command(words).output().unwrap()));
+    let rootfs = format!("{}:O", world.ground.rootfs().display());
+    world.network(&["create", "one"]).ok();
+    let flags = ["run", "-d", "--name=a", "--dns=192.0.2.53", "--network=bridge", "--network=one", "--rootfs", &rootfs];
+    sampan(&[flags.as_slice(), &["sleep", "1000"]].concat()).ok();
+    let links = || sampan(&["exec", "a", "ip", "-o", "-4", "address"]).ok();
+    let before = links();
+    assert_eq!(before.lines().count(), 3, "{before}");
+    // The kernel has not taken the last namespace apart by then.
+    for _ in 0..5 {
+        sampan(&["restart", "-t", "0", "a"]).ok();
+        assert_eq!(links().lines().count(), 3);
+    }
+    sampan(&["rm", "-f", "a"]).ok();
+}
