@@ -64,7 +64,12 @@ pub fn start(
     let Call { stdio, passed, timed, at } = call;
     let one = SingleThread::check()?;
     let mut progress = Progress::new(plan, timed);
-    for step in &plan.prepare {
+    // Nobody else need wait while a volume is filled.
+    let networked = plan.prepare.iter().rposition(|step| matches!(step, HostStep::Network(_)));
+    for (at, step) in plan.prepare.iter().enumerate() {
+        if networked.is_none_or(|last| at > last) {
+            context.unlock();
+        }
         write(&mut journal, &step.undo())?;
         progress.run(Doing::Host(step), || apply::host(step, &mut context))?;
     }

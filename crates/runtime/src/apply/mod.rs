@@ -60,7 +60,7 @@ impl Context {
         })
     }
 
-    /// The steps before the clone are done.
+    /// No step that follows is about networks.
     pub(crate) fn unlock(&mut self) {
         self.lock = None;
     }
