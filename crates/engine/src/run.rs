@@ -10,7 +10,6 @@ use crate::model::Model;
 use crate::net::{self, Net};
 use crate::paths::Paths;
 use crate::remote::{self, Progress, Pulled};
-use crate::request::log::Driver;
 use crate::request::process::Patience;
 use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
 use crate::time::Moment;
@@ -249,7 +248,6 @@ pub fn explain(request: &Run, paths: &Paths) -> Result<Explained> {
 /// What failed; what was done until then is undone.
 pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {
     supervise::check_input(request.terminal.tty, request.terminal.interactive, std::io::stdin())?;
-    check_log(request)?;
     paths.ensure()?;
     for error in containers::reap(paths) {
         tell(Notice::Leftover(error));
@@ -260,15 +258,6 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
         tell(Notice::Leftover(error));
     }
     outcome
-}
-
-/// A container that has the caller's own streams has nobody who would write them down.
-fn check_log(request: &Run) -> Result<()> {
-    if request.log.is_asked() && request.log.driver() != Driver::None {
-        let why = "the container has the terminal's own streams, and no monitor that would keep what it prints";
-        return Err(Error::rejected("cannot keep a log", why).hint("leave out --log-driver and --log-opt"));
-    }
-    Ok(())
 }
 
 fn attempt(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<Ended> {

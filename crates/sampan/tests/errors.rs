@@ -369,4 +369,7 @@ fn timings_name_every_step() {
     let (total, ..) = rows.iter().find(|(.., words)| words.starts_with("all steps")).unwrap();
     assert!((sum - total).abs() < 0.001 * numbers.len() as f64, "{sum} is not {total}");
     assert!(rows.iter().any(|(took, _, words)| words.contains("change the root for good") && *took > 0.0));
+    for asked in ["--restart=always", "--health-cmd=true", "--log-driver=json-file", "--detach"] {
+        ground.run(&["--timings", asked], &["true"]).fails(125, "a container that is timed has none");
+    }
 }

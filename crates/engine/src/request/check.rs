@@ -1,9 +1,10 @@
 //! Whether the parts of a request go together, as far as that does not depend on the host.
 
 use super::limit::Bound;
+use super::log::Driver;
 use super::network::{DEFAULT, Endpoint, Mode};
 use super::secret::{Secret, Way};
-use super::{Join, Limits, Mount, Rootfs, Run, User, mount};
+use super::{Health, Join, Limits, Mount, Restart, Rootfs, Run, User, mount};
 use plan::Rejected;
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ impl Run {
         self.check_mounts()?;
         self.check_namespaces()?;
         self.check_network()?;
+        self.check_timings()?;
         Ok(self.warnings())
     }
 
@@ -28,6 +30,22 @@ impl Run {
             return Err(Rejected::new("no command to run", "a directory has no default as an image has").hint(hint));
         }
         Ok(())
+    }
+
+    /// What is timed this process does itself, so there is no monitor.
+    fn check_timings(&self) -> Result<(), Rejected> {
+        let named = self.network.endpoints().iter().any(|endpoint| endpoint.network != DEFAULT);
+        let asked = [
+            (self.detach, "--detach"),
+            (self.restart != Restart::No, "--restart"),
+            (self.health != Health::default(), "--health-cmd"),
+            (self.log.is_asked() && self.log.driver() != Driver::None, "--log-driver"),
+            (named, "--network"),
+        ];
+        let monitored = asked.iter().find(|(asked, _)| self.timings && *asked);
+        monitored.map_or(Ok(()), |(_, flag)| {
+            Err(conflict("--timings", flag, "that is a monitor's work, and a container that is timed has none"))
+        })
     }
 
     fn check_mounts(&self) -> Result<(), Rejected> {
