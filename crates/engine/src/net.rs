@@ -7,6 +7,7 @@ use crate::networks::{self, Options};
 use crate::paths::Paths;
 use crate::request::network::{AddHost, DEFAULT, Endpoint, Mode, Publish};
 use crate::request::{Run, network};
+use crate::time::Moment;
 use plan::host::Host;
 use plan::network::files::{self, Dns, ExtraHost, HostIp, Own};
 use plan::network::{AttachStep, Definition, InitStep, Pasta, Protocol, Published, Request, Taken, Why};
@@ -174,6 +175,7 @@ fn join(
     };
     let asked = Request {
         container: who.id.to_owned(),
+        moment: Moment::now().0,
         names: names(&request.network, who, &endpoint),
         network: endpoint.network,
         definition,

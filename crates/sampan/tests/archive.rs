@@ -192,7 +192,7 @@ fn what_nobody_needs_is_counted_and_pruned() {
     assert_eq!(rows()[0]["Active"], "1");
     sampan(&ground, &["image", "prune", "-a"]).fails(1, "add --force");
     let pruned = sampan(&ground, &["image", "prune", "-af"]).ok();
-    assert!(pruned.starts_with("Deleted Images:\nuntagged: busybox:latest\nTotal reclaimed space: "), "{pruned}");
+    assert!(pruned.starts_with("Deleted Images:\nuntagged: busybox:latest\n\nTotal reclaimed space: "), "{pruned}");
     assert_eq!(hello(&ground, "mine:2"), "hello");
     sampan(&ground, &["rm", "user"]).ok();
     fs::write(ground.dir.join("data/partial").join("0".repeat(64)), "x").unwrap();

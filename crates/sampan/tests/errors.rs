@@ -67,7 +67,6 @@ fn words_that_are_no_request() {
         ("--tmpfs=/t:nosuch", ["for --tmpfs", "unknown tmpfs option", "size="]),
         ("--cap-add=NOPE", ["\"NOPE\" for --cap-add", "unknown capability", "capabilities(7)"]),
         ("--workdir=here", ["\"here\" for --workdir", "not an absolute path", "/here"]),
-        ("--network=nowhere", ["nowhere", "", ""]),
         ("--env-file=/no/such", ["cannot read /no/such", "ENOENT (no such file or directory)", ""]),
     ] {
         says(&ground.run(&[flag], &["true"]), 125, message);
@@ -96,6 +95,7 @@ fn what_there_is_not() {
         ("--memory=1m", ["cannot limit memory to 1m", "a container needs at least 6m", "ask for 6m or more"]),
         ("--ipc=ns:/etc/passwd", ["cannot share the ipc namespace", "it is no namespace", "/proc/PID/ns/ipc"]),
         ("--ipc=ns:/proc/self/ns/uts", ["the ipc namespace", "another kind of namespace (CLONE_NEWUTS)", "/ns/ipc"]),
+        ("--network=nowhere", ["nowhere", "", ""]),
         ("--network=ns:/no/such", ["the net namespace /no/such", "ENOENT", ""]),
         ("--network=container:absent", ["cannot find container absent", "no container has this name", "sampan ps"]),
         ("--sysctl=no.such=1", ["cannot set no.such", "it would be the whole host's", "sysctl -w"]),

@@ -110,7 +110,7 @@ fn what_is_no_list_of_images_or_containers_takes_templates_too() {
     assert_eq!(sampan(&ground, &["info", "-f", "{{.Images}} {{.Containers}}"]).ok(), "1 0");
     sampan(&ground, &["info", "-f", "{{.Foo}}"]).fails(1, "there is no Foo");
     let df = ["system", "df", "--format", "{{.Type}}={{.TotalCount}}"];
-    assert_eq!(sampan(&ground, &df).ok(), "Images=1\nContainers=0");
+    assert_eq!(sampan(&ground, &df).ok(), "Images=1\nContainers=0\nLocal Volumes=0");
     assert!(
         sampan(&ground, &["system", "df", "--format", r"table {{.Type}}\t{{.Size}}"])
             .ok()

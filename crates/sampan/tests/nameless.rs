@@ -141,7 +141,7 @@ fn a_prune_leaves_what_containers_stand_on() {
     sampan(&ground, &["rm", "user"]).ok();
     assert_eq!(layers(&ground), 1, "it is nobody's yet, but not pruned");
     let pruned = sampan(&ground, &["image", "prune", "-f"]).ok();
-    assert!(pruned.starts_with(&format!("Deleted Images:\ndeleted: {id}\nTotal reclaimed space: ")), "{pruned}");
+    assert!(pruned.starts_with(&format!("Deleted Images:\ndeleted: {id}\n\nTotal reclaimed space: ")), "{pruned}");
     assert_eq!((images(&ground, &[]).len(), layers(&ground)), (0, 0));
 }
 

@@ -9,6 +9,7 @@ use crate::paths::Paths;
 use crate::request::Run;
 use crate::request::network::{Endpoint, Mode};
 use crate::start;
+use crate::time::Moment;
 use plan::network::{HostNetwork, Lease, Request, Shared};
 use runtime::apply::network::{Lock, live, state};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -174,6 +175,7 @@ impl<'a> Member<'a> {
         let leads_out = !internal && self.leading().is_none_or(|leading| rank < leading.rank());
         let asked = Request {
             container: id.clone(),
+            moment: Moment::now().0,
             network: network.name.clone(),
             reserved: super::subnets(paths).into_iter().map(|(_, net)| net).collect(),
             names: net::names_of(&self.record.name, id, &endpoint.aliases, self.hostname()),

@@ -14,6 +14,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Request {
     /// The container's id, unique on the host for all time.
     pub container: String,
+    /// When it comes, in nanoseconds since the epoch: it may have been here before.
+    pub moment: u64,
     /// The network's name; `bridge` is the default one.
     pub network: String,
     /// `None`: its subnets are chosen when the first container comes.
@@ -116,12 +118,13 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
         address6,
         mac,
         link: request.link.clone(),
+        cable: link_name(&request.container, &shared.name, request.moment),
         priority: request.priority,
         names: if shared.traits.named { request.names.clone() } else { Vec::new() },
         published,
     };
     let attach = AttachStep::Veth {
-        name: link_name(&lease.container, &shared.name),
+        name: lease.cable.clone(),
         bridge: shared.bridge.clone(),
         link: lease.link.clone(),
         mac,
@@ -301,8 +304,7 @@ fn init_steps(request: &Request, host: &HostNetwork, shared: &Shared, lease: &Le
         gateway4: leads_out.then(|| shared.subnet4.gateway()),
         gateway6: shared.subnet6.filter(|_| leads_out).map(|net| net.gateway()),
     });
-    let name = link_name(&lease.container, &shared.name);
-    steps.push(InitStep::Connected { name, bridge: shared.bridge.clone() });
+    steps.push(InitStep::Connected { name: lease.cable.clone(), bridge: shared.bridge.clone() });
     steps
 }
 

@@ -15,6 +15,8 @@ pub struct Lease {
     pub mac: Mac,
     /// The link, as the container sees it.
     pub link: String,
+    /// Its other end, on the host.
+    pub cable: String,
     /// What the container's default route goes by: the highest of its networks.
     pub priority: i32,
     /// By which others of the network find the container; the first is what its address is called.
@@ -25,8 +27,9 @@ pub struct Lease {
 impl Lease {
     #[must_use]
     pub fn text(&self) -> String {
-        let (mac, link) = (mac_text(self.mac), &self.link);
-        let mut text = format!("container {}\nmac {mac}\nlink {link}\npriority {}\n", self.container, self.priority);
+        let Self { container, link, cable, priority, .. } = self;
+        let mac = mac_text(self.mac);
+        let mut text = format!("container {container}\nmac {mac}\nlink {link}\ncable {cable}\npriority {priority}\n");
         if let Some(ip) = self.address6 {
             let _ = writeln!(text, "address6 {ip}");
         }
@@ -50,6 +53,7 @@ impl Lease {
             address6: None,
             mac: Mac::default(),
             link: String::new(),
+            cable: String::new(),
             priority: 0,
             names: Vec::new(),
             published: Vec::new(),
@@ -60,6 +64,7 @@ impl Lease {
                 ["address6", ip] => lease.address6 = ip.parse().ok(),
                 ["mac", mac] => lease.mac = parse_mac(mac).unwrap_or_default(),
                 ["link", link] => lease.link = (*link).to_owned(),
+                ["cable", cable] => lease.cable = (*cable).to_owned(),
                 ["priority", priority] => lease.priority = priority.parse().unwrap_or_default(),
                 ["name", name] => lease.names.push((*name).to_owned()),
                 ["publish", rest @ ..] => lease.published.extend(published(rest)),

@@ -22,7 +22,7 @@ pub use lease::Lease;
 pub use pasta::Pasta;
 pub use shared::{Shared, Traits};
 pub use step::{AttachStep, HostStep, InitStep, LINK, Undo};
-pub use subnet::{Mac, Net4, Net6, Network, bridge_name, link_name, mac_of, mac_text, parse_mac};
+pub use subnet::{Mac, Net4, Net6, Network, bridge_name, mac_of, mac_text, parse_mac};
 
 use std::fmt;
 use std::net::IpAddr;

@@ -300,9 +300,9 @@ pub fn bridge_name(network: &str) -> String {
     if network == "bridge" { "sampan0".to_owned() } else { format!("sampan-{:08x}", hash(&[network]) as u32) }
 }
 
-/// The host's end of a container's veth pair: new with every container, because the link of one that just ended may
-/// still be dying under its name.
+/// The host's end of a container's veth pair: new each time that a container comes, because the link of one that just
+/// ended, and is started again, may still be dying under its name.
 #[must_use]
-pub fn link_name(container: &str, network: &str) -> String {
-    format!("sp{:012x}", hash(&[container, network]) >> 16)
+pub fn link_name(container: &str, network: &str, moment: u64) -> String {
+    format!("sp{:012x}", hash(&[container, network, &moment.to_string()]) >> 16)
 }

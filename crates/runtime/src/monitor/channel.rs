@@ -191,7 +191,8 @@ fn open() -> Result<OwnedFd> {
 /// path may be longer.
 pub(crate) fn address(path: &Path) -> Result<(OwnedFd, SocketAddrUnix)> {
     use rustix::fs::{Mode, OFlags};
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    // A name alone has an empty parent (Path::parent).
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let open = rustix::fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let open = open.map_err(Error::of(|| format!("open({directory:?}, O_PATH)")))?;
     let name = path.file_name().unwrap_or_default();

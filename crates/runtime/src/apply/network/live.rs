@@ -5,7 +5,7 @@
 
 use super::device::{inside, socket_in};
 use super::{Context, Left, Lock, apply_attach, apply_host, configure, firewall, leave, no_link, state};
-use plan::network::{Connection, InitStep, Lease, Shared, link_name};
+use plan::network::{Connection, InitStep, Lease, Shared};
 use rustix::io::Errno;
 use std::fs;
 use std::net::IpAddr;
@@ -66,8 +66,12 @@ fn within(step: &InitStep, namespace: &OwnedFd) -> Result<()> {
 /// # Errors
 /// The call that was refused; "already gone" is none.
 pub fn disconnect(state_dir: &Path, network: &str, lease: &Lease, lock: &Lock) -> Result<Left> {
+    // A lease that was not written whole: there is no link yet.
+    if lease.cable.is_empty() {
+        return leave(state_dir, network, lease.address4, &lease.container, lock);
+    }
     let mut batch = Batch::new();
-    batch.delete_link(&link_name(&lease.container, network));
+    batch.delete_link(&lease.cable);
     match Socket::open(Protocol::Route)?.apply(&batch) {
         Err(error) if error.errno != Errno::NODEV => Err(error),
         _ => leave(state_dir, network, lease.address4, &lease.container, lock),
