@@ -89,9 +89,14 @@ impl Policy {
             drops.iter().try_for_each(|path| own.add(path))?;
         }
         let cache = home("XDG_CACHE_HOME", ".cache").map(|dir| dir.join("containers"));
-        for dir in [Some(root.join("var/cache/containers")), cache].into_iter().flatten() {
-            own.add(&dir.join("short-name-aliases.conf"))?;
+        let kept = |dir: PathBuf| dir.join("short-name-aliases.conf");
+        // Root's choices, in a directory that podman makes for root alone.
+        let roots = kept(root.join("var/cache/containers"));
+        let hidden = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        if !std::fs::File::open(&roots).is_err_and(hidden) {
+            own.add(&roots)?;
         }
+        cache.map_or(Ok(()), |cache| own.add(&kept(cache)))?;
         Ok(own)
     }
 
