@@ -106,15 +106,7 @@ pub fn apply_attach(step: &AttachStep, context: &mut Context, pid: u32) -> Resul
             if *apart {
                 batch.set_isolated(name);
             }
-            let route = context.route()?;
-            match route.apply(&batch) {
-                // Of its last run: the kernel takes a namespace apart when it gets round to it.
-                Err(error) if error.errno == Errno::EXIST => {
-                    unplug(route, name)?;
-                    route.apply(&batch)
-                }
-                done => done,
-            }
+            context.route()?.apply(&batch)
         }
         AttachStep::Pasta(step) => pasta::start(step, pid),
         AttachStep::Device(step) => device::give(step, context.route()?, pid),
@@ -122,16 +114,6 @@ pub fn apply_attach(step: &AttachStep, context: &mut Context, pid: u32) -> Resul
             context.resolver = Some(Sockets::open(pid)?);
             Ok(())
         }
-    }
-}
-
-/// The cable of this name is gone, by us or by the kernel.
-fn unplug(route: &Socket, name: &str) -> Result<()> {
-    let mut batch = Batch::new();
-    batch.delete_link(name);
-    match route.apply(&batch) {
-        Err(error) if error.errno == Errno::NODEV => Ok(()),
-        done => done,
     }
 }
 
