@@ -229,14 +229,21 @@ pub(crate) fn discard(paths: &Paths, record: &Record) {
 }
 
 /// By a process that stays with the container; this one waits until its command runs.
-pub(crate) fn launch(launch: Launch<'_>) -> Result<()> {
+pub(crate) fn launch(mut launch: Launch<'_>) -> Result<()> {
     let cannot = |error: std::io::Error| Error::io("cannot start a monitor", &error);
     let (mut told, report) = std::io::pipe().map_err(cannot)?;
+    // Not dropped here with all else that is the child's: that would unlock it for both.
+    let mut lock = launch.prepared.net.lock.take();
     let child = handover::fork(|| {
         handover::leave();
+        let mut launch = launch;
+        launch.prepared.net.lock = lock.take();
         monitor::start(launch, &mut monitor::Report::to(report));
         1
     })?;
+    if let Some(lock) = lock {
+        lock.hand_over();
+    }
     monitor::listen(&mut told).inspect_err(|_| {
         // Its lease goes with it, and with that what the next command must not take for another's.
         handover::wait(&child);

@@ -22,7 +22,7 @@ use sys::{Error, Result};
 
 /// The exclusive right to change networks; released when dropped.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock(Option<File>);
 
 impl Lock {
     /// Makes the directory if it is not there, and waits for whoever has the lock.
@@ -59,16 +59,25 @@ impl Lock {
             if let (Ok(locked), Ok(named)) = (file.metadata(), fs::metadata(state_dir))
                 && same(&locked, &named)
             {
-                return Ok(Some(Self(file)));
+                return Ok(Some(Self(Some(file))));
             }
         }
+    }
+}
+
+impl Lock {
+    /// A child that was forked has it from now on, as its own descriptor of the same open file (flock(2)).
+    pub fn hand_over(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Lock {
     /// At once, even if a child still has the descriptor.
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        if let Some(file) = &self.0 {
+            let _ = file.unlock();
+        }
     }
 }
 
