@@ -31,6 +31,7 @@ pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
     let Terminal { tty, interactive, .. } = request.terminal;
     supervise::check_input(tty, interactive, std::io::stdin())?;
     start::begin(request, paths, tell)?;
+    start::raise_all(paths, &start::required(request, paths)?, tell)?;
     let identity = Identity::new(request, Existing::Home)?;
     let (prepared, _) = run::with_image(request, paths, &identity, true, tell)?;
     let memory_limit = prepared.memory_limit;
@@ -60,6 +61,9 @@ pub fn start(paths: &Paths, word: &str, wish: &Wish, tell: &mut dyn FnMut(Notice
     let found = containers::find(paths, word)?;
     let request = start::load(paths, &found.record)?;
     supervise::check_input(request.terminal.tty, wish.input, std::io::stdin())?;
+    if !found.running {
+        start::raise_all(paths, &found.record.requires, tell)?;
+    }
     let Some((journal, record)) = start::lease(paths, &found.record)? else { return attach(paths, word, wish, tell) };
     let signals = Signals::take().map_err(runtime::Error::from)?;
     let (ours, theirs) = channel::pair()?;

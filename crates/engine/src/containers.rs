@@ -77,6 +77,8 @@ pub struct Record {
     pub death: Death,
     /// Of one that is asked.
     pub health: Option<crate::health::Health>,
+    /// Ids of those that are started before it: there before it was, so none of them requires it in turn.
+    pub requires: Vec<String>,
 }
 
 impl Record {

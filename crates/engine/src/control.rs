@@ -6,15 +6,19 @@ use crate::containers::{self, Listed, Record};
 use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::filter;
+use crate::health::{self, Status};
 use crate::model::Model;
 use crate::paths::Paths;
 use crate::request::process::{Patience, Signal};
 use crate::run::Notice;
 use crate::start;
+use crate::state::State;
 use runtime::monitor::channel::{self, CHUNK, Packet};
 use runtime::process::Process;
 use spec::ContainerId;
+use spec::unit::Invalid;
 use std::os::fd::OwnedFd;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What is asked for in place of the container's own.
@@ -167,6 +171,60 @@ pub fn wait(paths: &Paths, word: &str) -> Result<Ended> {
     })?;
     // docker: one that was never started is not running.
     Ok(Ended { code: kept.exit_code.unwrap_or(0), out_of_memory: kept.out_of_memory })
+}
+
+/// What can be waited for beside an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    State(State),
+    Health(Status),
+}
+
+impl FromStr for Condition {
+    type Err = Invalid;
+
+    fn from_str(word: &str) -> std::result::Result<Self, Invalid> {
+        let health = [Status::Healthy, Status::Unhealthy].into_iter().find(|status| status.word() == word);
+        let condition = health.map(Self::Health).or_else(|| State::parse(word).map(Self::State));
+        let hint = || format!("one of {}, healthy, unhealthy", State::words());
+        condition.ok_or_else(|| Invalid::new(format!("unknown condition {word:?}")).hint(hint()))
+    }
+}
+
+impl Condition {
+    fn holds(self, listed: &Listed) -> bool {
+        match self {
+            Self::State(state) => State::of(listed) == state,
+            Self::Health(status) => {
+                listed.running && listed.record.health.as_ref().is_some_and(|health| health.status == status)
+            }
+        }
+    }
+}
+
+/// Whether anybody asks it for its health.
+fn is_asked(paths: &Paths, record: &Record) -> Result<bool> {
+    Ok(record.health.is_some() || health::check(&start::load(paths, record)?, record).is_some())
+}
+
+/// Wait until one of these is true of a container, started or not: its exit code, where it has ended.
+///
+/// # Errors
+/// No such container; only its health is waited for, and nobody asks it.
+pub fn wait_for(paths: &Paths, word: &str, conditions: &[Condition], interval: Duration) -> Result<Option<u8>> {
+    let first = containers::find(paths, word)?;
+    if conditions.iter().all(|condition| matches!(condition, Condition::Health(_))) && !is_asked(paths, &first.record)?
+    {
+        let what = format!("cannot wait for the health of container {word}");
+        return Err(Error::rejected(what, "it has no health check").hint("make it with --health-cmd"));
+    }
+    loop {
+        let listed = containers::find(paths, word)?;
+        if conditions.iter().any(|condition| condition.holds(&listed)) {
+            return Ok(if listed.running { None } else { listed.record.exit_code });
+        }
+        std::thread::sleep(interval);
+    }
 }
 
 /// Stop a container, if it runs, and start it.

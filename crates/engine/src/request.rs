@@ -55,6 +55,8 @@ pub struct Run {
     pub log: Log,
     pub restart: Restart,
     pub health: Health,
+    /// Containers that run before it does.
+    pub requires: Vec<ContainerId>,
     /// Later ones win over earlier ones with the same key.
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
@@ -93,7 +95,8 @@ impl Run {
         // Who is on a network that a user made asks his monitor for names.
         let named = self.network.endpoints().iter().any(|endpoint| endpoint.network != network::DEFAULT);
         let asks = self.health != Health::default();
-        !self.remove || tty || interactive || named || self.restart != Restart::No || self.log.is_asked() || asks
+        let more = self.log.is_asked() || asks || !self.requires.is_empty();
+        !self.remove || tty || interactive || named || self.restart != Restart::No || more
     }
 }
 

@@ -56,6 +56,7 @@ pub fn create(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Res
 /// Everything that is wrong with the request, and what failed; then nothing is left.
 pub fn run(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result<String> {
     begin(request, paths, tell)?;
+    raise_all(paths, &required(request, paths)?, tell)?;
     let identity = Identity::new(request, Existing::Home)?;
     let (prepared, _) = run::with_image(request, paths, &identity, true, tell)?;
     let (journal, record) = make(request, paths, &prepared, true)?;
@@ -76,7 +77,17 @@ pub(crate) fn begin(request: &Run, paths: &Paths, tell: &mut dyn FnMut(Notice)) 
     {
         containers::remove(paths, name.as_str(), true, false)?;
     }
-    Ok(())
+    required(request, paths).map(drop)
+}
+
+/// The ids of the containers that are to run before it.
+pub(crate) fn required(request: &Run, paths: &Paths) -> Result<Vec<String>> {
+    request.requires.iter().map(|name| Ok(containers::find(paths, name.as_str())?.record.id)).collect()
+}
+
+/// Start those that do not run.
+pub(crate) fn raise_all(paths: &Paths, ids: &[String], tell: &mut dyn FnMut(Notice)) -> Result<()> {
+    ids.iter().try_for_each(|id| start(paths, id, tell).map(drop))
 }
 
 pub(crate) fn finish(paths: &Paths, tell: &mut dyn FnMut(Notice)) {
@@ -91,6 +102,9 @@ pub(crate) fn finish(paths: &Paths, tell: &mut dyn FnMut(Notice)) {
 /// No such container; what failed.
 pub fn start(paths: &Paths, word: &str, tell: &mut dyn FnMut(Notice)) -> Result<Record> {
     let found = containers::find(paths, word)?;
+    if !found.running {
+        raise_all(paths, &found.record.requires, tell)?;
+    }
     let Some((journal, record)) = lease(paths, &found.record)? else { return Ok(found.record) };
     raise(paths, journal, record, None, tell)
 }
@@ -172,8 +186,9 @@ pub(crate) fn load(paths: &Paths, record: &Record) -> Result<Run> {
 
 /// The container on disk, under its name, and its lease. `fleeting`: if it is not started, it was never there.
 pub(crate) fn make(request: &Run, paths: &Paths, prepared: &Prepared, fleeting: bool) -> Result<(Journal, Record)> {
+    let requires = required(request, paths)?;
     let journal = Journal::create(&paths.journal(&prepared.id))?;
-    let record = Record { remove: request.remove, fleeting, ..run::record(prepared, 0) };
+    let record = Record { remove: request.remove, fleeting, requires, ..run::record(prepared, 0) };
     let name = ContainerId::parse(&prepared.name)
         .map_err(|error| Error::rejected("cannot name the container", error.to_string()))?;
     let made = containers::claim(paths, &name, &prepared.id)

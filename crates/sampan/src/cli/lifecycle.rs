@@ -8,10 +8,11 @@ use crate::ui::Failure;
 use clap::Args;
 use engine::attach::Wish;
 use engine::containers;
+use engine::control;
 use engine::filter;
 use engine::request::process::{self, Patience, Signal};
 use spec::ContainerId;
-use spec::unit::Invalid;
+use spec::unit::{Duration, Invalid};
 
 /// Which containers a verb is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -176,8 +177,14 @@ named!(
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Wait {
+    /// Wait for one of these instead: a state such as running or exited, healthy or unhealthy
+    #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
+    pub condition: Vec<control::Condition>,
+    /// Between two looks at a condition [default: 250ms]
+    #[arg(long, short, value_name = "DURATION")]
+    pub interval: Option<Duration>,
     /// Do not complain about one that is not there
-    #[arg(long, short)]
+    #[arg(long)]
     pub ignore: bool,
     #[command(flatten)]
     pub which: Which,

@@ -84,8 +84,14 @@ pub fn kill(arguments: &Kill, globals: &Globals, ui: &Ui) -> Result<(), Failure>
 
 pub fn wait(arguments: &Wait, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
+    let interval = arguments.interval.map_or(std::time::Duration::from_millis(250), |interval| interval.0);
     each(&paths, &arguments.which.which(arguments.ignore), true, ui, |word| {
-        Ok(Some(control::wait(&paths, word)?.code.to_string()))
+        if arguments.condition.is_empty() {
+            return Ok(Some(control::wait(&paths, word)?.code.to_string()));
+        }
+        let code = control::wait_for(&paths, word, &arguments.condition, interval)?;
+        // podman's for one that has not ended.
+        Ok(Some(code.map_or("-1".to_owned(), |code| code.to_string())))
     })
 }
 

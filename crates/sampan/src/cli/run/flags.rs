@@ -57,6 +57,9 @@ pub struct Container {
     /// Remove a container of this name first
     #[arg(long)]
     pub replace: bool,
+    /// Start these containers before it, whenever it is started
+    #[arg(long, value_name = "CONTAINER,...", value_delimiter = ',', value_parser = container)]
+    pub requires: Vec<ContainerId>,
     /// When it is started again: no, on-failure[:TIMES], always or unless-stopped
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: Restart,

@@ -50,6 +50,7 @@ impl Args {
             log: log_of(container.log_driver, container.log_opt)?,
             stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },
             restart: container.restart,
+            requires: container.requires,
             health,
             detach: container.detach,
             replace: container.replace,

@@ -32,6 +32,7 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--no-healthcheck" health.none = "true"
         "--log-driver json-file" log.driver = "Some(JsonFile)"
         "--log-opt max-file=3" log.max_files = "Some(3)"
+        "--requires a,b --requires c" requires = "[ContainerId(\"a\"), ContainerId(\"b\"), ContainerId(\"c\")]"
         "--restart always" restart = "Always"
         "--restart on-failure:3" restart = "OnFailure(Some(3))"
         "--restart on-failure:0" restart = "OnFailure(None)"
@@ -178,6 +179,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--health-on-failure burn", "unknown action \"burn\"", "one of none, kill, restart, stop"),
     ("--log-driver none-such", "there is no log driver \"none-such\"", "one of k8s-file, json-file, journald, none"),
     ("--log-opt colour=red", "there is no log option \"colour\"", "one of max-size, max-file, path, tag, labels, env"),
+    (
+        "--requires /b",
+        "invalid container name \"/b\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed",
+        "a letter or digit, then letters, digits, _, . and -; 128 at most",
+    ),
     ("--restart sometimes", "unknown restart policy", "one of no, on-failure[:TIMES], always, unless-stopped"),
     ("--restart always:3", "a number of times is for on-failure only", "on-failure:3"),
     ("--restart on-failure:x", "\"x\" is no number of times", ""),

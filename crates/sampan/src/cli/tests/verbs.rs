@@ -37,7 +37,7 @@ fn verbs_have_dockers_names() {
         ),
         ("restart --timeout -1 -l", "Restart(Restart { signal: None, time: Some(Endless), running: false"),
         ("kill a", "Kill(Kill { signal: Signal(9)"),
-        ("container wait a", "Wait(Wait { ignore: false"),
+        ("container wait a", "Wait(Wait { condition: [], interval: None, ignore: false"),
         ("container prune -f", "ContainerPrune(ContainerPrune { force: true"),
         ("healthcheck run a", "HealthCheck(HealthCheck {"),
         ("system start-all", "StartAll(StartAll"),

@@ -54,6 +54,7 @@ pub fn document(of: &Inspected) -> Value {
         "PidFile": of.request.as_ref().and_then(|request| request.pidfile.clone()).unwrap_or_default(),
         "Namespace": "",
         "Pod": "",
+        "Dependencies": record.requires,
     });
     if let Some(size) = of.size {
         document["SizeRw"] = size.own.into();
