@@ -146,6 +146,11 @@ impl Verb {
     }
 }
 
+/// By a link of podman's name.
+pub fn is_podman(arguments: &[OsString]) -> bool {
+    arguments.first().is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == "podman"))
+}
+
 /// The words after the program's name; what that stands for is one of them where it is called `sampan-oci`.
 pub fn words(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();

@@ -60,7 +60,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Secret(call) => return secret::run(&call, &globals, ui).map_err(usual),
         Verb::Network(call) => return network::run(&call, &globals, ui).map_err(usual),
         Verb::Help(text) => ui::print(&text),
-        Verb::Version(arguments) => version::print(&arguments),
+        Verb::Version(arguments) => version::print(&arguments, &globals),
         Verb::Completion(shell) => completion::print(shell),
         Verb::Create(request) => lifecycle::create(&request, &globals, ui),
         Verb::Stop(arguments) => lifecycle::stop(&arguments, &globals, ui),

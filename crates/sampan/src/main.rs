@@ -18,8 +18,12 @@ fn run(words: Vec<OsString>) -> u8 {
     if let Some(code) = engine::monitor::serve_if_asked(&words).or_else(|| engine::remote::serve_if_asked(&words)) {
         return code;
     }
+    let podman = cli::is_podman(&words);
     let call = match cli::parse(cli::words(words)) {
-        Ok(call) => call,
+        Ok(mut call) => {
+            call.globals.podman = podman;
+            call
+        }
         Err(failure) => return ui::Ui::plain().failed(&failure),
     };
     let ui = ui::Ui::new(call.globals.level(), call.verb.quiet());

@@ -24,6 +24,9 @@ pub struct Globals {
     /// Who makes cgroups: cgroupfs
     #[arg(long, value_name = "NAME", value_parser = cgroup_manager)]
     pub cgroup_manager: Option<CgroupManager>,
+    /// It is called by podman's name, so by who reads podman's JSON.
+    #[arg(skip)]
+    pub podman: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

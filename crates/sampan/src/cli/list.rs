@@ -140,7 +140,7 @@ pub struct ImageList {
     #[arg(long)]
     pub no_trunc: bool,
     /// Print no header
-    #[arg(long)]
+    #[arg(long, short = 'n')]
     pub noheading: bool,
     /// table, json, or a template as docker takes
     #[arg(long, value_name = "FORMAT", default_value = "table")]

@@ -7,6 +7,7 @@ use crate::ui::{self, Failure, Ui};
 use engine::containers::{Listed, Mounted};
 use engine::health::Status;
 use engine::inspect::Size;
+use engine::port::Mapping;
 use engine::state::State;
 use serde_json::{Value, json};
 use spec::unit::decimal;
@@ -26,9 +27,18 @@ pub struct Row {
     pub status: String,
     pub ports: String,
     pub name: String,
+    pub image_id: String,
+    /// Seconds since the epoch; 0 until then.
+    pub started: u64,
+    pub finished: u64,
     pub labels: BTreeMap<String, String>,
     /// What of the host is mounted in it.
     pub mounts: Vec<String>,
+    /// Where in it.
+    pub targets: Vec<String>,
+    pub published: Vec<Mapping>,
+    /// It goes when it has ended.
+    pub remove: bool,
     pub volumes: usize,
     pub pid: i32,
     pub exit_code: u8,
@@ -95,6 +105,37 @@ impl Row {
             METHOD: self.labels,
         })
     }
+
+    /// podman's keys and kinds of values, of what is known here.
+    fn podman(&self) -> Value {
+        let size = self.size.map(|size| json!({ "rootFsSize": size.root, "rwSize": size.own }));
+        json!({
+            "AutoRemove": self.remove,
+            "Command": self.command,
+            "Created": self.created,
+            "CreatedAt": ago(super::seconds_since(self.created)),
+            "ExitCode": self.exit_code,
+            "Exited": self.state == State::Exited.word(),
+            "ExitedAt": self.finished,
+            "Id": self.id,
+            "Image": self.image,
+            "ImageID": self.image_id,
+            "IsInfra": false,
+            "Labels": self.labels,
+            "Mounts": self.targets,
+            "Names": [self.name],
+            "Networks": self.networks,
+            "Pid": self.pid,
+            "Pod": "",
+            "PodName": "",
+            "Ports": self.published.iter().filter_map(published).collect::<Vec<_>>(),
+            "Restarts": self.restarts,
+            "Size": size,
+            "StartedAt": self.started,
+            "State": self.state,
+            "Status": self.status,
+        })
+    }
 }
 
 /// # Errors
@@ -113,20 +154,33 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
         };
         Row { size, networks, ..row(listed) }
     };
-    ui::print(&text(arguments, &listed.map(sized).collect::<Vec<_>>())?)
+    let rows: Vec<Row> = listed.map(sized).collect();
+    if globals.podman && arguments.format == Format::Json {
+        let all: Vec<Value> = rows.iter().map(Row::podman).collect();
+        return ui::print(&format!("{:#}\n", Value::Array(all)));
+    }
+    ui::print(&text(arguments, &rows)?)
 }
 
 pub fn row(listed: Listed) -> Row {
     let (state, status, reason) = (State::of(&listed), status(&listed), engine::state::reason(&listed.record));
     let record = listed.record;
+    let published = engine::port::mappings(&record);
     Row {
+        published,
         id: record.id,
         image: record.image,
+        image_id: record.image_id,
+        started: record.started,
+        finished: record.finished,
         command: record.command,
         created: record.created.seconds(),
         state: state.word().to_owned(),
         status,
+
         ports: record.ports.join(", "),
+        remove: record.remove,
+        targets: record.mounts.iter().map(|mounted| mounted.mount.target.clone()).collect(),
         name: record.name,
         labels: record.config.labels,
         volumes: record.mounts.iter().filter(|mounted| mounted.volume().is_some()).count(),
@@ -138,6 +192,27 @@ pub fn row(listed: Listed) -> Row {
         networks: Vec::new(),
         size: None,
     }
+}
+
+/// `0.0.0.0:8080` and `80/tcp`, in podman's form.
+fn published(mapping: &Mapping) -> Option<Value> {
+    let (address, outside) = mapping.outside.rsplit_once(':')?;
+    let (inside, protocol) = mapping.inside.split_once('/')?;
+    let (first, range) = range(outside)?;
+    Some(json!({
+        "host_ip": if address == "0.0.0.0" { "" } else { address.trim_matches(['[', ']']) },
+        "container_port": self::range(inside)?.0,
+        "host_port": first,
+        "range": range,
+        "protocol": protocol,
+    }))
+}
+
+/// Its first port, and how many there are: of `80` or `80-90`.
+fn range(text: &str) -> Option<(u16, u32)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    Some((first, u32::from(last.checked_sub(first)?) + 1))
 }
 
 /// A volume's name, or what of the host it is.
@@ -232,6 +307,22 @@ CONTAINER ID   IMAGE     COMMAND                CREATED         STATUS         P
         assert_eq!((&value["ID"], &value["State"]), (&"0123456789abcdef".into(), &"running".into()));
         assert_eq!((&value["Labels"], &value[METHOD]), (&"a.my-b=c,d=".into(), &Value::Null));
         assert_eq!(value["Command"], "\"sh -c sleep 100000000\"");
+    }
+
+    #[test]
+    fn podmans_object_has_its_kinds_of_values() {
+        let mapping = |outside: &str| Mapping { inside: "80/tcp".into(), outside: outside.into() };
+        let published = vec![mapping("0.0.0.0:8080"), mapping("[::1]:90-92")];
+        let object = Row { published, ..row() }.podman();
+        assert_eq!((&object["Names"], &object["Labels"]), (&json!(["web"]), &json!({ "a.my-b": "c", "d": "" })));
+        assert_eq!((&object["Exited"], &object["Id"]), (&false.into(), &"0123456789abcdef".into()));
+        let port = |ip: &str, first: u16, range: u16| {
+            let to = json!({ "container_port": 80, "protocol": "tcp" });
+            let mut all = json!({ "host_ip": ip, "host_port": first, "range": range });
+            all.as_object_mut().unwrap().extend(to.as_object().unwrap().clone());
+            all
+        };
+        assert_eq!(object["Ports"], json!([port("", 8080, 1), port("::1", 90, 3)]));
     }
 
     #[test]
