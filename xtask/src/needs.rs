@@ -25,7 +25,7 @@ const fn service(program: &'static str, debian: &'static str, fedora: &'static s
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-pub const TESTS: [Need; 23] = [
+pub const TESTS: [Need; 24] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -44,6 +44,7 @@ pub const TESTS: [Need; 23] = [
     need("skopeo", "skopeo", "skopeo"),
     need("umoci", "umoci", "umoci"),
     need("openssl", "openssl", "openssl"),
+    need("pip3", "python3-pip", "python3-pip"),
     need("podman", "podman", "podman"),
     need("buildah", "buildah", "buildah"),
     service("containerd", "containerd", "containerd"),
