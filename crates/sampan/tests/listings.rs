@@ -114,7 +114,7 @@ fn what_is_no_list_of_images_or_containers_takes_templates_too() {
     assert!(
         sampan(&ground, &["system", "df", "--format", r"table {{.Type}}\t{{.Size}}"])
             .ok()
-            .starts_with("TYPE         SIZE\n")
+            .starts_with("TYPE            SIZE\n")
     );
 }
 
@@ -208,15 +208,16 @@ fn containers_are_filtered() {
         ground.command(&words).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
     };
     let mut web = run("web", "base:1", &["--label", "kind=mine", "--rm"], &["sleep", "1000"]);
-    run("webby", "reg.example/a/top:2", &[], &["sh", "-c", "exit 3"]).wait().unwrap();
-    run("db", "base:1", &[], &["true"]).wait().unwrap();
     let names = |words: &[&str]| {
         let out = sampan(&ground, &[&["ps", "--format", "{{.Names}}"], words].concat()).ok();
         let mut names: Vec<String> = out.lines().map(str::to_owned).collect();
         names.sort();
         names.join(" ")
     };
+    // Before the others are made: the order counts below.
     until("the container runs", || names(&[]) == "web");
+    run("webby", "reg.example/a/top:2", &[], &["sh", "-c", "exit 3"]).wait().unwrap();
+    run("db", "base:1", &[], &["true"]).wait().unwrap();
     for (words, left) in [
         (&["-a"][..], "db web webby"),
         (&["-f", "name=web"], "web"),
