@@ -104,5 +104,14 @@ impl Drop for Live {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             let _ = run.wait();
         }
+        // Who takes the network's bridge away finds it by this directory (docs/adr/0006-bridge-removal.md), which goes
+        // with the rest of the ground.
+        let networks = self.ground.dir.join("state/networks");
+        for _ in 0..500 {
+            if !networks.exists() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
