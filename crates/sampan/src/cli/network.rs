@@ -2,7 +2,7 @@
 
 use super::Verb;
 use super::list::Format;
-use super::tree::Leaf;
+use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
 use engine::filter;
@@ -23,20 +23,6 @@ pub enum Call {
     Exists(Exists),
     Connect(Connect),
     Disconnect(Disconnect),
-}
-
-macro_rules! named {
-    ($call:ident, $names:expr, $about:literal, $usage:literal) => {
-        impl Leaf for $call {
-            const NAMES: &[&str] = &$names;
-            const ABOUT: &str = $about;
-            const USAGE: &str = $usage;
-
-            fn verb(self) -> Result<Verb, Failure> {
-                Ok(Verb::Network(Box::new(Call::$call(self))))
-            }
-        }
-    };
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -87,7 +73,7 @@ pub struct Create {
     pub name: Option<String>,
 }
 
-named!(Create, ["network create"], "Make a network", "sampan network create [OPTIONS] [NETWORK]");
+named!(Create of Network, ["network create"], "Make a network", "sampan network create [OPTIONS] [NETWORK]");
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct List {
@@ -108,7 +94,7 @@ pub struct List {
     pub format: Format,
 }
 
-named!(List, ["network ls", "network list"], "List networks", "sampan network ls [OPTIONS]");
+named!(List of Network, ["network ls", "network list"], "List networks", "sampan network ls [OPTIONS]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Inspect {
@@ -123,7 +109,7 @@ pub struct Inspect {
     pub networks: Vec<String>,
 }
 
-named!(Inspect, ["network inspect"], "Show all of networks", "sampan network inspect [OPTIONS] NETWORK [NETWORK...]");
+named!(Inspect of Network, ["network inspect"], "Show all of networks", "sampan network inspect [OPTIONS] NETWORK [NETWORK...]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Remove {
@@ -135,7 +121,7 @@ pub struct Remove {
     pub networks: Vec<String>,
 }
 
-named!(Remove, ["network rm", "network remove"], "Remove networks", "sampan network rm [OPTIONS] NETWORK [NETWORK...]");
+named!(Remove of Network, ["network rm", "network remove"], "Remove networks", "sampan network rm [OPTIONS] NETWORK [NETWORK...]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Prune {
@@ -147,7 +133,7 @@ pub struct Prune {
     pub filter: Vec<filter::Network>,
 }
 
-named!(Prune, ["network prune"], "Remove networks that no container is in", "sampan network prune [OPTIONS]");
+named!(Prune of Network, ["network prune"], "Remove networks that no container is in", "sampan network prune [OPTIONS]");
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Exists {
@@ -157,7 +143,7 @@ pub struct Exists {
 }
 
 named!(
-    Exists,
+    Exists of Network,
     ["network exists"],
     "Say by the exit code whether there is such a network",
     "sampan network exists NETWORK"
@@ -192,7 +178,7 @@ pub struct Connect {
 }
 
 named!(
-    Connect,
+    Connect of Network,
     ["network connect"],
     "Put a container into a network",
     "sampan network connect [OPTIONS] NETWORK CONTAINER"
@@ -212,7 +198,7 @@ pub struct Disconnect {
 }
 
 named!(
-    Disconnect,
+    Disconnect of Network,
     ["network disconnect"],
     "Take a container out of a network",
     "sampan network disconnect [OPTIONS] NETWORK CONTAINER"

@@ -2,7 +2,7 @@
 
 use super::Verb;
 use super::list::Format;
-use super::tree::Leaf;
+use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
 use engine::request::process::label;
@@ -18,20 +18,6 @@ pub enum Call {
     Inspect(Inspect),
     Remove(Remove),
     Exists(Exists),
-}
-
-macro_rules! named {
-    ($call:ident, $names:expr, $about:literal, $usage:literal) => {
-        impl Leaf for $call {
-            const NAMES: &[&str] = &$names;
-            const ABOUT: &str = $about;
-            const USAGE: &str = $usage;
-
-            fn verb(self) -> Result<Verb, Failure> {
-                Ok(Verb::Secret(Box::new(Call::$call(self))))
-            }
-        }
-    };
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -59,7 +45,7 @@ pub struct Create {
     pub file: String,
 }
 
-named!(Create, ["secret create"], "Keep a secret", "sampan secret create [OPTIONS] NAME FILE|-");
+named!(Create of Secret, ["secret create"], "Keep a secret", "sampan secret create [OPTIONS] NAME FILE|-");
 
 fn driver(text: &str) -> Result<String, Invalid> {
     if text == "file" {
@@ -105,7 +91,7 @@ pub struct List {
     pub format: Format,
 }
 
-named!(List, ["secret ls", "secret list"], "List secrets", "sampan secret ls [OPTIONS]");
+named!(List of Secret, ["secret ls", "secret list"], "List secrets", "sampan secret ls [OPTIONS]");
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Inspect {
@@ -118,7 +104,7 @@ pub struct Inspect {
 }
 
 named!(
-    Inspect,
+    Inspect of Secret,
     ["secret inspect"],
     "Show what is known of secrets, but for what is in them",
     "sampan secret inspect [OPTIONS] SECRET [SECRET...]"
@@ -137,7 +123,7 @@ pub struct Remove {
     pub secrets: Vec<String>,
 }
 
-named!(Remove, ["secret rm", "secret remove"], "Remove secrets", "sampan secret rm [OPTIONS] SECRET [SECRET...]");
+named!(Remove of Secret, ["secret rm", "secret remove"], "Remove secrets", "sampan secret rm [OPTIONS] SECRET [SECRET...]");
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Exists {
@@ -146,4 +132,4 @@ pub struct Exists {
     pub secret: String,
 }
 
-named!(Exists, ["secret exists"], "End with 0 if there is this secret, else with 1", "sampan secret exists SECRET");
+named!(Exists of Secret, ["secret exists"], "End with 0 if there is this secret, else with 1", "sampan secret exists SECRET");

@@ -27,16 +27,22 @@ pub trait Leaf: Args {
     fn verb(self) -> Result<Verb, Failure>;
 }
 
-/// For verbs whose arguments are what is called.
+/// For verbs whose arguments are what is called, or one of the calls of a group.
 macro_rules! named {
-    ($verb:ident, $names:expr, $about:literal, $usage:literal) => {
+    ($verb:ident, $($rest:tt)*) => {
+        named!(@ $verb, Verb::$verb, $($rest)*);
+    };
+    ($verb:ident of $group:ident, $($rest:tt)*) => {
+        named!(@ $verb, |call| Verb::$group(Box::new(Call::$verb(call))), $($rest)*);
+    };
+    (@ $verb:ident, $call:expr, $names:expr, $about:literal, $usage:literal $(,)?) => {
         impl Leaf for $verb {
             const NAMES: &[&str] = &$names;
             const ABOUT: &str = $about;
             const USAGE: &str = $usage;
 
             fn verb(self) -> Result<Verb, Failure> {
-                Ok(Verb::$verb(self))
+                Ok($call(self))
             }
         }
     };
