@@ -173,22 +173,8 @@ fn join(
         None if begins => networks::subnets(paths).into_iter().map(|(_, net)| net).collect(),
         _ => Vec::new(),
     };
-    let asked = Request {
-        container: who.id.to_owned(),
-        moment: Moment::now().0,
-        names: names(&request.network, who, &endpoint),
-        network: endpoint.network,
-        definition,
-        reserved,
-        link,
-        leads_out,
-        priority: endpoint.priority,
-        ip: endpoint.ip,
-        ip6: endpoint.ip6,
-        mac: endpoint.mac.map(|mac| mac.0),
-        mtu: None,
-        published,
-    };
+    let names = names(&request.network, who, &endpoint);
+    let asked = Request { definition, reserved, leads_out, published, ..asked(who.id, &endpoint, link, names) };
     let (mut observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
     name_holder(paths, &mut observed.holder);
     name_holder(paths, &mut observed.holder6);
@@ -206,6 +192,22 @@ fn join(
     net.steps.init.extend(connection.init);
     net.warnings.extend(connection.warnings);
     Ok(())
+}
+
+/// What an endpoint says to a network that the container is about to come to.
+pub(crate) fn asked(id: &str, endpoint: &Endpoint, link: String, names: Vec<String>) -> Request {
+    Request {
+        container: id.to_owned(),
+        moment: Moment::now().0,
+        network: endpoint.network.clone(),
+        link,
+        names,
+        priority: endpoint.priority,
+        ip: endpoint.ip,
+        ip6: endpoint.ip6,
+        mac: endpoint.mac.map(|mac| mac.0),
+        ..Request::default()
+    }
 }
 
 fn names(asked: &network::Network, who: Who<'_>, endpoint: &Endpoint) -> Vec<String> {

@@ -9,7 +9,6 @@ use crate::paths::Paths;
 use crate::request::Run;
 use crate::request::network::{Endpoint, Mode};
 use crate::start;
-use crate::time::Moment;
 use plan::network::{HostNetwork, Lease, Request, Shared};
 use runtime::apply::network::{Lock, live, state};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -173,20 +172,13 @@ impl<'a> Member<'a> {
         let internal = definition.as_ref().is_some_and(|network| network.traits.internal);
         let rank = (std::cmp::Reverse(endpoint.priority), network.name.as_str());
         let leads_out = !internal && self.leading().is_none_or(|leading| rank < leading.rank());
+        let names = net::names_of(&self.record.name, id, &endpoint.aliases, self.hostname());
         let asked = Request {
-            container: id.clone(),
-            moment: Moment::now().0,
             network: network.name.clone(),
             reserved: super::subnets(paths).into_iter().map(|(_, net)| net).collect(),
-            names: net::names_of(&self.record.name, id, &endpoint.aliases, self.hostname()),
-            link,
             leads_out,
-            priority: endpoint.priority,
-            ip: endpoint.ip,
-            ip6: endpoint.ip6,
-            mac: endpoint.mac.map(|mac| mac.0),
             definition,
-            ..Request::default()
+            ..net::asked(id, endpoint, link, names)
         };
         let directory = paths.networks();
         let (observed, _) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
