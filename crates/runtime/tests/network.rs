@@ -5,6 +5,9 @@
     reason = "clippy.toml allows them in tests, not in what tests share"
 )]
 
+mod ground;
+
+use ground::{Host, enter};
 use plan::network::{Connection, Protocol, Published, Request, connect};
 use runtime::apply::network::{
     Context, InitOp, Left, Lock, apply_attach, apply_host, compile, leave, leave_all, retire, undo,
@@ -13,7 +16,7 @@ use runtime::observe::network as observe;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const OUTSIDE4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -21,42 +24,7 @@ const UPLINK4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OUTSIDE6: Ipv6Addr = Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 2);
 const UPLINK6: Ipv6Addr = Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 1);
 
-/// A process in a new network namespace, which lives as long as it.
-struct Host(Child);
-
 impl Host {
-    fn new() -> Self {
-        let child = Command::new("unshare").args(["-n", "sleep", "1000"]).stdin(Stdio::null()).spawn().unwrap();
-        Self::started(child)
-    }
-
-    /// Waits until `unshare` has become `sleep`.
-    fn started(child: Child) -> Self {
-        let host = Self(child);
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while std::fs::read_to_string(format!("/proc/{}/comm", host.pid())).unwrap().trim() != "sleep" {
-            assert!(Instant::now() < deadline);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        host
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    /// Runs `work` in a thread that is in the namespace.
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let pid = self.pid();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                enter(pid);
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
     fn shell(&self, script: &str) -> String {
         let output = Command::new("nsenter")
             .args([&format!("--net=/proc/{}/ns/net", self.pid()), "--", "bash", "-euc", script])
@@ -115,19 +83,6 @@ impl Host {
             Ok(std::str::from_utf8(&buffer[..length]).unwrap().parse().unwrap())
         })
     }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn enter(pid: u32) {
-    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
-    let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-    rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), kind).unwrap();
 }
 
 /// A directory that goes with the test.

@@ -5,6 +5,9 @@
     reason = "clippy.toml allows them in tests, not in what tests share"
 )]
 
+mod ground;
+
+use ground::{Host, enter};
 use plan::network::{Definition, HostNetwork, HostStep, Lease, Net4, Net6, Request, Traits, connect};
 use runtime::apply::network::{Context, Lock, apply_host, leave_all};
 use runtime::resolver::{Resolver, Sockets, View};
@@ -12,54 +15,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const A: u16 = 1;
 const PTR: u16 = 12;
 const MX: u16 = 15;
 const AAAA: u16 = 28;
 
-/// A process in a new network namespace, whose loopback is up.
-struct Host(Child);
-
-impl Host {
-    fn new() -> Self {
-        let script = "ip link set lo up && exec sleep 1000";
-        let host = Self(Command::new("unshare").args(["-n", "sh", "-c", script]).stdin(Stdio::null()).spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::fs::read_to_string(format!("/proc/{}/comm", host.0.id())).unwrap().trim() != "sleep" {
-            assert!(Instant::now() < deadline);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        host
-    }
-
-    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let pid = self.0.id();
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                enter(pid);
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn enter(pid: u32) {
-    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
-    let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-    rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), kind).unwrap();
+/// A host whose loopback is up.
+fn new_host() -> Host {
+    let script = "ip link set lo up && exec sleep 1000";
+    Host::started(Command::new("unshare").args(["-n", "sh", "-c", script]).stdin(Stdio::null()).spawn().unwrap())
 }
 
 /// A host with one container, `me`, that asks, and a state directory in which others come and go.
@@ -81,7 +50,7 @@ impl World {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("sampan-resolver-{}-{number}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        let world = Self { host: Host::new(), me: Host::new(), dir, stop: Arc::default(), thread: None };
+        let world = Self { host: new_host(), me: new_host(), dir, stop: Arc::default(), thread: None };
         world.servers("127.0.0.1");
         Some(world)
     }
@@ -118,7 +87,7 @@ impl World {
 
     /// As the process that watches the container does it: one thread, one descriptor.
     fn start(&mut self, servers: &[IpAddr]) {
-        let (host, me, stop) = (self.host.0.id(), self.me.0.id(), self.stop.clone());
+        let (host, me, stop) = (self.host.pid(), self.me.pid(), self.stop.clone());
         let view = View { state_dir: self.dir.join("networks"), container: "me".into() };
         let (file, servers) = (self.dir.join("resolv.conf"), servers.to_vec());
         let (tell, ready) = std::sync::mpsc::channel();
@@ -277,7 +246,7 @@ fn text(mut wire: &[u8]) -> String {
 
 /// A server that answers each question with this address, or says that it cannot.
 fn serve(host: &Host, at: &str, says: Option<Ipv4Addr>) -> Arc<AtomicU32> {
-    let (pid, at) = (host.0.id(), SocketAddr::new(at.parse().unwrap(), 53));
+    let (pid, at) = (host.pid(), SocketAddr::new(at.parse().unwrap(), 53));
     let asked = Arc::new(AtomicU32::new(0));
     let (count, (tell, ready)) = (asked.clone(), std::sync::mpsc::channel());
     std::thread::spawn(move || {
