@@ -4,10 +4,9 @@
 
 mod ground;
 
-use ground::room::Room;
+use ground::room::{DOCKER, Room};
 use ground::{Ran, until};
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 const SHIM: &str = "containerd-shim-runc-v2";
 
@@ -19,48 +18,17 @@ struct Docker {
 
 impl Docker {
     fn new(name: &str) -> Option<Self> {
-        let mut room = Room::new(name, &["dockerd", "docker", "containerd", SHIM, "tar", "script"])?;
-        room.file("daemon.json", "{}", None);
-        let (config, data, runtime) = (room.at("daemon.json"), room.at("docker"), format!("sampan={}", room.runtime()));
-        let parent = format!("/{}", room.id);
-        let words = [
-            "dockerd",
-            "--config-file",
-            &config,
-            "--data-root",
-            &data,
-            "--exec-root",
-            "/run/docker",
-            "--pidfile",
-            "/run/docker.pid",
-            "--host",
-            "unix:///run/docker.sock",
-            "--bridge",
-            "none",
-            "--iptables=false",
-            "--storage-driver",
-            "vfs",
-            "--add-runtime",
-            &runtime,
-            "--default-runtime",
-            "sampan",
-            "--cgroup-parent",
-            &parent,
-        ];
-        let daemon = room.daemon(&words, "dockerd.log");
+        let room = Room::new(name, &["dockerd", "docker", "containerd", SHIM, "tar", "script"])?;
+        let (runtime, parent) = (format!("sampan={}", room.runtime()), format!("/{}", room.id));
+        let more = ["--add-runtime", &runtime, "--default-runtime", "sampan", "--cgroup-parent", &parent];
+        let daemon = room.dockerd(&more);
         let docker = Self { room, daemon };
-        let start = Instant::now();
-        while docker.run(&["version"]).code != 0 {
-            let log = || std::fs::read_to_string(docker.room.at("dockerd.log")).unwrap();
-            assert!(start.elapsed() < Duration::from_secs(60), "{}", log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
         docker.run(&["import", &docker.room.at("rootfs.tar"), "image"]).ok();
         Some(docker)
     }
 
     fn words(words: &[&str]) -> Vec<String> {
-        ["docker", "--host", "unix:///run/docker.sock"].iter().chain(words).map(|word| (*word).to_owned()).collect()
+        ["docker", "--host", DOCKER].iter().chain(words).map(|word| (*word).to_owned()).collect()
     }
 
     fn run(&self, words: &[&str]) -> Ran {

@@ -6,7 +6,7 @@
 
 mod ground;
 
-use ground::room::Room;
+use ground::room::{DOCKER, Room};
 use ground::{Ran, SAMPAN, until};
 use serde_json::Value;
 use spec::Digest;
@@ -292,38 +292,11 @@ fn what_podman_writes_runs_and_ours_it_reads() {
 #[test]
 fn what_docker_writes_runs_and_ours_it_reads() {
     let Some(work) = Work::new("interop-docker", &["dockerd", "docker", "containerd", "tar"]) else { return };
-    let config = work.at("daemon.json");
-    fs::write(&config, "{}").unwrap();
-    let data = work.at("docker");
-    let words = [
-        "dockerd",
-        "--config-file",
-        &config,
-        "--data-root",
-        &data,
-        "--exec-root",
-        "/run/docker",
-        "--pidfile",
-        "/run/docker.pid",
-        "--host",
-        "unix:///run/docker.sock",
-        "--bridge",
-        "none",
-        "--iptables=false",
-        "--storage-driver",
-        "vfs",
-    ];
-    let mut daemon = work.room.daemon(&words, "dockerd.log");
+    let mut daemon = work.room.dockerd(&[]);
     let docker = |words: &[&str]| {
-        let call = ["env", "DOCKER_BUILDKIT=0", "docker", "--host", "unix:///run/docker.sock"];
+        let call = ["env", "DOCKER_BUILDKIT=0", "docker", "--host", DOCKER];
         work.room.run(&[&call[..], words].concat())
     };
-    let start = std::time::Instant::now();
-    while docker(&["version"]).code != 0 {
-        let log = || fs::read_to_string(work.at("dockerd.log")).unwrap();
-        assert!(start.elapsed() < std::time::Duration::from_secs(60), "{}", log());
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
     let tar = work.at("first.tar");
     work.room.run(&["tar", "-C", &work.at("rootfs"), "--numeric-owner", "-cf", &tar, "."]).ok();
     let tree = work.tree(&work.at("rootfs/data"));

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// /run is the room's; root's engines may look for a shared root. What its first process does for ever is to wait, so
 /// that orphans are reaped. An account of the room's only, for an ordinary user with ids to give to containers.
@@ -20,6 +21,9 @@ const FIRST: &str = "set -e; mount --make-rshared /; mount -t tmpfs -o mode=755 
 /// To be before the words of a command of that user's.
 pub const ROWER: [&str; 7] =
     ["setpriv", "--reuid=rower", "--regid=rower", "--init-groups", "env", "XDG_RUNTIME_DIR=/run/rower", "USER=rower"];
+
+/// Where a docker of the room's answers.
+pub const DOCKER: &str = "unix:///run/docker.sock";
 
 pub struct Room {
     pub ground: Ground,
@@ -106,6 +110,38 @@ impl Room {
     pub fn daemon(&self, words: &[&str], log: &str) -> Child {
         let log = fs::File::create(self.at(log)).unwrap();
         self.command(words).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    /// A docker of the room's, without networks, that answers at /run/docker.sock.
+    pub fn dockerd(&self, more: &[&str]) -> Child {
+        let (config, data) = (self.at("daemon.json"), self.at("docker"));
+        fs::write(&config, "{}").unwrap();
+        let words = [
+            "dockerd",
+            "--config-file",
+            &config,
+            "--data-root",
+            &data,
+            "--exec-root",
+            "/run/docker",
+            "--pidfile",
+            "/run/docker.pid",
+            "--host",
+            DOCKER,
+            "--bridge",
+            "none",
+            "--iptables=false",
+            "--storage-driver",
+            "vfs",
+        ];
+        let daemon = self.daemon(&[&words, more].concat(), "dockerd.log");
+        let start = Instant::now();
+        while self.run(&["docker", "--host", DOCKER, "version"]).code != 0 {
+            let log = || fs::read_to_string(self.at("dockerd.log")).unwrap();
+            assert!(start.elapsed() < Duration::from_secs(60), "{}", log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        daemon
     }
 
     /// The cgroups below the room's whose path has this part.
