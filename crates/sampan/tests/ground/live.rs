@@ -107,11 +107,8 @@ impl Drop for Live {
         // Who takes the network's bridge away finds it by this directory (docs/adr/0006-bridge-removal.md), which goes
         // with the rest of the ground.
         let networks = self.ground.dir.join("state/networks");
-        for _ in 0..500 {
-            if !networks.exists() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+        if !std::thread::panicking() {
+            until("the bridge to go", || !networks.exists());
         }
     }
 }
