@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod conformance;
 mod dist;
+mod lab;
 mod leftovers;
 mod libtest;
 mod needs;
@@ -40,13 +41,14 @@ fn main() -> ExitCode {
         },
         ["bench", "density", counts @ ..] => bench::density(counts),
         ["bench", options @ ..] => bench::run(options),
+        ["lab", words @ ..] => lab::run(words),
         ["dist"] => dist::run(),
         [] | ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
+            print!("{USAGE}{}", lab::USAGE);
             Ok(())
         }
         _ => {
-            eprint!("{USAGE}");
+            eprint!("{USAGE}{}", lab::USAGE);
             return ExitCode::from(2);
         }
     };

@@ -3,7 +3,7 @@
 //! Invariant: reads the tree and builds the binary; changes nothing.
 
 mod binary;
-mod claims;
+pub mod claims;
 mod edges;
 mod source;
 

@@ -3,8 +3,8 @@
 use super::Finding;
 use super::source::File;
 
-const CLAIMS: &str = "SECURITY.md";
-const TESTS: [&str; 4] = [
+pub const CLAIMS: &str = "SECURITY.md";
+pub const TESTS: [&str; 4] = [
     "crates/sampan/tests/security.rs",
     "crates/sampan/tests/oci_security.rs",
     "crates/sampan/tests/exec.rs",
@@ -18,20 +18,48 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     missing.map(|name| format!("{CLAIMS}: no test {name} in {}", TESTS.join(" or "))).collect()
 }
 
-/// The names in backticks in the last column of the tables; a space in one makes it prose.
+/// A row of the table.
+pub struct Kind<'a> {
+    pub what: &'a str,
+    /// Where others were broken by it.
+    pub seen: &'a str,
+    pub tests: Vec<&'a str>,
+}
+
+/// The kinds of escape: rows of four cells.
+pub fn kinds(text: &str) -> impl Iterator<Item = Kind<'_>> {
+    text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+        let [what, seen, _, tests] = cells[..] else { return None };
+        Some(Kind { what, seen, tests: quoted(tests).collect() })
+    })
+}
+
+/// The names in backticks in the last column of the tables.
 fn claimed(text: &str) -> impl Iterator<Item = &str> {
-    let rows = text.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|')?.rsplit('|').next());
-    let quoted = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    quoted.filter(|name| name.contains('_') && !name.contains(' '))
+    let cells = text.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|')?.rsplit('|').next());
+    cells.flat_map(quoted)
+}
+
+/// A space between backticks makes it prose.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2).filter(|name| name.contains('_') && !name.contains([' ', '/']))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::claimed;
+    use super::{claimed, kinds};
 
     #[test]
     fn reads_the_last_column() {
         let text = "| a `not_this` | `one_test`, `second_test` |\n| b | tests of crate `image` |\nprose `no_table`\n";
         assert_eq!(claimed(text).collect::<Vec<_>>(), ["one_test", "second_test"]);
+    }
+
+    #[test]
+    fn a_kind_is_a_row_of_four() {
+        let text = "| kind | seen as | here | test |\n|---|---|---|---|\n| a | CVE-1 | b | `one_test` |\n| c | d |\n";
+        let kind = kinds(text).last();
+        assert!(kind.is_some_and(|kind| (kind.what, kind.seen, kind.tests) == ("a", "CVE-1", vec!["one_test"])));
     }
 }
