@@ -176,7 +176,7 @@ impl AsFd for Signals {
 }
 
 /// Every signal to its default and none blocked, as a program expects to be started. For the child between clone and
-/// exec, after CLONE_CLEAR_SIGHAND or not: that flag and exec both leave ignored signals ignored.
+/// exec: CLONE_CLEAR_SIGHAND and exec both leave ignored signals ignored.
 /// Async-signal-safe, no heap.
 pub fn reset() {
     for signal in Signal::all() {

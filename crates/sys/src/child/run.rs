@@ -182,12 +182,9 @@ fn begin(program: &Program<'_>, state: &State<'_>) -> Outcome<()> {
     die_with_parent(state)?;
     // Whatever the caller leaked to us, the container shall not get (CVE-2024-21626): close on exec, all of it.
     sys!(SYS_close_range, 3 + program.passed, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
-    // Rust ignores SIGPIPE, and what is ignored stays so across exec (execve(2)).
-    let default: [u64; 4] = [0; 4];
-    sys!(SYS_rt_sigaction, libc::SIGPIPE, default.as_ptr(), 0, 8)?;
-    // The parent blocked its signals before the clone; a mask survives exec too.
-    let none: u64 = 0;
-    sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8)?;
+    // What the caller ignores, and Rust SIGPIPE, stays ignored across exec, and the mask of a parent that has blocked its
+    // signals stays, too (execve(2)): a container begins as any program does, as with runc and crun.
+    crate::signal::reset();
     Ok(())
 }
 
@@ -507,21 +504,16 @@ fn hook(hook: &Hook) -> Outcome<()> {
 }
 
 /// A handler and not a signalfd: what waits by read(2) alone needs no call that a filter may refuse. The exec takes it
-/// back (execve(2)); what the caller ignores stays ignored across it, and so here.
+/// back (execve(2)).
 fn end_by_signals() -> Outcome<()> {
     // Of the kernel: handler, flags, restorer, mask. Without a restorer x86 delivers nothing (arch/x86/kernel/signal_64.c);
     // this one is not come back to.
     const SA_RESTORER: u64 = 0x0400_0000;
     let handler = ended as extern "C" fn(c_int) as usize as u64;
     let handled = [handler, SA_RESTORER, handler, 0];
-    for signal in (1..=64).filter(|signal| ends(*signal)) {
-        let mut before = [0u64; 4];
-        sys!(SYS_rt_sigaction, signal, handled.as_ptr(), before.as_mut_ptr(), 8)?;
-        if before[0] == libc::SIG_IGN as u64 {
-            sys!(SYS_rt_sigaction, signal, before.as_ptr(), 0, 8)?;
-        }
-    }
-    Ok(())
+    (1..=64)
+        .filter(|signal| ends(*signal))
+        .try_for_each(|signal| sys!(SYS_rt_sigaction, signal, handled.as_ptr(), 0, 8).map(drop))
 }
 
 /// What it does without a handler (signal(7)). SIGSYS says what a filter refused, and kills pid 1, too.
