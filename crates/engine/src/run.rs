@@ -439,8 +439,12 @@ pub(crate) fn watch(
         plain: false,
         detach_keys: DetachKeys::from_bytes(&asked.detach_keys),
     });
-    let container =
-        supervise::Container { pidfd: started.child.pidfd.as_fd(), terminal, forward_signals: asked.forward_signals };
+    let container = supervise::Container {
+        pidfd: started.child.pidfd.as_fd(),
+        terminal,
+        forward_signals: asked.forward_signals,
+        beside: None,
+    };
     let mut say = |event: Event| {
         if let Some(text) = describe(&event) {
             tell(Notice::Warning(text));

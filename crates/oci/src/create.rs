@@ -4,7 +4,7 @@ use crate::bundle::Bundle;
 use crate::delete::poststop;
 use crate::record::{Model, Record, Scope, write_whole};
 use crate::root::{Home, Root};
-use crate::{Id, label, listener, refused};
+use crate::{Id, label, listener, notify, refused};
 use plan::cgroup::{Asked, Cgroup, CgroupPath, Unit};
 use plan::host::Host;
 use plan::order::{Existing, NetworkSteps};
@@ -85,9 +85,18 @@ pub fn create(root: &Root, id: &Id, create: &Create, warn: &mut dyn FnMut(&str))
     root.check_free(id)?;
     let mut bundle = Bundle::open(&create.bundle)?;
     bundle.warnings.iter().for_each(|warning| warn(warning));
-    let Passed { sockets, .. } = create.passed;
-    if let Some(process) = bundle.config.process.as_mut().filter(|_| sockets > 0) {
-        process.env.extend([format!("LISTEN_FDS={sockets}"), "LISTEN_PID=1".to_owned()]);
+    let notified = notify::mount(&root.container(id))?;
+    let notifies = notified.is_some();
+    bundle.config.mounts.extend(notified);
+    // What follows is for the first process alone.
+    let model = Model::of(&bundle.config);
+    if let Some(process) = &mut bundle.config.process {
+        if create.passed.sockets > 0 {
+            process.env.extend([format!("LISTEN_FDS={}", create.passed.sockets), "LISTEN_PID=1".to_owned()]);
+        }
+        if notifies {
+            notify::tell(process);
+        }
     }
     let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
     check_terminal(terminal, create.foreground, create.console_socket.as_deref())?;
@@ -96,7 +105,10 @@ pub fn create(root: &Root, id: &Id, create: &Create, warn: &mut dyn FnMut(&str))
     linux.iter().flat_map(|linux| kept(&plan, linux)).for_each(|warning| warn(&warning));
     let (home, mut journal) = root.claim(id)?;
     let record = record(id, &bundle, &plan, placed, create.passed);
-    let made = make(&home, &mut journal, &plan, record.clone(), &bundle, create);
+    let prepared = if notifies { notify::prepare(&home) } else { Ok(()) };
+    let made = prepared
+        .and_then(|()| model.save(&home))
+        .and_then(|()| make(&home, &mut journal, &plan, record.clone(), &bundle, create));
     if made.is_err() {
         // The error that led here is the one to tell; what could not be undone stays for `delete --force`. The hooks are
         // called as at the end of any container (runtime.md, "Lifecycle").
@@ -115,7 +127,6 @@ fn make(
     create: &Create,
 ) -> Result<Started> {
     record.save(home)?;
-    Model::of(&bundle.config).save(home)?;
     let profile = bundle.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let mut at = |stage, pid, terminal: &mut Option<OwnedFd>| {
         let state = State { pid, ..record.state(Status::Creating) };

@@ -113,7 +113,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     if let Some(path) = &exec.pid_file {
         write_whole(path, started.child.pid.to_string().as_bytes())?;
     }
-    signals.map_or(Ok(0), |signals| watch(&mut started, &signals))
+    signals.map_or(Ok(0), |signals| watch(&mut started, &signals, None).map(|ended| ended.code))
 }
 
 /// By whom, where its caller may not put it there.

@@ -17,6 +17,7 @@ mod kill;
 mod label;
 mod list;
 mod listener;
+mod notify;
 mod pause;
 mod record;
 mod restore;

@@ -70,9 +70,9 @@ pub fn restore(root: &Root, id: &Id, asked: &Restore) -> Result<Ended> {
     };
     drop(journal);
     let Some(signals) = signals else { return Ok(Ended::default()) };
-    let code = watch(&mut started, &signals);
+    let ended = watch(&mut started, &signals, None);
     let warnings = crate::delete(root, id, true)?;
-    Ok(Ended { code: code?, warnings })
+    Ok(Ended { warnings, ..ended? })
 }
 
 fn make(

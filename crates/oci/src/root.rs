@@ -5,6 +5,7 @@
 //! | `journal` | how it is undone; locked while a command works on it |
 //! | `record.json` | what is known of it ([`crate::record::Record`]) |
 //! | `model.json` | what `exec` takes of the container's first process ([`crate::record::Model`]) |
+//! | `notify` | its socket of a service manager's ([`crate::notify`]) |
 //! | `data` | what the plan makes: the mount point of its root, the pipes of its start |
 
 use crate::filters::Filters;
@@ -119,6 +120,11 @@ impl Home {
 
     pub(crate) fn model(&self) -> PathBuf {
         self.0.join("model.json")
+    }
+
+    /// Where its socket of a service manager's is, if it has one.
+    pub(crate) fn notify(&self) -> String {
+        self.0.join("notify").to_string_lossy().into_owned()
     }
 
     /// What the plan makes.

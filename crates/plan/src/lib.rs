@@ -17,6 +17,7 @@ mod list;
 pub mod memory;
 pub mod mounts;
 pub mod network;
+pub mod notify;
 pub mod order;
 pub mod overlay;
 pub mod scheduling;

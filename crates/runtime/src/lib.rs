@@ -17,6 +17,7 @@ pub mod inside;
 pub mod join;
 pub mod journal;
 pub mod monitor;
+pub mod notify;
 pub mod observe;
 pub mod oom;
 pub mod probe;

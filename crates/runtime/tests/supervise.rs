@@ -86,7 +86,7 @@ fn supervisor(args: &[String]) -> ExitCode {
         plain: false,
         detach_keys: DetachKeys::default(),
     });
-    let container = Container { pidfd: pidfd.as_fd(), terminal, forward_signals: !has("--no-proxy") };
+    let container = Container { pidfd: pidfd.as_fd(), terminal, forward_signals: !has("--no-proxy"), beside: None };
     let mut tell = |event: Event| {
         eprintln!("event: {event:?}");
         if has("--panic") {

@@ -1,6 +1,6 @@
 //! The parent while the container lives: terminal, signals, exit.
 //!
-//! One thread, one poll over at most five fds, no timer: an idle container causes no wake-up. poll and not epoll,
+//! One thread, one poll over at most six fds, no timer: an idle container causes no wake-up. poll and not epoll,
 //! because the set changes with every byte in flight, and because it takes files and `/dev/null` too.
 //!
 //! Invariant: nothing that the container, the user's terminal or a signal does ends this process before its caller can
@@ -38,6 +38,13 @@ pub struct Container<'a> {
     pub terminal: Option<Terminal<'a>>,
     /// `--sig-proxy`
     pub forward_signals: bool,
+    pub beside: Option<Beside<'a>>,
+}
+
+/// Something of the caller's own, to be seen to whenever it can be read.
+pub struct Beside<'a> {
+    pub fd: BorrowedFd<'a>,
+    pub act: &'a mut dyn FnMut(),
 }
 
 /// The container's pty, and the caller's end of it.
@@ -94,7 +101,7 @@ pub fn check_input(tty: bool, interactive: bool, stdin: impl AsFd) -> std::resul
 /// A call failed that should not. The container may still run: the caller's undo ends it. The user's terminal has its
 /// mode back, as after every return.
 pub fn supervise(container: Container<'_>, signals: &Signals, tell: &mut dyn FnMut(Event)) -> Result<Exit> {
-    let Container { pidfd, terminal, forward_signals } = container;
+    let Container { pidfd, terminal, forward_signals, mut beside } = container;
     let mut pump = terminal.map(Pump::new).transpose()?;
     let mut policy = Policy::new(forward_signals);
     let mut running = true;
@@ -102,7 +109,8 @@ pub fn supervise(container: Container<'_>, signals: &Signals, tell: &mut dyn FnM
         if !running && pump.as_mut().is_none_or(Pump::drained) {
             return reap(pidfd);
         }
-        let ready = wait(signals, running.then_some(pidfd), pump.as_ref())?;
+        let other = beside.as_ref().map(|beside| beside.fd);
+        let ready = wait(signals, running.then_some(pidfd), other, pump.as_ref())?;
         if ready.contains(&Source::Signals) {
             while let Some(signal) = signals.next()? {
                 if let Some(pump) = &mut pump {
@@ -115,6 +123,10 @@ pub fn supervise(container: Container<'_>, signals: &Signals, tell: &mut dyn FnM
                     action => act(action, signal, pidfd, tell)?,
                 }
             }
+        }
+        // Before the exit: it may be the last word.
+        if let Some(beside) = beside.as_mut().filter(|_| ready.contains(&Source::Beside)) {
+            (beside.act)();
         }
         if ready.contains(&Source::Exit) {
             running = false;
@@ -168,6 +180,7 @@ fn send(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
 enum Source {
     Signals,
     Exit,
+    Beside,
     Stdin,
     MasterIn,
     MasterOut,
@@ -178,9 +191,16 @@ enum Source {
 type Watched<'a> = Vec<(Source, PollFd<'a>)>;
 
 /// Sleeps until something is ready. An error or a hang-up counts as ready: the read or write that follows tells it.
-fn wait(signals: &Signals, pidfd: Option<BorrowedFd<'_>>, pump: Option<&Pump<'_>>) -> Result<Vec<Source>> {
+fn wait(
+    signals: &Signals,
+    pidfd: Option<BorrowedFd<'_>>,
+    beside: Option<BorrowedFd<'_>>,
+    pump: Option<&Pump<'_>>,
+) -> Result<Vec<Source>> {
     let mut watched: Watched<'_> = vec![(Source::Signals, PollFd::new(signals, PollFlags::IN))];
-    watched.extend(pidfd.map(|fd| (Source::Exit, PollFd::from_borrowed_fd(fd, PollFlags::IN))));
+    let read = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+    watched.extend(pidfd.map(|fd| (Source::Exit, read(fd))));
+    watched.extend(beside.map(|fd| (Source::Beside, read(fd))));
     if let Some(pump) = pump {
         pump.watch(&mut watched);
     }

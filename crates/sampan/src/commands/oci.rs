@@ -54,7 +54,10 @@ fn act(verb: Oci, globals: &Globals) -> Result<u8, Failure> {
             oci::create(&root, &name, &asked, &mut |warning| log(globals, "warning", warning)).map(drop)?;
         }
         Oci::Run(arguments) => return launch(&root, arguments, globals),
-        Oci::Start(arguments) => oci::start(&root, &id(arguments.id)?)?,
+        Oci::Start(arguments) => {
+            let warnings = oci::start(&root, &id(arguments.id)?)?;
+            warn(globals, &warnings);
+        }
         Oci::Exec(arguments) => return exec(&root, *arguments, globals),
         Oci::State(arguments) => print_json(&oci::state(&root, &id(arguments.id)?)?)?,
         Oci::Kill(arguments) => kill(&root, arguments)?,
