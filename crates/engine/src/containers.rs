@@ -8,6 +8,7 @@ use crate::events::{self, News};
 use crate::filter;
 use crate::model::Model;
 use crate::paths::{Paths, cannot_use};
+use crate::pods::Member;
 use crate::request::Mount;
 use crate::request::mount::{Kind, Object};
 use crate::time::Moment;
@@ -79,6 +80,8 @@ pub struct Record {
     pub health: Option<crate::health::Health>,
     /// Ids of those that are started before it: there before it was, so none of them requires it in turn.
     pub requires: Vec<String>,
+    /// The pod that it is in.
+    pub pod: Option<Member>,
 }
 
 impl Record {
@@ -435,6 +438,15 @@ pub fn first(paths: &Paths, record: &Record, what: &str) -> Result<Process> {
 /// # Errors
 /// When it runs and `force` is not given, or something of it cannot be removed.
 pub fn remove(paths: &Paths, word: &str, force: bool, volumes: bool) -> Result<bool> {
+    if let Some(found) = look_up(paths, word)? {
+        let member = found.record.pod.as_ref();
+        crate::pods::check_removal(paths, member, || format!("cannot remove container {word}"))?;
+    }
+    take_out(paths, word, force, volumes)
+}
+
+/// [`remove`], of one that holds the namespaces of a pod, too.
+pub(crate) fn take_out(paths: &Paths, word: &str, force: bool, volumes: bool) -> Result<bool> {
     // After a boot there is no place for a lease.
     paths.ensure()?;
     for _ in 0..500 {

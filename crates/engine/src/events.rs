@@ -30,6 +30,7 @@ pub enum Kind {
     Container,
     Image,
     Network,
+    Pod,
     Volume,
 }
 
@@ -40,6 +41,7 @@ impl Kind {
             Self::Container => "container",
             Self::Image => "image",
             Self::Network => "network",
+            Self::Pod => "pod",
             Self::Volume => "volume",
         }
     }

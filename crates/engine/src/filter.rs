@@ -7,6 +7,7 @@ mod events;
 mod images;
 mod networks;
 mod pattern;
+mod pods;
 mod volumes;
 
 pub use crate::state::State;
@@ -19,6 +20,8 @@ pub(crate) use images::select as images;
 pub use networks::Network;
 pub(crate) use networks::select as networks;
 pub use pattern::Pattern;
+pub use pods::Pod;
+pub(crate) use pods::select as pods;
 pub use volumes::Volume;
 pub(crate) use volumes::select as volumes;
 

@@ -79,6 +79,7 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&R
             let basis = Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() };
             settle(request, (paths, had), host, basis)
         }
+        Asked::Nothing => Ok(nothing()),
         Asked::Image { reference, .. } if reference == HOST => of_host(request, (paths, had), host),
         Asked::Image { reference, platform, .. } => {
             let store = image::Store::open(&paths.data);
@@ -97,6 +98,27 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&R
             let basis = Basis { rootfs, layers: image.layers, name, execution, ..Basis::default() };
             Ok(Ground { hold, image_id, ..settle(request, (paths, had), host, basis)? })
         }
+    }
+}
+
+/// What never looks at it.
+fn nothing() -> Ground {
+    Ground {
+        rootfs: Rootfs::Host(View::default()),
+        name: String::new(),
+        args: vec!["sampan-init".to_owned()],
+        env: Vec::new(),
+        cwd: "/".to_owned(),
+        user: User::default(),
+        home: "/".to_owned(),
+        accounts: Vec::new(),
+        mounts: Vec::new(),
+        fresh: Vec::new(),
+        exposed: Vec::new(),
+        config: spec::image::Execution::default(),
+        layers: Vec::new(),
+        image_id: String::new(),
+        hold: None,
     }
 }
 

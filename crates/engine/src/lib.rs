@@ -23,6 +23,7 @@ pub mod monitor;
 pub mod mounts;
 pub mod networks;
 pub mod pause;
+pub mod pods;
 pub mod port;
 pub mod remote;
 pub mod request;

@@ -182,6 +182,12 @@ impl Paths {
         self.journals().join(format!("{id}.secrets"))
     }
 
+    /// A file each.
+    #[must_use]
+    pub fn pods(&self) -> PathBuf {
+        self.data.join("pods")
+    }
+
     #[must_use]
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")

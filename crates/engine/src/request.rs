@@ -57,6 +57,8 @@ pub struct Run {
     pub health: Health,
     /// Containers that run before it does.
     pub requires: Vec<ContainerId>,
+    /// The pod that it is in.
+    pub pod: Option<crate::pods::Member>,
     /// Later ones win over earlier ones with the same key.
     pub labels: Vec<(String, String)>,
     pub annotations: Vec<(String, String)>,
@@ -66,6 +68,9 @@ pub struct Run {
     pub pidfile: Option<PathBuf>,
     /// An OCI runtime, by name in PATH or by path, instead of sampan's own.
     pub runtime: Option<String>,
+    /// The pod that it is to be made in, as it was named; `new:NAME` is made for it.
+    #[serde(skip)]
+    pub joins: Option<String>,
     /// Do not wait for its end.
     #[serde(skip)]
     pub detach: bool,
@@ -95,7 +100,7 @@ impl Run {
         // Who is on a network that a user made asks his monitor for names.
         let named = self.network.endpoints().iter().any(|endpoint| endpoint.network != network::DEFAULT);
         let asks = self.health != Health::default();
-        let more = self.log.is_asked() || asks || !self.requires.is_empty();
+        let more = self.log.is_asked() || asks || !self.requires.is_empty() || self.pod.is_some();
         !self.remove || tty || interactive || named || self.restart != Restart::No || more
     }
 }
@@ -168,6 +173,8 @@ pub enum Rootfs {
     Image { reference: String, pull: Pull, platform: Option<Platform> },
     /// Absolute. `overlay`: changes go to a layer of the container's own and the directory stays as it is.
     Directory { path: PathBuf, overlay: bool },
+    /// No program neither: what holds the namespaces of a pod.
+    Nothing,
 }
 
 impl Default for Rootfs {

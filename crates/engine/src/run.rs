@@ -16,7 +16,7 @@ use crate::time::Moment;
 use crate::{cdi, images, secrets, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
-use plan::order::Existing;
+use plan::order::{Existing, First};
 use plan::{Input, Plan, Rejected};
 use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
@@ -134,7 +134,9 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     warnings.append(&mut lsm::labels(request)?);
     let mut volumes = volumes::find(request, paths, &host, &id, lock)?;
 
-    let mut facts = facts(request, paths, &host, &ground, &id)?;
+    // Whom it joins is there before it when it is started.
+    let later = existing == Existing::Home && !lock;
+    let mut facts = facts(request, paths, &host, &ground, &id, later)?;
     facts.mounted.clone_from(&volumes.mounted);
     facts.secrets = secrets::mounts(request, paths, &id);
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
@@ -179,7 +181,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         network: std::mem::take(&mut net.steps),
         volumes: std::mem::take(&mut volumes.volumes),
         secrets: secrets::of(request, paths, &id)?,
-        reaper: request.process.init,
+        first: first(request),
         foreground: true,
         create_cwd: true,
         existing,
@@ -205,6 +207,14 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         warnings,
         notes,
     })
+}
+
+fn first(request: &Run) -> First {
+    match (&request.rootfs, request.process.init) {
+        (Rootfs::Nothing, _) => First::Alone,
+        (_, true) => First::Reaper,
+        (_, false) => First::Command,
+    }
 }
 
 /// What can be refused without a look at the image or the host.
@@ -557,8 +567,13 @@ pub(crate) fn write_pidfile(request: &Run, pid: i32) -> Result<(), Rejected> {
     written.map_err(|error| runtime::refused(format!("cannot write {}", path.display()), &error))
 }
 
-fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str) -> Result<Facts> {
-    let (joined, shared) = config::joins(request, |name| containers::pid(paths, name))?;
+/// `later`: it is not started now, so that it stands for whom it joins if that one does not run.
+fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str, later: bool) -> Result<Facts> {
+    let pid = |name: &ContainerId| match containers::pid(paths, name) {
+        Err(_) if later && containers::exists(paths, name.as_str())? => Ok(std::process::id().cast_signed()),
+        pid => pid,
+    };
+    let (joined, shared) = config::joins(request, pid)?;
     joined.iter().try_for_each(|(kind, path)| runtime::observe::check_namespace(*kind, path))?;
     let (uid_map, gid_map) = users::maps(request, host, &joined)?;
     let host_name = runtime::observe::hostname;

@@ -11,7 +11,7 @@ use crate::paths::{Paths, cannot_use};
 use crate::request::Run;
 use crate::run::{self, Identity, Notice, Prepared};
 use crate::volumes::object;
-use crate::{lsm, net};
+use crate::{lsm, net, pods};
 use plan::order::Existing;
 use runtime::journal::Journal;
 use runtime::monitor::handover;
@@ -187,8 +187,13 @@ pub(crate) fn load(paths: &Paths, record: &Record) -> Result<Run> {
 /// The container on disk, under its name, and its lease. `fleeting`: if it is not started, it was never there.
 pub(crate) fn make(request: &Run, paths: &Paths, prepared: &Prepared, fleeting: bool) -> Result<(Journal, Record)> {
     let requires = required(request, paths)?;
+    // Until its record is there, by which the pod knows it.
+    let member = request.pod.as_ref().filter(|member| !member.infra);
+    let _held = member.map(|_| pods::hold(paths)).transpose()?;
+    member.map_or(Ok(()), |member| pods::check_member(paths, member))?;
     let journal = Journal::create(&paths.journal(&prepared.id))?;
-    let record = Record { remove: request.remove, fleeting, requires, ..run::record(prepared, 0) };
+    let record =
+        Record { remove: request.remove, fleeting, requires, pod: request.pod.clone(), ..run::record(prepared, 0) };
     let name = ContainerId::parse(&prepared.name)
         .map_err(|error| Error::rejected("cannot name the container", error.to_string()))?;
     let made = containers::claim(paths, &name, &prepared.id)

@@ -210,7 +210,7 @@ fn named(object: &Object, name: &str, target: &str, paths: &Paths, id: &str) -> 
 fn layers(store: &image::Store, image: &Image, request: &Run) -> Result<Vec<PathBuf>> {
     let platform = match &request.rootfs {
         Rootfs::Image { platform, .. } => platform.as_ref(),
-        Rootfs::Directory { .. } => None::<&Platform>,
+        Rootfs::Directory { .. } | Rootfs::Nothing => None::<&Platform>,
     };
     let (_, found) = crate::images::find_whole(store, &image.reference, platform)?;
     let Some(subpath) = &image.subpath else { return Ok(found.layers) };

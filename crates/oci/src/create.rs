@@ -235,7 +235,7 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
         network: NetworkSteps { init: loopback.into_iter().collect(), attach, ..NetworkSteps::default() },
         volumes: Vec::new(),
         secrets: plan::secrets::Secrets::default(),
-        reaper: false,
+        first: plan::order::First::Command,
         foreground: create.foreground,
         create_cwd: true,
         existing: Existing::Nothing,

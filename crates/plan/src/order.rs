@@ -74,8 +74,7 @@ pub struct Input<'a> {
     /// What the sources of binds still need, which config.json has no word for.
     pub volumes: Vec<Volume>,
     pub secrets: Secrets,
-    /// sampan stays as pid 1.
-    pub reaper: bool,
+    pub first: First,
     /// The container ends with the process that started it.
     pub foreground: bool,
     /// The working directory is made when it is not there, as docker does for an image's.
@@ -96,6 +95,17 @@ pub enum Existing {
     Home,
     /// Also the layer with what it changed, whose owner and mode are its own matter by now.
     Layer,
+}
+
+/// What pid 1 is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum First {
+    #[default]
+    Command,
+    /// sampan, which passes signals on to the command and reaps.
+    Reaper,
+    /// The same, and there is no command: what is there is the namespaces.
+    Alone,
 }
 
 /// What the callers of an OCI runtime ask for beside config.json: one command makes the container, another starts it.
@@ -501,8 +511,8 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
         }
         steps.push(InitStep::ReadonlyMount { path: "/".to_owned() });
     }
-    if input.reaper {
-        steps.push(InitStep::Reaper);
+    if input.first != First::Command {
+        steps.push(InitStep::Reaper { alone: input.first == First::Alone });
     }
     // Never chroot alone where it need not be: a chroot can be left, and the host's mounts would still be there to be
     // found. But another root of the namespace would be that of all who are in it.

@@ -348,7 +348,10 @@ pub enum InitStep {
         create: bool,
     },
     /// The program that stays as pid 1, from a mount that cannot be written to.
-    Reaper,
+    Reaper {
+        /// There is no command.
+        alone: bool,
+    },
     /// Until the parent has run the hooks of its own.
     AwaitHooks,
     /// A hook of the container's own; its process adds its own number to the state.
@@ -726,7 +729,10 @@ impl InitStep {
             Self::Seccomp { .. } => "the system calls that may be used".into(),
             Self::Workdir { .. } => "where it will start, as long as it can be made".into(),
             Self::Chdir { .. } => "where it starts".into(),
-            Self::Reaper => "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into(),
+            Self::Reaper { alone: false } => {
+                "sampan's own program, read-only, to stay as pid 1, pass signals on and reap".into()
+            }
+            Self::Reaper { alone: true } => "sampan's own program, read-only, to hold the namespaces and reap".into(),
             Self::AwaitHooks => "wait until the hooks of prestart and createRuntime have run".into(),
             Self::Hook { stage, number, hook, .. } => format!("{stage} hook #{number}: {}", hook.path),
             Self::EndBySignals => "a signal ends it as it would any process, though it is pid 1".into(),
@@ -859,7 +865,7 @@ impl InitStep {
             Self::Chdir { path, create: true } => {
                 format!("WORKDIR={0}\n[ -d {0} ] || tool mkdir -p {0}", quote(path))
             }
-            Self::Reaper => "# no shell equivalent: here the command itself is pid 1".into(),
+            Self::Reaper { .. } => "# no shell equivalent: here the command itself is pid 1".into(),
             Self::AwaitHooks => "# no shell equivalent: only sampan's parent runs them".into(),
             Self::Hook { hook, .. } => format!("{} <\"$STATE\"", quote(&hook.path)),
             Self::EndBySignals => {

@@ -142,7 +142,7 @@ fn planned(case: Case) -> Plan {
         secrets: plan::secrets::Secrets::default(),
         cgroup: plan::cgroup::Plan::default(),
         network: NetworkSteps { attach, init: vec![network::InitStep::Loopback], ..NetworkSteps::default() },
-        reaper: case.reaper,
+        first: if case.reaper { plan::order::First::Reaper } else { plan::order::First::Command },
         foreground: true,
         create_cwd: true,
         existing: Existing::Nothing,
@@ -204,8 +204,8 @@ fn check(case: Case) {
     // The profile by the caller's /proc; the reaper from the caller's mounts.
     assert_eq!(at!(steps, S::AppArmor { .. }).is_some(), case.apparmor);
     assert!(at!(steps, S::AppArmor { .. }) < root);
-    assert_eq!(at!(steps, S::Reaper).is_some(), case.reaper);
-    assert!(at!(steps, S::Reaper) < pivot);
+    assert_eq!(at!(steps, S::Reaper { .. }).is_some(), case.reaper);
+    assert!(at!(steps, S::Reaper { .. }) < pivot);
 
     // Rights last, each while it can still be given up; then the word, and nothing after the filter but the exec.
     let (bounding, user, capabilities) =

@@ -275,7 +275,7 @@ fn failure(plan: &Plan, report: Report) -> Error {
         return Error::Exec { command, source: sys::Error::new(call, errno) };
     }
     let at = match report.step {
-        Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper)).unwrap_or_default(),
+        Report::REAPER => plan.init.iter().position(|step| matches!(step, InitStep::Reaper { .. })).unwrap_or_default(),
         step => usize::from(step),
     };
     match plan.init.get(at) {

@@ -296,9 +296,9 @@ impl Compiler<'_> {
             InitStep::Chdir { path, create } => {
                 Op::Chdir { path: c(path)?, create: create.then(|| root(path)).transpose()? }
             }
-            InitStep::Reaper => {
+            InitStep::Reaper { alone } => {
                 let (path, device, inode) = sys::process::own_program()?;
-                Op::Reaper { path, device, inode }
+                Op::Reaper { path, device, inode, alone: *alone }
             }
             InitStep::NotSampan => {
                 let (_, device, inode) = sys::process::own_program()?;

@@ -82,7 +82,7 @@ impl Ground {
             files: vec![("hosts".into(), "127.0.0.1 localhost\n".into())],
             cgroup: plan::cgroup::Plan::default(),
             network: NetworkSteps::default(),
-            reaper: false,
+            first: plan::order::First::Command,
             foreground: true,
             create_cwd: false,
             existing: Existing::Nothing,

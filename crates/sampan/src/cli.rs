@@ -17,6 +17,7 @@ mod logs;
 pub mod manifest;
 pub mod network;
 pub mod oci;
+pub mod pod;
 mod push;
 mod registry;
 mod run;
@@ -131,6 +132,7 @@ pub enum Verb {
     Version(Version),
     Info(Info),
     Network(Box<network::Call>),
+    Pod(Box<pod::Call>),
     Secret(Box<secret::Call>),
     Completion(Shell),
     Oci(Box<oci::Call>),

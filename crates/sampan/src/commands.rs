@@ -23,6 +23,7 @@ mod mount;
 mod network;
 mod oci;
 mod pause;
+mod pod;
 mod port;
 mod prune;
 mod ps;
@@ -57,6 +58,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Exec(asked) => return exec::run(&asked, &globals, ui),
         Verb::Oci(call) => return oci::run(*call),
         Verb::Manifest(verb) => return manifest::run(&verb, &globals).map_err(usual),
+        Verb::Pod(call) => return pod::run(&call, &globals, ui).map_err(usual),
         Verb::Secret(call) => return secret::run(&call, &globals, ui).map_err(usual),
         Verb::Network(call) => return network::run(&call, &globals, ui).map_err(usual),
         Verb::Help(text) => ui::print(&text),

@@ -9,7 +9,7 @@ use spec::unit::Invalid;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-const KEYS: &str = "ancestor, before, exited, expose, id, label, name, network, publish, since, status, volume";
+const KEYS: &str = "ancestor, before, exited, expose, id, label, name, network, pod, publish, since, status, volume";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Container {
@@ -26,6 +26,8 @@ pub enum Container {
     Volume(String),
     /// It is in this network, or will be at its next start.
     Network(String),
+    /// It is in this pod, by name or how its id starts.
+    Pod(String),
     /// Made before this one was.
     Before(String),
     Since(String),
@@ -49,6 +51,7 @@ impl FromStr for Container {
             "label" => Self::Label(Label::parse(value)?),
             "volume" => Self::Volume(value.to_owned()),
             "network" => Self::Network(value.to_owned()),
+            "pod" => Self::Pod(value.to_owned()),
             "exited" => Self::Exited(value.parse().map_err(|_| {
                 Invalid::new(format!("{value:?} is no exit code")).hint("write a number from 0 to 255")
             })?),
@@ -180,6 +183,9 @@ pub fn select(
                 .iter()
                 .any(|mounted| mounted.volume() == Some(word.as_str()) || mounted.mount.target == *word),
             Container::Network(word) => is_in(container, word),
+            Container::Pod(word) => {
+                record.pod.as_ref().is_some_and(|member| member.name == *word || member.id.starts_with(word.as_str()))
+            }
             Container::Exited(code) => !container.running && record.exit_code == Some(*code),
         };
         (all || container.running) && shown(filters, fits, |filter| matches!(filter, Container::Label(_)))

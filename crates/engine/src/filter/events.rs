@@ -5,7 +5,7 @@ use crate::events::{Event as Happened, Kind};
 use spec::unit::Invalid;
 use std::str::FromStr;
 
-const KEYS: &str = "container, event, image, label, network, type, volume";
+const KEYS: &str = "container, event, image, label, network, pod, type, volume";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -16,6 +16,7 @@ pub enum Event {
     Image(String),
     Label(Label),
     Network(String),
+    Pod(String),
     Type(String),
     Volume(String),
 }
@@ -32,6 +33,7 @@ impl FromStr for Event {
             "image" => Self::Image(word),
             "label" => Self::Label(Label::parse(value)?),
             "network" => Self::Network(word),
+            "pod" => Self::Pod(word),
             "type" => Self::Type(word),
             "volume" => Self::Volume(word),
             _ => return Err(unknown(key, KEYS)),
@@ -65,6 +67,7 @@ fn fits(filter: &Event, event: &Happened) -> bool {
         }
         Event::Label(label) => label.fits(&event.attributes),
         Event::Network(word) => is(Kind::Network, word),
+        Event::Pod(word) => is(Kind::Pod, word),
         Event::Type(kind) => event.kind.name() == kind,
         Event::Volume(word) => is(Kind::Volume, word),
     }

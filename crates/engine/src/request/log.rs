@@ -134,6 +134,12 @@ fn size(text: &str) -> Result<u64, Invalid> {
 }
 
 impl Log {
+    /// Nothing is kept.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { driver: Some(Driver::None), ..Self::default() }
+    }
+
     /// Of what was typed, the last of each.
     ///
     /// # Errors

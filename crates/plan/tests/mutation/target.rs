@@ -111,7 +111,7 @@ fn create(config: &Config, host: &Host) -> Option<Plan> {
         network: NetworkSteps::default(),
         volumes: Vec::new(),
         secrets: plan::secrets::Secrets::default(),
-        reaper: false,
+        first: plan::order::First::Command,
         foreground: false,
         create_cwd: true,
         existing: Existing::Nothing,

@@ -65,6 +65,9 @@ pub struct Ps {
     /// Print how much of the disk each takes
     #[arg(long, short)]
     pub size: bool,
+    /// Show which pods they are in
+    #[arg(long, short)]
+    pub pod: bool,
     /// Print ids only
     #[arg(long, short)]
     pub quiet: bool,

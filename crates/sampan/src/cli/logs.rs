@@ -49,7 +49,7 @@ pub struct Logs {
 pub struct Count(pub Option<u64>);
 
 /// As in docker, a negative number is all of them.
-fn tail(text: &str) -> Result<Count, Invalid> {
+pub(super) fn tail(text: &str) -> Result<Count, Invalid> {
     match text.parse::<i64>() {
         Ok(number) => Ok(Count(u64::try_from(number).ok())),
         Err(_) if text == "all" => Ok(Count(None)),

@@ -2,8 +2,8 @@
 
 use super::globals::Flags;
 use super::{
-    Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, network, oci, push, registry, run,
-    secret, update, usage, volume,
+    Verb, archive, cp, exec, image, inspect, lifecycle, list, live, logs, manifest, network, oci, pod, push, registry,
+    run, secret, update, usage, volume,
 };
 use crate::ui::Failure;
 use clap::error::ErrorKind;
@@ -133,6 +133,21 @@ static ENTRIES: &[Entry] = &[
     entry::<network::Remove>(),
     entry::<network::Prune>(),
     entry::<network::Exists>(),
+    entry::<pod::Create>(),
+    entry::<pod::List>(),
+    entry::<pod::Inspect>(),
+    entry::<pod::Exists>(),
+    entry::<pod::Start>(),
+    entry::<pod::Stop>(),
+    entry::<pod::RestartPods>(),
+    entry::<pod::Kill>(),
+    entry::<pod::Pause>(),
+    entry::<pod::Unpause>(),
+    entry::<pod::Remove>(),
+    entry::<pod::Prune>(),
+    entry::<pod::Logs>(),
+    entry::<pod::Top>(),
+    entry::<pod::Stats>(),
     entry::<secret::Create>(),
     entry::<secret::List>(),
     entry::<secret::Inspect>(),
@@ -247,12 +262,13 @@ fn habits(arg: Arg) -> Arg {
     }
 }
 
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     ("healthcheck", "Health checks of containers"),
     ("container", "Containers"),
     ("image", "Images"),
     ("manifest", "Manifests and indexes of images"),
     ("network", "Networks"),
+    ("pod", "Pods"),
     ("secret", "Secrets"),
     ("system", "This machine"),
     ("volume", "Volumes"),

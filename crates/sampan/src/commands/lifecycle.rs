@@ -12,7 +12,9 @@ use engine::{Paths, start};
 pub fn create(request: &Run, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
     let mut teller = super::run::Teller::new(request.quiet, ui);
-    let id = start::create(request, &paths, &mut |notice| teller.tell(notice))?;
+    let mut request = request.clone();
+    engine::pods::admit(&mut request, &paths, &mut |notice| teller.tell(notice))?;
+    let id = start::create(&request, &paths, &mut |notice| teller.tell(notice))?;
     ui::print(&format!("{id}\n"))
 }
 

@@ -27,6 +27,7 @@ pub struct Row {
     pub status: String,
     pub ports: String,
     pub name: String,
+    pub pod: engine::pods::Member,
     pub image_id: String,
     /// Seconds since the epoch; 0 until then.
     pub started: u64,
@@ -51,7 +52,7 @@ pub struct Row {
     pub size: Option<Size>,
 }
 
-const FIELDS: [Field; 19] = [
+const FIELDS: [Field; 22] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -70,10 +71,13 @@ const FIELDS: [Field; 19] = [
     ("ExitCode", "EXIT CODE"),
     ("Restarts", "RESTARTS"),
     ("Reason", "REASON"),
+    ("Pod", "POD ID"),
+    ("PodID", "POD ID"),
+    ("PodName", "PODNAME"),
     (METHOD, ""),
 ];
 
-const COLUMNS: [&str; 8] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
+const COLUMNS: [&str; 7] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
 
 impl Row {
     /// docker's keys, all values texts but that of [`METHOD`].
@@ -102,6 +106,9 @@ impl Row {
             "ExitCode": self.exit_code.to_string(),
             "Restarts": self.restarts.to_string(),
             "Reason": self.reason,
+            "Pod": if whole { &self.pod.id } else { super::short(&self.pod.id) },
+            "PodID": if whole { &self.pod.id } else { super::short(&self.pod.id) },
+            "PodName": self.pod.name,
             METHOD: self.labels,
         })
     }
@@ -120,14 +127,14 @@ impl Row {
             "Id": self.id,
             "Image": self.image,
             "ImageID": self.image_id,
-            "IsInfra": false,
+            "IsInfra": self.pod.infra,
             "Labels": self.labels,
             "Mounts": self.targets,
             "Names": [self.name],
             "Networks": self.networks,
             "Pid": self.pid,
-            "Pod": "",
-            "PodName": "",
+            "Pod": self.pod.id,
+            "PodName": self.pod.name,
             "Ports": self.published.iter().filter_map(published).collect::<Vec<_>>(),
             "Restarts": self.restarts,
             "Size": size,
@@ -182,6 +189,7 @@ pub fn row(listed: Listed) -> Row {
         remove: record.remove,
         targets: record.mounts.iter().map(|mounted| mounted.mount.target.clone()).collect(),
         name: record.name,
+        pod: record.pod.unwrap_or_default(),
         labels: record.config.labels,
         volumes: record.mounts.iter().filter(|mounted| mounted.volume().is_some()).count(),
         mounts: record.mounts.iter().map(mounted).filter(|source| !source.is_empty()).collect(),
@@ -260,8 +268,10 @@ pub fn cut(text: &str, width: usize) -> String {
 fn text(arguments: &Ps, rows: &[Row]) -> Result<String, Failure> {
     let rows: Vec<Value> = rows.iter().map(|row| row.object(arguments.no_trunc)).collect();
     let quiet = arguments.quiet.then_some("ID");
-    let columns = &COLUMNS[..COLUMNS.len() - usize::from(!arguments.size)];
-    let list = List { fields: &FIELDS, columns, rows: &rows, quiet, heading: !arguments.noheading };
+    let pod: &[&str] = if arguments.pod { &["PodID", "PodName"] } else { &[] };
+    let size: &[&str] = if arguments.size { &["Size"] } else { &[] };
+    let columns = [&COLUMNS, pod, size].concat();
+    let list = List { fields: &FIELDS, columns: &columns, rows: &rows, quiet, heading: !arguments.noheading };
     list.text(&arguments.format)
 }
 

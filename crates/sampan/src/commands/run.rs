@@ -31,8 +31,9 @@ impl<'a> Teller<'a> {
 
 /// # Errors
 /// [`Failure`], with docker's exit code.
-pub fn run(request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
+pub fn run(mut request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
     let paths = super::paths(globals)?;
+    engine::pods::admit(&mut request, &paths, &mut |notice| Teller::new(true, ui).tell(notice))?;
     if request.explain {
         return explain(&request, &paths, ui);
     }

@@ -10,6 +10,7 @@ use engine::stats::Sample;
 use serde_json::{Value, json};
 use spec::unit::{binary, decimal};
 use std::collections::HashMap;
+use std::time::Duration;
 
 const FIELDS: [Field; 9] = [
     ("ID", "CONTAINER ID"),
@@ -28,33 +29,68 @@ const COLUMNS: [&str; 8] = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "Net
 /// To the upper left, and all that is behind it away (ECMA-48).
 const CLEAR: &str = "\x1b[H\x1b[J";
 
+/// How it is shown.
+pub struct Look<'a> {
+    pub no_stream: bool,
+    pub no_reset: bool,
+    pub interval: Duration,
+    pub format: &'a Format,
+    pub fields: &'a [Field],
+    pub columns: &'a [&'a str],
+}
+
+/// Containers, each with the word by which it was called.
+type Chosen = Vec<(String, Listed)>;
+
+/// A line about one, of a sample before and one of now.
+type Line<'a> = dyn Fn(&str, &Listed, Option<&Sample>, Option<&Sample>) -> Value + 'a;
+
 /// # Errors
 /// [`Failure`] when there is no such container.
 pub fn run(arguments: &Stats, globals: &Globals) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
-    let resets = ui::is_terminal() && !arguments.no_stream && !arguments.no_reset && arguments.format == Format::Table;
-    let mut before = samples(&paths, &chosen(arguments, &paths)?);
+    let look = Look {
+        no_stream: arguments.no_stream,
+        no_reset: arguments.no_reset,
+        interval: arguments.interval,
+        format: &arguments.format,
+        fields: &FIELDS,
+        columns: &COLUMNS,
+    };
+    let row: &Line<'_> = &|word, listed, before, now| row(word, listed, arguments.no_trunc, before, now);
+    again(&paths, &look, &|| chosen(arguments, &paths), row)
+}
+
+/// # Errors
+/// What `chosen` says.
+pub fn again(
+    paths: &Paths,
+    look: &Look<'_>,
+    chosen: &dyn Fn() -> Result<Chosen, Failure>,
+    row: &Line<'_>,
+) -> Result<(), Failure> {
+    let resets = ui::is_terminal() && !look.no_stream && !look.no_reset && *look.format == Format::Table;
+    let mut before = samples(paths, &chosen()?);
     loop {
-        std::thread::sleep(arguments.interval);
-        let chosen = chosen(arguments, &paths)?;
-        let now = samples(&paths, &chosen);
+        std::thread::sleep(look.interval);
+        let chosen = chosen()?;
+        let now = samples(paths, &chosen);
         let row = |(word, listed): &(String, Listed)| {
             let id = &listed.record.id;
-            row(arguments, word, listed, before.get(id), now.get(id))
+            row(word, listed, before.get(id), now.get(id))
         };
         let rows: Vec<Value> = chosen.iter().map(row).collect();
-        let list = List { fields: &FIELDS, columns: &COLUMNS, rows: &rows, quiet: None, heading: true };
-        let text = list.text(&arguments.format)?;
+        let list = List { fields: look.fields, columns: look.columns, rows: &rows, quiet: None, heading: true };
+        let text = list.text(look.format)?;
         ui::print(&if resets { format!("{CLEAR}{text}") } else { text })?;
-        if arguments.no_stream {
+        if look.no_stream {
             return Ok(());
         }
         before = now;
     }
 }
 
-/// Each with the word by which it was called.
-fn chosen(arguments: &Stats, paths: &Paths) -> Result<Vec<(String, Listed)>, Failure> {
+fn chosen(arguments: &Stats, paths: &Paths) -> Result<Chosen, Failure> {
     let Some(named) = &arguments.containers else {
         let all = engine::stats::containers(paths, arguments.all).into_iter();
         return Ok(all.map(|listed| (super::short(&listed.record.id).to_owned(), listed)).collect());
@@ -73,7 +109,7 @@ fn samples(paths: &Paths, chosen: &[(String, Listed)]) -> HashMap<String, Sample
 }
 
 /// docker's keys, all values texts; `--` for what is not known yet.
-fn row(arguments: &Stats, word: &str, listed: &Listed, before: Option<&Sample>, now: Option<&Sample>) -> Value {
+pub fn row(word: &str, listed: &Listed, whole: bool, before: Option<&Sample>, now: Option<&Sample>) -> Value {
     let record = &listed.record;
     let unknown = || "--".to_owned();
     let pair = |one: Option<String>, two: Option<String>| {
@@ -84,7 +120,7 @@ fn row(arguments: &Stats, word: &str, listed: &Listed, before: Option<&Sample>, 
     let share = |it: &Sample| if it.limit > 0 { it.memory as f64 * 100.0 / it.limit as f64 } else { 0.0 };
     json!({
         "Container": word,
-        "ID": if arguments.no_trunc { &record.id } else { super::short(&record.id) },
+        "ID": if whole { &record.id } else { super::short(&record.id) },
         "Name": record.name,
         "CPUPerc": percent(now.zip(before).map(|(now, before)| now.load(before))),
         "MemUsage": pair(now.map(|it| binary(it.memory)), now.map(|it| binary(it.limit))),

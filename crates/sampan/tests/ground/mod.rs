@@ -186,6 +186,7 @@ impl Drop for Ground {
         // A monitor would outlive the directory.
         let running = fs::read_dir(self.dir.join("state/containers")).is_ok_and(|mut files| files.next().is_some());
         if running {
+            let _ = self.command(&["pod", "rm", "--force", "--all", "--time=0"]).output();
             let _ = self.command(&["rm", "--force", "--all"]).output();
         }
         let _ = fs::remove_dir_all(&self.dir);

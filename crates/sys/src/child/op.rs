@@ -272,6 +272,8 @@ pub enum Op {
         path: CString,
         device: u64,
         inode: u64,
+        /// There is no command.
+        alone: bool,
     },
     /// What is open and not needed any more is closed, and not only on exec: a container that waits for its start is looked
     /// at by others (CVE-2024-21626).

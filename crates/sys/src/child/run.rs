@@ -112,7 +112,8 @@ struct State<'a> {
     slots: [RawFd; 2],
     /// The empty read-only tmpfs that covers the first directory that is masked.
     mask: RawFd,
-    reaper: Option<RawFd>,
+    /// Its program, and whether it is all that there is.
+    reaper: Option<(RawFd, bool)>,
     listener: RawFd,
     sync: RawFd,
     passed: u32,
@@ -162,8 +163,8 @@ pub fn run(program: &Program<'_>) -> ! {
     if let Err(failure) = outcome {
         fail(state.sync, state.step, failure);
     }
-    if let Some(reaper) = state.reaper
-        && let Err(failure) = leave_reaper(reaper)
+    if let Some((reaper, alone)) = state.reaper
+        && let Err(failure) = if alone { become_reaper(reaper, NOBODY) } else { leave_reaper(reaper) }
     {
         fail(state.sync, Report::REAPER, failure);
     }
@@ -369,7 +370,7 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
             }
             other => other,
         },
-        Op::Reaper { path, device, inode } => {
+        Op::Reaper { path, device, inode, alone } => {
             let tree = sys!(SYS_open_tree, libc::AT_FDCWD, text(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
                 .map(|fd| Fd(fd as RawFd))?;
             let found = stat(tree.0)?;
@@ -378,7 +379,7 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
                 return Err((libc::SYS_open_tree, libc::ESTALE));
             }
             set_flags(tree.0, READ_ONLY, false)?;
-            state.reaper = Some(tree.keep());
+            state.reaper = Some((tree.keep(), *alone));
             Ok(())
         }
         Op::Close { keep } => close_others(*keep, state),
@@ -415,7 +416,7 @@ fn apply<'a>(op: &'a Op, state: &mut State<'a>) -> Outcome<()> {
 }
 
 fn close_others([gate, outcome]: [RawFd; 2], state: &mut State<'_>) -> Outcome<()> {
-    let mut keep = [gate, outcome, state.sync, state.reaper.unwrap_or(NO_FD)];
+    let mut keep = [gate, outcome, state.sync, state.reaper.map_or(NO_FD, |(program, _)| program)];
     keep.sort_unstable();
     let mut from = 3 + state.passed as RawFd;
     for fd in keep.into_iter().filter(|fd| *fd >= 0) {
@@ -1231,14 +1232,9 @@ fn take_foreground() {
     let _ = sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8);
 }
 
-/// Fork, and execute the reaper; this returns in the child. The reaper is a program of its own, with an empty
-/// environment and from a mount that cannot be written to: a copy of sampan's process would show the container its
-/// memory, its caller's environment, and, to who may trace, its file (CVE-2019-5736).
+/// Fork, and execute the reaper; this returns in the child.
 fn leave_reaper(program: RawFd) -> Outcome<()> {
-    // Before the clone: to pid 1 a signal without a handler, the SIGCHLD of a program that ends at once too, is lost
-    // unless it is blocked (pid_namespaces(7)). The mask survives the exec.
-    let all: u64 = !0;
-    sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8)?;
+    block_signals()?;
     let mut gate: [c_int; 2] = [NO_FD; 2];
     sys!(SYS_pipe2, gate.as_mut_ptr(), libc::O_CLOEXEC)?;
     let child = sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0)?;
@@ -1250,6 +1246,21 @@ fn leave_reaper(program: RawFd) -> Outcome<()> {
         take_foreground();
         return Ok(());
     }
+    become_reaper(program, child as c_int)
+}
+
+/// Before the clone: to pid 1 a signal without a handler, the SIGCHLD of a program that ends at once too, is lost unless
+/// it is blocked (pid_namespaces(7)). The mask survives the exec.
+fn block_signals() -> Outcome<()> {
+    let all: u64 = !0;
+    sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8).map(drop)
+}
+
+/// The reaper is a program of its own, with an empty environment and from a mount that cannot be written to: a copy of
+/// sampan's process would show the container its memory, its caller's environment, and, to who may trace, its file
+/// (CVE-2019-5736).
+fn become_reaper(program: RawFd, child: c_int) -> Outcome<()> {
+    block_signals()?;
     let mut digits = [0u8; 11];
     decimal(child as u32, &mut digits);
     let argv = [REAPER.as_ptr(), digits.as_ptr().cast(), std::ptr::null()];
@@ -1274,8 +1285,11 @@ fn decimal(mut number: u32, out: &mut [u8; 11]) {
 /// `argv[0]` of the reaper.
 pub const REAPER: &CStr = c"sampan-init";
 
-/// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does. To be
-/// called with all signals blocked.
+/// The child of a reaper that has none.
+const NOBODY: c_int = 0;
+
+/// Pid 1 for a program that is not made for it: pass signals on, reap what is orphaned, exit as the program does. Without
+/// one: until it is asked to end. To be called with all signals blocked.
 pub fn reap(child: c_int) -> ! {
     let _ = sys!(SYS_prctl, libc::PR_SET_NAME, c"init".as_ptr());
     let all: u64 = !0;
@@ -1289,9 +1303,14 @@ pub fn reap(child: c_int) -> ! {
             continue;
         }
         let signal = info.ssi_signo as c_int;
-        if signal != libc::SIGCHLD {
-            let _ = sys!(SYS_kill, child, signal);
-            continue;
+        match signal {
+            libc::SIGCHLD => {}
+            libc::SIGTERM | libc::SIGINT | libc::SIGHUP if child == NOBODY => exit(0),
+            _ if child == NOBODY => continue,
+            _ => {
+                let _ = sys!(SYS_kill, child, signal);
+                continue;
+            }
         }
         let mut status: c_int = 0;
         while let Ok(pid @ 1..) = sys!(SYS_wait4, -1, &raw mut status, libc::WNOHANG, 0) {

@@ -60,6 +60,12 @@ pub struct Container {
     /// Start these containers before it, whenever it is started
     #[arg(long, value_name = "CONTAINER,...", value_delimiter = ',', value_parser = container)]
     pub requires: Vec<ContainerId>,
+    /// Put it into a pod; new:NAME makes one
+    #[arg(long, value_name = "POD", conflicts_with = "pod_id_file")]
+    pub pod: Option<String>,
+    /// Into the one whose id is in this file
+    #[arg(long, value_name = "FILE")]
+    pub pod_id_file: Option<PathBuf>,
     /// When it is started again: no, on-failure[:TIMES], always or unless-stopped
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: Restart,

@@ -35,6 +35,7 @@ impl Args {
         let (rootfs, command) = rootfs(&container, words)?;
         let health = health_of(&container);
         let labels = labels(&container.label_file, container.label)?;
+        let pod = container.pod_id_file.as_deref().map(pod_id).transpose()?;
         Ok(Run {
             rootfs,
             name: container.name,
@@ -51,6 +52,8 @@ impl Args {
             stop: Stop { signal: container.stop_signal, patience: container.stop_timeout },
             restart: container.restart,
             requires: container.requires,
+            pod: None,
+            joins: container.pod.or(pod),
             health,
             detach: container.detach,
             replace: container.replace,
@@ -65,6 +68,10 @@ impl Args {
             access: access.access(),
         })
     }
+}
+
+fn pod_id(path: &Path) -> Result<String, Failure> {
+    Ok(read(path)?.trim().to_owned())
 }
 
 fn health_of(flags: &flags::Container) -> Health {
@@ -118,7 +125,10 @@ pub(in crate::cli) fn environment(files: &[PathBuf], given: &[String]) -> Result
     Ok(variables)
 }
 
-fn labels(files: &[PathBuf], given: Vec<(String, String)>) -> Result<Vec<(String, String)>, Failure> {
+pub(in crate::cli) fn labels(
+    files: &[PathBuf],
+    given: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, Failure> {
     let mut labels = Vec::new();
     for path in files {
         labels.extend(process::label_file(&read(path)?).map_err(|error| unreadable(path, error))?);
@@ -177,7 +187,7 @@ fn log_of(driver: Option<log::Driver>, options: Vec<log::Opt>) -> Result<Log, Fa
     Ok(Log { path: log.path.map(absolute).transpose()?, ..log })
 }
 
-fn network_of(flags: flags::Network) -> Result<Network, Failure> {
+pub(in crate::cli) fn network_of(flags: flags::Network) -> Result<Network, Failure> {
     let mode = network::Mode::of(flags.network);
     Ok(Network {
         mode: mode.map_err(|error| Failure::invalid("cannot use these --network".to_owned(), error))?,
@@ -197,7 +207,7 @@ fn network_of(flags: flags::Network) -> Result<Network, Failure> {
     })
 }
 
-fn namespaces_of(flags: flags::Namespaces) -> Namespaces {
+pub(in crate::cli) fn namespaces_of(flags: flags::Namespaces) -> Namespaces {
     Namespaces {
         pid: flags.pid,
         ipc: flags.ipc,
@@ -235,7 +245,7 @@ pub(in crate::cli) fn limits_of(flags: flags::Limits, device_rules: Vec<engine::
     }
 }
 
-fn security_of(flags: flags::Security) -> Result<Security, Failure> {
+pub(in crate::cli) fn security_of(flags: flags::Security) -> Result<Security, Failure> {
     let mut security = Security {
         privileged: flags.privileged,
         cap_add: flags.cap_add,

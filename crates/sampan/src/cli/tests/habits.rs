@@ -9,7 +9,7 @@ fn image(words: &str) -> (String, Vec<String>) {
     let request = run(words);
     match request.rootfs {
         Rootfs::Image { reference, .. } => (reference, request.process.command),
-        other @ Rootfs::Directory { .. } => panic!("{other:?}"),
+        other @ (Rootfs::Directory { .. } | Rootfs::Nothing) => panic!("{other:?}"),
     }
 }
 
