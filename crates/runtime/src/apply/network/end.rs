@@ -61,9 +61,10 @@ pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str
 /// # Errors
 /// The call that was refused.
 pub fn retire(state_dir: &Path) -> Result<()> {
-    let Some(_lock) = Lock::take_existing(state_dir)? else {
-        return Ok(());
-    };
+    Lock::take_existing(state_dir)?.map_or(Ok(()), |lock| retire_with(state_dir, &lock))
+}
+
+pub(super) fn retire_with(state_dir: &Path, _locked: &Lock) -> Result<()> {
     let (mut dead, mut alive) = (Vec::new(), Vec::new());
     for network in state::networks(state_dir)? {
         let gone = state::remove_directory(&state::leases(state_dir, &network))?;

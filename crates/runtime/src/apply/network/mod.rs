@@ -20,6 +20,7 @@ use plan::network::{AttachStep, HostStep, InitStep, Mac, Shared, Undo};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use sys::netlink::address::Address;
 use sys::netlink::link::{Namespace, Veth};
@@ -131,23 +132,65 @@ pub fn idle(state_dir: &Path) -> Option<std::time::SystemTime> {
 }
 
 /// [`retire`] in a short-lived process that nobody waits for: a bridge takes the kernel 20 to 100 ms to remove
-/// (docs/adr/0006-bridge-removal.md). It lingers, so that the next of many short containers finds the network there.
+/// (docs/adr/0006-bridge-removal.md). It lingers, so that the next of many short containers finds the network there; one
+/// lingers for all of them.
 ///
 /// # Errors
 /// The kernel's.
 pub fn retire_later(state_dir: &Path) -> Result<()> {
-    const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
-    let Some(since) = idle(state_dir) else { return Ok(()) };
-    let work = || {
-        sys::process::leave_caller();
-        std::thread::sleep(LINGER);
-        // Somebody was there meanwhile, and left the next of us to wait.
-        if idle(state_dir) != Some(since) {
-            return 0;
-        }
-        u8::from(retire(state_dir).is_err())
-    };
+    if idle(state_dir).is_none() {
+        return Ok(());
+    }
+    let Some(turn) = Turn::take(state_dir)? else { return Ok(()) };
+    let work = || u8::from(turn.linger(state_dir).is_err());
     sys::process::fork(sys::process::SingleThread::check()?, 0, work).map(drop)
+}
+
+/// The right to linger: a lock on the directory that has the networks' in it, so it leaves no file behind.
+///
+/// Invariant: given back only by who has the networks' lock, too. Whoever leaves a network needs that one, so whoever
+/// finds this one taken after he left knows that the one who lingers has yet to look.
+struct Turn(std::fs::File);
+
+impl Turn {
+    /// `None`: somebody lingers.
+    fn take(state_dir: &Path) -> Result<Option<Self>> {
+        let above = state_dir.parent().unwrap_or(state_dir);
+        let file = std::fs::File::open(above).map_err(Error::of_io(|| format!("open({})", above.display())))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(Error::of_io(|| format!("flock({})", above.display()))(error))
+            }
+        }
+    }
+
+    fn linger(&self, state_dir: &Path) -> Result<()> {
+        const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
+        let null = std::fs::File::open("/dev/null").map_err(Error::of_io(|| "open(/dev/null)".into()))?;
+        // As its input, since all but the standard ones is closed.
+        sys::process::leave_caller_with(self.0.as_fd(), null.as_fd());
+        let give_back = || rustix::fs::flock(std::io::stdin(), rustix::fs::FlockOperation::Unlock);
+        loop {
+            let since = idle(state_dir);
+            std::thread::sleep(LINGER);
+            let Some(lock) = Lock::take_existing(state_dir)? else { return Ok(()) };
+            match idle(state_dir) {
+                // Somebody is there, and lingers after his end.
+                None => {
+                    let _ = give_back();
+                    return Ok(());
+                }
+                found if found == since => {
+                    let _ = give_back();
+                    return end::retire_with(state_dir, &lock);
+                }
+                // Somebody was there meanwhile.
+                Some(_) => {}
+            }
+        }
+    }
 }
 
 /// What undoing found.
