@@ -333,6 +333,19 @@ pub(crate) fn exists(paths: &Paths, word: &str) -> Result<bool> {
     Ok(look_up(paths, word)?.is_some())
 }
 
+/// Those that are to be removed: what holds a pod's namespaces goes with that.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_to_remove(paths: &Paths, choice: &Choice) -> Result<Vec<String>> {
+    let mut words = choose(paths, choice, false)?;
+    if choice.all {
+        let holds = |word: &String| find(paths, word).is_ok_and(|listed| crate::pods::is_infra(&listed));
+        words.retain(|word| !holds(word));
+    }
+    Ok(words)
+}
+
 /// Which containers a command is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {

@@ -149,7 +149,7 @@ impl Found {
     }
 }
 
-fn is_infra(listed: &Listed) -> bool {
+pub(crate) fn is_infra(listed: &Listed) -> bool {
     listed.record.pod.as_ref().is_some_and(|member| member.infra)
 }
 

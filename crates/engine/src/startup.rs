@@ -4,6 +4,7 @@ use crate::containers::{self, Listed};
 use crate::control::{self, Stop};
 use crate::error::{Error, Result};
 use crate::paths::Paths;
+use crate::pods;
 use crate::request::Restart;
 use crate::run::Notice;
 use crate::start;
@@ -40,11 +41,17 @@ pub fn start_all(paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Vec<Each> {
 
 /// Stop all that run, which is nobody's wish about any of them: they come back.
 pub fn stop_all(paths: &Paths) -> Vec<Each> {
-    let running: Vec<Listed> = containers::list(paths).into_iter().filter(|listed| listed.running).collect();
+    let running = containers::list(paths).into_iter().filter(|listed| listed.running);
+    // While the others of its pod run, they may need its network.
+    let (last, first): (Vec<Listed>, Vec<Listed>) = running.partition(pods::is_infra);
+    [first, last].into_iter().flat_map(|listed| end_all(paths, listed)).collect()
+}
+
+fn end_all(paths: &Paths, listed: Vec<Listed>) -> Vec<Each> {
     let stop = Stop { passing: true, keep: true, ..Stop::default() };
     // All at once: each may take its time.
-    let _asked: Vec<_> = running.iter().map(|listed| control::ask_for(paths, &listed.record, stop)).collect();
-    running.into_iter().map(|Listed { record, .. }| (record.name.clone(), control::end(paths, &record, stop))).collect()
+    let _asked: Vec<_> = listed.iter().map(|listed| control::ask_for(paths, &listed.record, stop)).collect();
+    listed.into_iter().map(|Listed { record, .. }| (record.name.clone(), control::end(paths, &record, stop))).collect()
 }
 
 fn place(user: bool) -> Result<PathBuf> {
