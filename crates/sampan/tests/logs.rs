@@ -193,6 +193,7 @@ fn who_follows_ends_with_the_container_and_with_who_watches_it() {
     }
     // Nobody says a word when the monitor is killed.
     detached(&ground, "web", &[], "echo one; while :; do sleep 1; done");
+    until("its word", || sampan(&ground, &["logs", "web"]).ok() == "one");
     let child = follow();
     let id = sampan(&ground, &["ps", "-q", "--no-trunc"]).ok();
     let record = fs::read_to_string(ground.dir.join("state/containers").join(format!("{id}.json"))).unwrap();

@@ -81,7 +81,7 @@ fn what_is_updated_holds_for_the_next_start() {
             "c",
             "sh",
             "-c",
-            "i=0; while [ $i -lt 30 ]; do sleep 2 & i=$((i+1)); done 2>&1; echo end",
+            "i=0; while [ $i -lt 30 ]; do sleep 1 & i=$((i+1)); done 2>&1; wait; echo end",
         ]);
         assert_eq!(pids_max.out.contains("fork"), pids != "max", "{pids_max:?} {pid}");
         let shown = sampan(&["inspect", "--format", "{{.HostConfig.Memory}}", "c"]).ok();
