@@ -5,8 +5,11 @@
 
 use crate::config::set_variable;
 use crate::error::{Error, Result};
+use plan::host::Host;
+use plan::network::AttachStep;
+use plan::order::merged;
 use serde::Deserialize;
-use spec::runtime::{Config, Device, DeviceRule, Mount};
+use spec::runtime::{Config, Device, DeviceRule, Hook, Mount, NamespaceKind, NetDevice, State, Status};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -41,10 +44,27 @@ struct Edits {
     env: Vec<String>,
     device_nodes: Vec<Node>,
     mounts: Vec<Bind>,
-    hooks: Vec<serde_json::Value>,
+    hooks: Vec<Call>,
     additional_gids: Vec<u32>,
     intel_rdt: Option<serde_json::Value>,
-    net_devices: Vec<serde_json::Value>,
+    net_devices: Vec<Link>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Call {
+    hook_name: String,
+    path: String,
+    args: Vec<String>,
+    env: Option<Vec<String>>,
+    timeout: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Link {
+    host_interface_name: String,
+    name: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -131,16 +151,8 @@ fn find_in(names: &[String], places: &[PathBuf]) -> Result<Needs> {
     }
     for edits in &needs.0 {
         let what = || format!("cannot give the container the device {}", names.join(", "));
-        let asked = [
-            ("hooks", !edits.hooks.is_empty()),
-            ("intelRdt", edits.intel_rdt.is_some()),
-            ("netDevices", !edits.net_devices.is_empty()),
-        ];
-        if let Some((part, _)) = asked.iter().find(|(_, asked)| *asked) {
-            return Err(Error::rejected(
-                what(),
-                format!("its file asks for {part}, which this version cannot do for run"),
-            ));
+        if let Some(part) = edits.unsupported() {
+            return Err(Error::rejected(what(), format!("its file asks for {part}, which this version cannot do")));
         }
     }
     Ok(needs)
@@ -224,8 +236,97 @@ impl Edits {
             config.mounts.retain(|known| known.destination != bind.container_path);
             config.mounts.push(bind.mount());
         }
+        for link in &self.net_devices {
+            let name = NetDevice { name: link.name.clone() };
+            config.linux.get_or_insert_default().net_devices.insert(link.host_interface_name.clone(), name);
+        }
+        for call in &self.hooks {
+            call.stage(config.hooks.get_or_insert_default()).extend([call.hook()]);
+        }
         Ok(())
     }
+
+    fn unsupported(&self) -> Option<String> {
+        // By then there is another execution of this program, which knows nothing of it any more.
+        let late = |call: &&Call| matches!(call.hook_name.as_str(), "poststart" | "poststop");
+        let known = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+        let strange = |call: &&Call| !known.contains(&call.hook_name.as_str());
+        let hook = self.hooks.iter().find(|call| late(call) || strange(call));
+        let hook = hook.map(|call| format!("a hook {:?}", call.hook_name));
+        hook.or_else(|| self.intel_rdt.as_ref().map(|_| "intelRdt".to_owned()))
+    }
+}
+
+impl Call {
+    fn stage<'a>(&self, hooks: &'a mut spec::runtime::Hooks) -> &'a mut Vec<Hook> {
+        match self.hook_name.as_str() {
+            "prestart" => &mut hooks.prestart,
+            "createContainer" => &mut hooks.create_container,
+            "startContainer" => &mut hooks.start_container,
+            // The rest is refused before.
+            _ => &mut hooks.create_runtime,
+        }
+    }
+
+    fn hook(&self) -> Hook {
+        Hook { path: self.path.clone(), args: self.args.clone(), env: self.env.clone(), timeout: self.timeout }
+    }
+}
+
+/// What hooks look for in the bundle: this container's directory.
+pub(crate) const CONFIG: &str = "config.json";
+
+/// Those that this process runs, and what they are told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hooks {
+    pub hooks: spec::runtime::Hooks,
+    pub state: State,
+}
+
+impl Hooks {
+    /// While the container waits with its mounts made.
+    ///
+    /// # Errors
+    /// One that fails.
+    pub fn call(&self, pid: i32) -> runtime::Result<()> {
+        let state = State { pid, ..self.state.clone() };
+        let directory = Path::new(&self.state.bundle);
+        runtime::hook::run_all("prestart", &self.hooks.prestart, &state, directory)?;
+        runtime::hook::run_all("createRuntime", &self.hooks.create_runtime, &state, directory)
+    }
+}
+
+pub(crate) fn state(config: &Config, id: &str, data: &str) -> State {
+    State {
+        oci_version: config.oci_version.clone(),
+        id: id.to_owned(),
+        status: Status::Creating,
+        bundle: data.to_owned(),
+        annotations: config.annotations.clone(),
+        ..State::default()
+    }
+}
+
+/// The file that hooks find the root by, where there are any.
+pub(crate) fn file(config: &Config, data: &str) -> Option<(String, String)> {
+    config.hooks.as_ref()?;
+    let mut config = config.clone();
+    config.root.get_or_insert_default().path = merged(data).into();
+    Some((CONFIG.to_owned(), serde_json::to_string(&config).ok()?))
+}
+
+/// What of the host's links goes to the container.
+///
+/// # Errors
+/// It has none of its own to put them in; they are not there.
+pub(crate) fn links(config: &Config, host: &Host) -> Result<Vec<AttachStep>> {
+    let Some(linux) = config.linux.as_ref().filter(|linux| !linux.net_devices.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let shared = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::Network);
+    let path = shared.and_then(|namespace| namespace.path.as_ref()).map(|path| path.to_string_lossy());
+    let links = runtime::observe::network::links(path.as_deref()).map_err(runtime::Error::from)?;
+    Ok(plan::network::devices(linux, host, links)?)
 }
 
 impl Bind {
@@ -324,9 +425,25 @@ mod tests {
         assert_eq!(config.mounts[0].options, ["ro", "nosuid", "rbind"]);
         // What was made since the boot goes before.
         let json = r#"{"cdiVersion": "1.0.0", "kind": "vendor.com/net", "devices": [{"name": "one", "containerEdits":
-            {"hooks": [{"hookName": "createContainer", "path": "/bin/true"}]}}]}"#;
+            {"hooks": [{"hookName": "createContainer", "path": "/bin/true", "args": ["true", "x"]}],
+             "netDevices": [{"hostInterfaceName": "up1", "name": "eth7"}]}}]}"#;
         std::fs::write(new.join("a.json"), json).unwrap();
-        assert!(find("vendor.com/net=one").unwrap_err().to_string().contains("asks for hooks"));
+        let mut config = Config::default();
+        find("vendor.com/net=one").unwrap().apply(&mut config).unwrap();
+        assert_eq!(config.hooks.as_ref().unwrap().create_container[0].args, ["true", "x"]);
+        assert_eq!(config.linux.as_ref().unwrap().net_devices["up1"].name, "eth7");
+        for (from, to, part) in [
+            ("createContainer", "poststop", "asks for a hook \"poststop\""),
+            (
+                "\"netDevices\": [{\"hostInterfaceName\": \"up1\", \"name\": \"eth7\"}]",
+                "\"intelRdt\": {}",
+                "asks for intelRdt",
+            ),
+        ] {
+            std::fs::write(new.join("a.json"), json.replace(from, to)).unwrap();
+            assert!(find("vendor.com/net=one").unwrap_err().to_string().contains(part));
+        }
+        std::fs::write(new.join("a.json"), json).unwrap();
         std::fs::write(new.join("b.json"), json).unwrap();
         assert!(find("vendor.com/net=one").unwrap_err().to_string().contains("two files in"));
         std::fs::write(new.join("b.json"), json.replace("1.0.0", "7.0.0")).unwrap();

@@ -211,7 +211,8 @@ impl Raising<'_> {
         let pipes = Pipes::new(request)?;
         let context = runtime::apply::Context::new(prepared.net.lock.take());
         let mut at = |stage, pid, _: &mut Option<OwnedFd>| match stage {
-            Stage::Hooks | Stage::Listener(_) => Ok(()),
+            Stage::Hooks => prepared.hooks.call(pid),
+            Stage::Listener(_) => Ok(()),
             Stage::Ready => Ok(announce(request, paths, &begun(record, paths, prepared, pid, tally), &prepared.model)?),
         };
         let call = Call { stdio: pipes.theirs(), passed: 0, timed: false, at: &mut at };

@@ -82,6 +82,8 @@ pub struct Prepared {
     pub(crate) hold: Option<image::store::Hold>,
     pub(crate) volumes: volumes::Found,
     pub(crate) cgroup: plan::cgroup::Cgroup,
+    /// Of the devices that it has by name.
+    pub(crate) hooks: cdi::Hooks,
     pub(crate) model: Model,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) warnings: Vec<String>,
@@ -157,6 +159,9 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
 
     let mut config = config::config(request, &facts, &host)?;
     cdi::find(&request.files.named_devices)?.apply(&mut config)?;
+    net.steps.attach.extend(cdi::links(&config, &host)?);
+    let state = cdi::state(&config, &id, &data);
+    files.extend(cdi::file(&config, &data));
     targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;
@@ -185,6 +190,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         foreground: true,
         create_cwd: true,
         existing,
+        state: state.clone(),
         bundle: None,
         compiled: None,
     })?;
@@ -202,6 +208,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         hold: ground.hold,
         volumes,
         cgroup: planned_cgroup,
+        hooks: cdi::Hooks { hooks: config.hooks.unwrap_or_default(), state },
         model,
         memory_limit,
         warnings,
@@ -371,7 +378,8 @@ fn live(
     let stdin = if request.terminal.interactive { 0 } else { null.as_raw_fd() };
     let context = runtime::apply::Context::new(prepared.net.lock.take());
     let mut at = |stage, pid, _: &mut Option<OwnedFd>| match stage {
-        Stage::Hooks | Stage::Listener(_) => Ok(()),
+        Stage::Hooks => prepared.hooks.call(pid),
+        Stage::Listener(_) => Ok(()),
         Stage::Ready => Ok(announce(request, paths, prepared, pid)?),
     };
     let call = Call { stdio: [stdin, 1, 2], passed: 0, timed: request.timings, at: &mut at };

@@ -11,7 +11,7 @@ use crate::paths::{Paths, cannot_use};
 use crate::request::Run;
 use crate::run::{self, Identity, Notice, Prepared};
 use crate::volumes::object;
-use crate::{lsm, net, pods};
+use crate::{cdi, lsm, net, pods};
 use plan::order::Existing;
 use runtime::journal::Journal;
 use runtime::monitor::handover;
@@ -273,7 +273,8 @@ pub(crate) fn launch(mut launch: Launch<'_>) -> Result<()> {
 /// What is there of an earlier run, and is made by each: not its own layer, its log, its record.
 pub(crate) fn tidy(paths: &Paths, id: &str) -> Result<()> {
     let data = paths.container(id).to_string_lossy().into_owned();
-    let files = ["hosts", "hostname", "resolv.conf", "passwd", "group"].map(|name| format!("{data}/{name}"));
+    let files =
+        ["hosts", "hostname", "resolv.conf", "passwd", "group", cdi::CONFIG].map(|name| format!("{data}/{name}"));
     for path in files {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -239,7 +239,8 @@ pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Re
         foreground: create.foreground,
         create_cwd: true,
         existing: Existing::Nothing,
-        bundle: Some(plan::Bundle { state, keyring: !create.no_new_keyring, no_pivot }),
+        state,
+        bundle: Some(plan::Bundle { keyring: !create.no_new_keyring, no_pivot }),
     })?;
     if is_new {
         root.filters().keep_of(linux.seccomp.as_ref(), &host, &plan);

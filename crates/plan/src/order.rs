@@ -81,6 +81,8 @@ pub struct Input<'a> {
     pub create_cwd: bool,
     /// What is there of an earlier time.
     pub existing: Existing,
+    /// For hooks, that of a container that is being created; its pid is not known yet.
+    pub state: State,
     pub bundle: Option<Bundle>,
     /// What the filter of config.json was compiled to before, by the same program for the same machine.
     pub compiled: Option<seccomp::Program>,
@@ -111,8 +113,6 @@ pub enum First {
 /// What the callers of an OCI runtime ask for beside config.json: one command makes the container, another starts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// For hooks, that of a container that is being created; its pid is not known yet.
-    pub state: State,
     /// A session keyring of its own.
     pub keyring: bool,
     /// The root is moved onto the old one, which cannot be pivoted away (an initramfs); these mounts of the host's are
@@ -329,7 +329,9 @@ fn layer_at(data: &str, number: usize) -> String {
     format!("{data}/layers/{number}")
 }
 
-pub(crate) fn merged(data: &str) -> String {
+/// Where its root is mounted until that is `/`.
+#[must_use]
+pub fn merged(data: &str) -> String {
     format!("{data}/merged")
 }
 
@@ -498,11 +500,11 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     let masked = linux.masked_paths.iter().enumerate().filter(once);
     steps.extend(masked.map(|(_, path)| InitStep::Mask { path: path.clone(), label: linux.mount_label.clone() }));
     // While the root can be written: hooks that find libraries and devices for it make links and caches in it.
-    if let (Some(hooks), Some(bundle)) = (&input.config.hooks, &input.bundle) {
+    if let Some(hooks) = &input.config.hooks {
         if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
             steps.push(InitStep::AwaitHooks);
         }
-        steps.extend(called("createContainer", &hooks.create_container, bundle, Status::Creating));
+        steps.extend(called("createContainer", &hooks.create_container, &input.state, Status::Creating));
     }
     steps.append(&mut sealed);
     if input.config.root.as_ref().is_some_and(|root| root.readonly) {
@@ -940,8 +942,9 @@ fn start(input: &Input<'_>) -> Vec<InitStep> {
 }
 
 fn start_hooks(input: &Input<'_>, process: &Process) -> Vec<InitStep> {
-    let (Some(bundle), Some(hooks)) = (&input.bundle, &input.config.hooks) else { return Vec::new() };
-    let mut steps: Vec<InitStep> = called("startContainer", &hooks.start_container, bundle, Status::Created).collect();
+    let Some(hooks) = &input.config.hooks else { return Vec::new() };
+    let state = &input.state;
+    let mut steps: Vec<InitStep> = called("startContainer", &hooks.start_container, state, Status::Created).collect();
     for step in &mut steps {
         // As runc: with the command's environment, where it has none of its own.
         if let InitStep::Hook { hook, .. } = step
@@ -953,8 +956,8 @@ fn start_hooks(input: &Input<'_>, process: &Process) -> Vec<InitStep> {
     steps
 }
 
-fn called(stage: &'static str, hooks: &[Hook], bundle: &Bundle, status: Status) -> impl Iterator<Item = InitStep> {
-    let state = move || State { status, ..bundle.state.clone() };
+fn called(stage: &'static str, hooks: &[Hook], state: &State, status: Status) -> impl Iterator<Item = InitStep> {
+    let state = move || State { status, ..state.clone() };
     let step =
         move |(number, hook): (usize, &Hook)| InitStep::Hook { stage, number, hook: hook.clone(), state: state() };
     hooks.iter().enumerate().map(step)

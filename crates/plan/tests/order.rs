@@ -146,6 +146,7 @@ fn planned(case: Case) -> Plan {
         foreground: true,
         create_cwd: true,
         existing: Existing::Nothing,
+        state: spec::runtime::State::default(),
         bundle: None,
         compiled: None,
     };

@@ -86,6 +86,7 @@ impl Ground {
             foreground: true,
             create_cwd: false,
             existing: Existing::Nothing,
+            state: spec::runtime::State::default(),
             bundle: None,
             compiled: None,
         })

@@ -115,7 +115,8 @@ fn create(config: &Config, host: &Host) -> Option<Plan> {
         foreground: false,
         create_cwd: true,
         existing: Existing::Nothing,
-        bundle: Some(plan::Bundle { state, keyring: true, no_pivot: None }),
+        state,
+        bundle: Some(plan::Bundle { keyring: true, no_pivot: None }),
     };
     plan::plan(input).ok()
 }
