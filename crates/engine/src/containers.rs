@@ -173,6 +173,12 @@ pub struct Listed {
 /// # Errors
 /// When the name is in use, with the container that has it.
 pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
+    let _lock = lock_names(paths);
+    claim_held(paths, name, id)
+}
+
+/// By who holds the names.
+fn claim_held(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
     let path = paths.names().join(name.as_str());
     let clash = |owner: &str| {
         let owner = owner.get(..12).unwrap_or(owner);
@@ -182,7 +188,6 @@ pub fn claim(paths: &Paths, name: &ContainerId, id: &str) -> Result<()> {
         )
         .hint(format!("sampan rm {name} frees it"))
     };
-    let _lock = lock_names(paths);
     let mut claimed = symlink(id, &path);
     // Of a container that is gone; the reaper takes it only when it has a reason to look.
     if claimed.is_err() && is_free(paths, &path) {
@@ -207,17 +212,27 @@ fn lock_names(paths: &Paths) -> Option<std::fs::File> {
     Some(file)
 }
 
-/// A name whose container is neither there nor about to be.
+/// A name whose container is neither there nor about to be, or is called otherwise. To be asked by who holds the names.
 fn is_free(paths: &Paths, name: &Path) -> bool {
     let Ok(id) = std::fs::read_link(name) else { return false };
     let id = id.to_string_lossy();
-    !paths.journal(&id).exists() && !paths.container(&id).exists()
+    if !paths.journal(&id).exists() && !paths.container(&id).exists() {
+        return true;
+    }
+    // One that is about to be has no record yet.
+    let records = [paths.running(&id), paths.record(&id)];
+    let mut names = records.iter().filter_map(|path| load(path)).map(|record| record.name).peekable();
+    names.peek().is_some() && names.all(|own| name.file_name().is_none_or(|word| word != own.as_str()))
 }
 
 /// Give a name back, if it is this id's.
 pub fn release(paths: &Paths, name: &str, id: &str) {
-    let path = paths.names().join(name);
     let _lock = lock_names(paths);
+    release_held(paths, name, id);
+}
+
+fn release_held(paths: &Paths, name: &str, id: &str) {
+    let path = paths.names().join(name);
     if std::fs::read_link(&path).is_ok_and(|owner| owner == Path::new(id)) {
         // A name that stays points to nothing, and the reaper takes it.
         let _ = std::fs::remove_file(path);
@@ -247,14 +262,48 @@ pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<(), plan::
     std::fs::rename(&temporary, path).map_err(cannot)
 }
 
-/// In both records, that of a container that runs and that of one that is kept.
+/// The same for a container that may get another name meanwhile: it keeps the one that it has. Durable is what is kept of
+/// it, and the other what says that it runs.
 ///
 /// # Errors
 /// The kernel's.
-pub(crate) fn rename(paths: &Paths, id: &str, name: &str) -> Result<()> {
-    for (path, durable) in [(paths.record(id), Durable::Yes), (paths.running(id), Durable::No)] {
+pub(crate) fn write(paths: &Paths, record: &Record, durable: Durable) -> Result<(), plan::Rejected> {
+    let path = match durable {
+        Durable::Yes => paths.record(&record.id),
+        Durable::No => paths.running(&record.id),
+    };
+    let _held = hold_records(paths, &record.id);
+    let name = name_of(paths, &record.id).unwrap_or_else(|| record.name.clone());
+    save(&Record { name, ..record.clone() }, &path, durable)
+}
+
+/// Who changes its records, or takes away that it runs; let go when dropped.
+fn hold_records(paths: &Paths, id: &str) -> Option<std::fs::File> {
+    let file = std::fs::File::open(paths.container(id)).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// Give a container another name.
+///
+/// # Errors
+/// The name is another's; the kernel's.
+pub(crate) fn rename(paths: &Paths, record: &Record, name: &ContainerId) -> Result<()> {
+    // Broken off it has two names: so the next command looks at all of them.
+    let _ = std::fs::remove_file(paths.swept());
+    let _lock = lock_names(paths);
+    claim_held(paths, name, &record.id)?;
+    let renamed = rename_records(paths, &record.id, name);
+    release_held(paths, if renamed.is_ok() { &record.name } else { name.as_str() }, &record.id);
+    renamed
+}
+
+/// In both records: first that of a container that runs, which says so of one that has both.
+fn rename_records(paths: &Paths, id: &str, name: &ContainerId) -> Result<()> {
+    let _held = hold_records(paths, id);
+    for (path, durable) in [(paths.running(id), Durable::No), (paths.record(id), Durable::Yes)] {
         if let Some(record) = load(&path) {
-            save(&Record { name: name.to_owned(), ..record }, &path, durable)?;
+            save(&Record { name: name.to_string(), ..record }, &path, durable)?;
         }
     }
     Ok(())
@@ -497,8 +546,16 @@ pub(crate) fn take_out(paths: &Paths, word: &str, force: bool, volumes: bool) ->
     Err(Error::rejected(format!("cannot remove container {word}"), "another command is at it").hint("try again"))
 }
 
-/// The name goes last: a crash in between leaves one that points to nothing, and the reaper takes it.
+/// The record goes first: a crash in between leaves files of a container that is none, not half a container. The name goes
+/// last. What is left the reaper takes.
 fn take_away(paths: &Paths, record: &Record) -> Result<()> {
+    let path = paths.record(&record.id);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::io(format!("cannot remove {}", path.display()), &error));
+        }
+        _ => {}
+    }
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
     release(paths, &record.name, &record.id);
     events::tell(paths, [News::of(record, "destroy")]);
@@ -529,17 +586,15 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
     let mut errors: Vec<runtime::Error> = Vec::new();
     let mut dead = false;
     for path in entries(&paths.journals()) {
-        if path.extension().is_none_or(|extension| extension != "journal") {
-            continue;
-        }
+        let replay = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("journal") => undo_container,
+            Some("still") => |_: &Paths, _: &Path, journal| runtime::undo::replay(journal, None),
+            _ => continue,
+        };
         match Journal::take_over(&path) {
             Ok(Some(journal)) => {
                 dead = true;
-                let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                let directory = paths.container(&id);
-                forget_running(paths, &id);
-                let keep = end(paths, &directory).then(|| directory.to_string_lossy().into_owned());
-                errors.extend(runtime::undo::replay(journal, keep.as_deref()));
+                errors.extend(replay(paths, &path, journal));
             }
             Ok(None) => {}
             Err(error) => errors.push(error),
@@ -552,8 +607,30 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
             let _ = std::fs::File::create(paths.swept());
         }
     }
+    crate::networks::reap(paths);
     let errors = errors.into_iter().map(Error::from);
     errors.chain(crate::mounts::reap(paths)).chain(object::reap(paths)).collect()
+}
+
+fn undo_container(paths: &Paths, path: &Path, journal: Journal) -> Vec<runtime::Error> {
+    let id = path.file_stem().unwrap_or_default().to_string_lossy();
+    let directory = paths.container(&id);
+    let mut errors = keep_name(paths, &id).err().map(runtime::Error::from).into_iter().collect::<Vec<_>>();
+    forget_running(paths, &id);
+    let keep = end(paths, &directory).then(|| directory.to_string_lossy().into_owned());
+    errors.append(&mut runtime::undo::replay(journal, keep.as_deref()));
+    errors
+}
+
+/// One that got a new name while it ran, by who was killed between the two records, was seen under that.
+fn keep_name(paths: &Paths, id: &str) -> Result<(), plan::Rejected> {
+    let path = paths.record(id);
+    match (load(&paths.running(id)), load(&path)) {
+        (Some(Record { name, .. }), Some(kept)) if name != kept.name => {
+            save(&Record { name, ..kept }, &path, Durable::Yes)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// After a reboot the journals are gone, but not the directories of containers that were to be removed, nor names.
@@ -570,12 +647,9 @@ fn sweep(paths: &Paths) -> Vec<runtime::Error> {
         }
     }
     for path in entries(&paths.names()) {
+        let _lock = lock_names(paths);
         if is_free(paths, &path) {
-            // Once more, while nobody can claim it.
-            let _lock = lock_names(paths);
-            if is_free(paths, &path) {
-                let _ = std::fs::remove_file(path);
-            }
+            let _ = std::fs::remove_file(path);
         }
     }
     errors
@@ -593,6 +667,7 @@ pub fn clean(paths: &Paths) -> Vec<Error> {
 /// What says that a container runs. Before its journal goes: without that nobody would ever look for it.
 pub fn forget_running(paths: &Paths, id: &str) {
     let running = paths.running(id);
+    let _held = hold_records(paths, id);
     let _ = std::fs::remove_file(running.with_extension("tmp"));
     let _ = std::fs::remove_file(paths.socket(id));
     let _ = std::fs::remove_file(running);

@@ -245,11 +245,10 @@ pub fn rename(paths: &Paths, word: &str, name: &ContainerId) -> Result<()> {
     if record.name == name.as_str() {
         return Ok(());
     }
-    containers::claim(paths, name, &record.id)?;
-    let renamed = containers::rename(paths, &record.id, name.as_str());
-    events::tell(paths, renamed.is_ok().then(|| News::of(&record, "rename").with("oldName", &record.name)));
-    containers::release(paths, if renamed.is_ok() { &record.name } else { name.as_str() }, &record.id);
-    renamed
+    containers::rename(paths, &record, name)?;
+    let renamed = Record { name: name.to_string(), ..record.clone() };
+    events::tell(paths, [News::of(&renamed, "rename").with("oldName", &record.name)]);
+    Ok(())
 }
 
 /// Remove all that do not run and that the filters let through: their ids, and the bytes that they had.

@@ -180,7 +180,7 @@ impl Watcher {
         let path = self.paths.running(&self.id);
         let record = Record { health: Some(self.health.clone()), ..containers::load(&path)? };
         // A full state directory does not end the container; the next answer is told again.
-        let _ = containers::save(&record, &path, Durable::No);
+        let _ = containers::write(&self.paths, &record, Durable::No);
         Some(record)
     }
 }

@@ -179,7 +179,7 @@ pub(crate) fn start(launch: Launch<'_>, report: &mut Report) {
         run::forget_cidfile(request, &record.id);
     } else {
         let failed = Record { error: told.to_string(), ..record.clone() };
-        let _ = containers::save(&failed, &paths.record(&record.id), Durable::Yes);
+        let _ = containers::write(paths, &failed, Durable::Yes);
     }
     containers::forget_running(paths, &record.id);
     // What cannot be undone the next command tries, and tells of.
@@ -259,10 +259,10 @@ fn announce(request: &Run, paths: &Paths, record: &Record, model: &Model) -> std
     // What is to be kept first: a container that was seen to run must not be gone after a kill -9. One that its monitor
     // starts again is known to have run.
     if record.restarts == 0 {
-        containers::save(record, &paths.record(&record.id), Durable::Yes)?;
+        containers::write(paths, record, Durable::Yes)?;
     }
     model.save(paths, &record.id)?;
-    containers::save(record, &paths.running(&record.id), Durable::No)?;
+    containers::write(paths, record, Durable::No)?;
     run::write_pidfile(request, record.pid)
 }
 
@@ -498,7 +498,7 @@ impl Post {
         let errors = runtime::undo::rewind(&mut self.journal);
         if again && errors.is_empty() {
             let waiting = Record { restarting: true, ..record.clone() };
-            let saved = containers::save(&waiting, &self.paths.running(&self.id), Durable::No);
+            let saved = containers::write(&self.paths, &waiting, Durable::No);
             self.monitor.dismiss(end.code, end.out_of_memory);
             let delay = if end.ran >= WORKS { FIRST } else { next(self.tally.delay) };
             self.tally = Tally { times: self.tally.times + 1, delay };
@@ -524,7 +524,7 @@ impl Post {
     fn keep(&self, record: &Record, remove: bool) {
         if !remove {
             // Without it the next command says that nobody saw its end.
-            let _ = containers::save(record, &self.paths.record(&self.id), Durable::Yes);
+            let _ = containers::write(&self.paths, record, Durable::Yes);
         }
     }
 

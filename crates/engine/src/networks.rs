@@ -229,6 +229,23 @@ fn file(paths: &Paths, name: &str) -> std::path::PathBuf {
     paths.defined_networks().join(format!("{name}.json"))
 }
 
+/// A record that is being written; no name of a network begins so.
+fn unfinished(paths: &Paths) -> std::path::PathBuf {
+    paths.defined_networks().join(".unfinished")
+}
+
+/// What one left that was killed while it wrote.
+pub(crate) fn reap(paths: &Paths) {
+    let unfinished = unfinished(paths);
+    if !unfinished.exists() {
+        return;
+    }
+    let Ok(directory) = std::fs::File::open(paths.defined_networks()) else { return };
+    if directory.try_lock().is_ok() {
+        let _ = std::fs::remove_file(unfinished);
+    }
+}
+
 /// Who holds it changes the records; let go when dropped.
 fn hold(paths: &Paths) -> Result<std::fs::File> {
     let directory = paths.defined_networks();

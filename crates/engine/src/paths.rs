@@ -112,6 +112,12 @@ impl Paths {
         self.journals().join(format!("{id}.journal"))
     }
 
+    /// A journal of its own, while somebody holds its processes still for a moment.
+    #[must_use]
+    pub(crate) fn still(&self, id: &str) -> PathBuf {
+        self.journals().join(format!("{id}.still"))
+    }
+
     #[must_use]
     pub fn running(&self, id: &str) -> PathBuf {
         self.journals().join(format!("{id}.json"))

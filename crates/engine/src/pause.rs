@@ -5,8 +5,12 @@ use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::model::Model;
 use crate::paths::Paths;
+use plan::cgroup::Undo;
+use plan::undo::Verb;
 use runtime::apply::cgroup;
+use runtime::journal::Journal;
 use runtime::supervise::Signals;
+use std::fs::File;
 
 /// # Errors
 /// It does not run, is paused already, or has no cgroup.
@@ -55,20 +59,48 @@ fn freeze(model: &Model, frozen: bool, what: String) -> Result<()> {
 /// Those of `act`; it cannot be paused, or does not go on.
 pub(crate) fn during<T>(paths: &Paths, of: &Listed, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let model = Model::load(paths, &of.record)?;
+    let what = || format!("cannot pause container {}", of.record.name);
+    // Blocked: who ends this process shall not leave the container as it is meanwhile. After a kill -9 the next command
+    // lets it go on.
+    let _signals = Signals::take().map_err(runtime::Error::from)?;
+    let _turn = turn(paths, &of.record.id)?;
+    let still = journal(paths, &of.record.id, &model)?;
     if model.is_paused() {
+        still.remove()?;
         return act();
     }
-    let what = || format!("cannot pause container {}", of.record.name);
-    // Blocked: who ends this process shall not leave the container as it is meanwhile.
-    let _signals = Signals::take().map_err(runtime::Error::from)?;
-    freeze(&model, true, what()).map_err(|error| error.hint("--pause=false goes without"))?;
+    if let Err(error) = freeze(&model, true, what()) {
+        still.remove()?;
+        return Err(error.hint("--pause=false goes without"));
+    }
     let done = act();
     let goes_on = match freeze(&model, false, what()) {
         // It may have been killed.
         Err(_) if containers::first(paths, &of.record, "").is_err() => Ok(()),
         other => other,
     };
+    still.remove()?;
     done.and_then(|done| goes_on.map(|()| done))
+}
+
+/// One after the other; let go when dropped.
+fn turn(paths: &Paths, id: &str) -> Result<File> {
+    let path = paths.model(id);
+    let locked = File::open(&path).and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| Error::io(format!("cannot lock {}", path.display()), &error))
+}
+
+/// To be there before it is frozen, by who has its turn.
+fn journal(paths: &Paths, id: &str, model: &Model) -> Result<Journal> {
+    let path = paths.still(id);
+    if let Some(dead) = Journal::take_over(&path)? {
+        runtime::undo::replay(dead, None).into_iter().next().map_or(Ok(()), Err)?;
+    }
+    let mut journal = Journal::create(&path)?;
+    let freezer = cgroup::freezer(&model.all_cgroups()).map_err(runtime::Error::from)?;
+    let verbs: Vec<Verb> = freezer.map(|dir| Verb::Cgroup(Undo::Thaw { dir })).into_iter().collect();
+    journal.write(&verbs)?;
+    Ok(journal)
 }
 
 /// All that run and are, or are not, paused.

@@ -412,10 +412,10 @@ fn announce(request: &Run, paths: &Paths, prepared: &Prepared, pid: i32) -> Resu
     // What is to be kept first: a container that was seen to run must not be gone after a kill -9.
     if !request.remove {
         crate::start::write_request(request, &paths.request(&prepared.id))?;
-        containers::save(&record, &paths.record(&prepared.id), Durable::Yes)?;
+        containers::write(paths, &record, Durable::Yes)?;
     }
     prepared.model.save(paths, &prepared.id)?;
-    containers::save(&record, &paths.running(&prepared.id), Durable::No)?;
+    containers::write(paths, &record, Durable::No)?;
     write_cidfile(request, &prepared.id)?;
     write_pidfile(request, pid)
 }
@@ -501,8 +501,7 @@ fn finish(
             finished: containers::now(),
             ..record(prepared, 0)
         };
-        if let Err(error) = containers::save(&record, &paths.container(&prepared.id).join("record.json"), Durable::Yes)
-        {
+        if let Err(error) = containers::write(paths, &record, Durable::Yes) {
             tell(Notice::Warning(error.to_string()));
         }
     } else {

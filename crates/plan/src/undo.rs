@@ -161,6 +161,7 @@ mod tests {
             Verb::Unmount { path: "/a b/%/\n".into() },
             Verb::UnmountIn { namespace: "/proc/1/ns/mnt".into(), path: "/a b".into() },
             Verb::RemoveTree { path: "/ä".into(), mapped: true },
+            Verb::Cgroup(super::cgroup::Undo::Thaw { dir: "/sys/fs/cgroup/a b".into() }),
             Verb::LeaveVolume { at: "/v/_data".into(), users: "/run/v".into(), user: "id".into() },
         ] {
             let line = verb.line();

@@ -60,6 +60,7 @@ fn undo_one(verb: &Verb) -> Result<()> {
         Verb::RemoveTree { path, mapped } => crate::tree::remove(path, *mapped),
         Verb::LeaveVolume { at, users, user } => crate::volume::leave(at, Path::new(users), user),
         Verb::Cgroup(Undo::StopUnit { address, unit }) => crate::systemd::stop(address, unit),
+        Verb::Cgroup(Undo::Thaw { dir }) => Ok(crate::apply::cgroup::go_on(dir)?),
         Verb::Cgroup(Undo::Remove { .. }) => Ok(()),
         Verb::Network(undo) => Ok(crate::apply::network::undo(undo).map(drop)?),
     }

@@ -54,6 +54,27 @@ fn a_start_and_a_removal_at_once_leave_a_container_or_none() {
 }
 
 #[test]
+fn a_start_does_not_take_a_new_name_back() {
+    let Some(ground) = Ground::new() else { return };
+    for round in 0..12u64 {
+        ground.make(&["create", "--name=a"], &["sleep", "1000"]).ok();
+        let mut start = ground.command(&["start", "a"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(round * 3));
+        ground.call(&["rename", "a", "b"]).ok();
+        // Under whichever name it was asked for.
+        start.wait().unwrap();
+        let names: Vec<_> = ground.listed().into_iter().map(|row| row["Names"].clone()).collect();
+        assert_eq!(names, ["b"], "{round}");
+        ground.call(&["start", "b"]).ok();
+        assert_eq!(ground.state("b"), "running");
+        ground.call(&["stop", "--time=0", "b"]).ok();
+        assert_eq!(ground.state("b"), "exited");
+        ground.call(&["rm", "b"]).ok();
+        ground.is_empty();
+    }
+}
+
+#[test]
 fn monitor_and_container_die_in_any_order_at_any_time() {
     let Some(ground) = Ground::new() else { return };
     for round in 0..8 {

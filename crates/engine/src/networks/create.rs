@@ -1,6 +1,6 @@
 //! `network create`.
 
-use super::{Driver, Options, Record, Subnet, Subnet4, Subnet6, file, hold, load, subnets};
+use super::{Driver, Options, Record, Subnet, Subnet4, Subnet6, file, hold, load, subnets, unfinished};
 use crate::containers::now;
 use crate::error::{Error, Result};
 use crate::events;
@@ -109,17 +109,17 @@ fn check(asked: &Create, what: impl Fn() -> String) -> Result<()> {
     }
 }
 
-/// Whole or not at all, and still there after a power cut.
-pub(super) fn save(paths: &Paths, record: &Record) -> Result<()> {
+/// Whole or not at all, and still there after a power cut. By who holds the records, so that there is one unfinished.
+fn save(paths: &Paths, record: &Record) -> Result<()> {
     let path = file(paths, &record.name);
     let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
-    let temporary = path.with_extension("tmp");
-    let written = std::fs::File::create(&temporary)
+    let unfinished = unfinished(paths);
+    let written = std::fs::File::create(&unfinished)
         .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_data()))
-        .and_then(|()| std::fs::rename(&temporary, &path));
+        .and_then(|()| std::fs::rename(&unfinished, &path));
     if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
+        let _ = std::fs::remove_file(&unfinished);
     }
     Ok(written.map_err(cannot)?)
 }

@@ -352,18 +352,25 @@ pub enum Undo {
     Remove { dir: String, keep: String },
     /// Of systemd at this address; one that failed is forgotten.
     StopUnit { address: String, unit: String },
+    /// Its processes go on, if it is there still.
+    Thaw { dir: String },
 }
 
 impl Undo {
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
             Self::StopUnit { address, unit } => vec!["stop-unit".into(), address.clone(), unit.clone()],
+            Self::Thaw { dir } => vec!["thaw".into(), dir.clone()],
             Self::Remove { dir, keep } => vec!["remove-cgroup".into(), keep.clone(), dir.clone()],
         }
     }
 
     pub(crate) fn shell(&self) -> String {
         match self {
+            Self::Thaw { dir } => {
+                let [two, one] = ["cgroup.freeze", "freezer.state"].map(|file| quote(&format!("{dir}/{file}")));
+                format!("if [ -e {two} ]; then echo 0 >{two}; elif [ -e {one} ]; then echo THAWED >{one}; fi")
+            }
             Self::Remove { dir, keep } => format!("remove_cgroup {} {}", quote(dir), quote(keep)),
             Self::StopUnit { address, unit } => {
                 let call = |method: &str| format!("{} {method}", busctl(address));
@@ -393,6 +400,7 @@ remove_cgroup() {
             ["stop-unit", address, unit] => {
                 return Some(Self::StopUnit { address: (*address).into(), unit: (*unit).into() });
             }
+            ["thaw", dir] => return dir.starts_with('/').then(|| Self::Thaw { dir: (*dir).into() }),
             ["remove-cgroup", keep, dir] => [keep, dir],
             _ => return None,
         };

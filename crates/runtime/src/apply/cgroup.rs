@@ -468,6 +468,14 @@ pub fn freeze(paths: &[String], frozen: bool) -> Result<()> {
     Ok(())
 }
 
+/// That cgroup is thawed, or gone.
+pub(crate) fn go_on(dir: &str) -> Result<()> {
+    match freeze(&[dir.to_owned()], false) {
+        Err(Error::Call(error)) if gone(&error) => Ok(()),
+        other => other,
+    }
+}
+
 /// SIGKILL to all processes of a container with these cgroups; whether there were any.
 ///
 /// # Errors
