@@ -3,10 +3,13 @@
 //! Invariant: a lab that ends well has run what it printed; what it could not run it names and counts.
 //! Must not: touch what it did not make. A lab needs the machine to itself only where its usage says so.
 
+mod chaos;
 mod escape;
 
 /// A line for each lab.
 pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of what the tests do shortly
+           lab chaos: random operations at once, killed at any moment; --operations N (2000), --seconds N,
+               --workers N (4), --seed S, --round N (the first)
            lab escape: each kind of escape that SECURITY.md names is tried; --rounds N (1)
 ";
 
@@ -14,6 +17,7 @@ pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of 
 /// The claim does not hold, or the lab cannot run here.
 pub fn run(words: &[&str]) -> Result<(), String> {
     match words {
+        ["chaos", flags @ ..] => chaos::run(&Flags::of(flags, &chaos::FLAGS)?),
         ["escape", flags @ ..] => escape::run(&Flags::of(flags, &["rounds"])?),
         _ => Err(format!("usage: cargo xtask JOB\n{USAGE}")),
     }
@@ -36,6 +40,11 @@ impl Flags {
             flags.push((name.to_owned(), value.ok_or_else(|| format!("{word} needs a number"))?));
         }
         Ok(Self(flags))
+    }
+
+    /// As they were given.
+    pub fn words(&self) -> Vec<String> {
+        self.0.iter().flat_map(|(name, value)| [format!("--{name}"), value.to_string()]).collect()
     }
 
     pub fn number(&self, name: &str, default: u64) -> u64 {

@@ -9,6 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Where to look.
+#[derive(Debug, Clone)]
+pub enum Scope {
+    Host,
+    /// Namespaces with processes, mounts and links of their own, where sampan keeps its files below these folders and
+    /// its cgroups below one with this name.
+    Room {
+        folders: Vec<PathBuf>,
+        cgroup: String,
+    },
+}
+
 /// Each fact as one line of text: its kind, a colon, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeSet<String>);
@@ -19,6 +31,10 @@ pub const SETTLE: Duration = Duration::from_secs(10);
 
 impl Snapshot {
     pub fn take() -> Self {
+        Self::of(&Scope::Host)
+    }
+
+    pub fn of(scope: &Scope) -> Self {
         let mut facts = BTreeSet::new();
         let mut add = |kind: &str, lines: Vec<String>| facts.extend(lines.iter().map(|line| format!("{kind}: {line}")));
         add("mount", mounts());
@@ -27,18 +43,22 @@ impl Snapshot {
         add("address", addresses());
         add("route", routes());
         add("rule", rules());
-        add("cgroup", cgroups());
+        add("cgroup", cgroups(scope));
         add("sysctl", sysctls());
         add("process", processes());
-        add("file", files());
+        add("file", files(scope));
         Self(facts)
     }
 
     /// Waits up to `settle` until the host is as it was; else what is more (`+`) and what is less (`-`).
     pub fn differences(&self, settle: Duration) -> Vec<String> {
+        self.differences_of(&Scope::Host, settle)
+    }
+
+    pub fn differences_of(&self, scope: &Scope, settle: Duration) -> Vec<String> {
         let start = Instant::now();
         loop {
-            let now = Self::take();
+            let now = Self::of(scope);
             if now == *self || start.elapsed() >= settle {
                 let more = now.0.difference(&self.0).map(|fact| format!("+ {fact}"));
                 let less = self.0.difference(&now.0).map(|fact| format!("- {fact}"));
@@ -116,14 +136,18 @@ fn rules() -> Vec<String> {
 
 /// Every cgroup but those of other programs that come and go meanwhile: the units of a systemd, and what holds
 /// processes (a process that a container left is found by itself).
-fn cgroups() -> Vec<String> {
+fn cgroups(scope: &Scope) -> Vec<String> {
     let mut found = Vec::new();
     walk(Path::new("/sys/fs/cgroup"), &mut |path, is_dir| {
         let text = path.to_string_lossy().into_owned();
         let foreign = || {
             text.contains(".service") || text.contains(".scope") || !lines(&format!("{text}/cgroup.procs")).is_empty()
         };
-        if is_dir && (text.contains("sampan") || !foreign()) {
+        let is_ours = match scope {
+            Scope::Host => text.contains("sampan") || !foreign(),
+            Scope::Room { cgroup, .. } => text.split_once(cgroup).is_some_and(|(_, below)| below.starts_with('/')),
+        };
+        if is_dir && is_ours {
             found.push(text);
         }
     });
@@ -173,17 +197,11 @@ fn processes() -> Vec<String> {
 }
 
 /// Everything under the folders where sampan and its tests keep state.
-fn files() -> Vec<String> {
-    let var = |key: &str| std::env::var_os(key).map(PathBuf::from);
-    let mut folders: Vec<PathBuf> = vec!["/run/sampan".into(), "/var/lib/sampan".into()];
-    folders.extend(var("XDG_RUNTIME_DIR").map(|folder| folder.join("sampan")));
-    let data = var("XDG_DATA_HOME").or_else(|| Some(var("HOME")?.join(".local/share")));
-    folders.extend(data.map(|folder| folder.join("sampan")));
-    let temporary = [std::env::temp_dir(), "/run".into(), "/dev/shm".into(), "/var/tmp".into()];
-    for folder in temporary {
-        let names = names(&folder.to_string_lossy()).into_iter().filter(|name| name.contains("sampan"));
-        folders.extend(names.map(|name| folder.join(name)));
-    }
+fn files(scope: &Scope) -> Vec<String> {
+    let folders = match scope {
+        Scope::Host => folders(),
+        Scope::Room { folders, .. } => folders.clone(),
+    };
     let mut found = Vec::new();
     for folder in folders {
         // The checkout itself may have that name.
@@ -196,6 +214,20 @@ fn files() -> Vec<String> {
     // in that is listed by itself.
     found.retain(|path| !path.contains("/sampan/filters") && !Path::new(path).join("filters").is_dir());
     found
+}
+
+fn folders() -> Vec<PathBuf> {
+    let var = |key: &str| std::env::var_os(key).map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = vec!["/run/sampan".into(), "/var/lib/sampan".into()];
+    folders.extend(var("XDG_RUNTIME_DIR").map(|folder| folder.join("sampan")));
+    let data = var("XDG_DATA_HOME").or_else(|| Some(var("HOME")?.join(".local/share")));
+    folders.extend(data.map(|folder| folder.join("sampan")));
+    let temporary = [std::env::temp_dir(), "/run".into(), "/dev/shm".into(), "/var/tmp".into()];
+    for folder in temporary {
+        let names = names(&folder.to_string_lossy()).into_iter().filter(|name| name.contains("sampan"));
+        folders.extend(names.map(|name| folder.join(name)));
+    }
+    folders
 }
 
 fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, bool)) {
