@@ -34,6 +34,8 @@ pub struct Facts {
     pub shared: Vec<NamespaceKind>,
     pub uid_map: Vec<IdMapping>,
     pub gid_map: Vec<IdMapping>,
+    /// Users and groups of the user namespace that it is in, a new one or another's; empty: sampan's own, or not known.
+    pub users: (Vec<IdMapping>, Vec<IdMapping>),
     /// Devices asked for, as they are on the host.
     pub devices: Vec<Device>,
     /// Major and minor of the block devices that limits name, by path.
@@ -148,7 +150,14 @@ pub fn set_variable(env: &mut Vec<String>, name: &str, line: Option<String>) {
 
 fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Result<Vec<Mount>, Rejected> {
     let has = |kind: NamespaceKind| !facts.shared.contains(&kind);
-    let owned = |kind: NamespaceKind| has(kind) && !facts.joined.iter().any(|(joined, _)| *joined == kind);
+    // Its user namespace's: new ones, and those of the process whose user namespace it joins, too.
+    let whose = |kind: NamespaceKind| facts.joined.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path);
+    let process = |path: &String| path.rsplit_once('/').map(|(directory, _)| directory.to_owned());
+    let owned = |kind: NamespaceKind| match (whose(kind), whose(NamespaceKind::User)) {
+        (None, _) => has(kind),
+        (Some(path), Some(user)) => process(path) == process(user),
+        (Some(_), None) => false,
+    };
     let privileged = request.security.privileged;
     let mut mounts = Vec::new();
     // The kernel lets root of a user namespace mount only a procfs of a pid namespace and a sysfs of a network
@@ -159,7 +168,7 @@ fn mounts(request: &Run, facts: &Facts, host: &Host, user_namespace: bool) -> Re
         new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
     });
     mounts.push(new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
-    let gid = plan::ids::on_host(plan::ids::own_or(&facts.gid_map, &host.ids.gid), 5).map(|_| "gid=5");
+    let gid = plan::ids::on_host(plan::ids::own_or(&facts.users.1, &host.ids.gid), 5).map(|_| "gid=5");
     let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"].into_iter().chain(gid);
     mounts.push(new("/dev/pts", "devpts", "devpts", &pts.collect::<Vec<_>>()));
     let write = if privileged { "rw" } else { "ro" };
@@ -559,6 +568,7 @@ fn device_rules(request: &Run, facts: &Facts) -> Vec<DeviceRule> {
 /// What `pid_of` says of a container that is not running.
 pub fn joins<E>(
     request: &Run,
+    rootless: bool,
     pid_of: impl Fn(&spec::ContainerId) -> Result<i32, E>,
 ) -> Result<(Vec<Joined>, Vec<NamespaceKind>), E> {
     let names = &request.namespaces;
@@ -571,6 +581,12 @@ pub fn joins<E>(
     let user = match names.user.clone() {
         Some(crate::request::User::Container(id)) => Join::Container(id),
         Some(crate::request::User::Path(path)) => Join::Path(path),
+        // What an ordinary user's container has belongs to its user namespace, and only who is in that may enter it
+        // (setns(2)).
+        None if rootless => {
+            let all = [&names.pid, &names.ipc, &names.uts, &names.cgroup, &network];
+            all.into_iter().find(|join| matches!(join, Join::Container(_))).cloned().unwrap_or_default()
+        }
         _ => Join::Private,
     };
     let asked = [

@@ -143,15 +143,19 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     facts.secrets = secrets::mounts(request, paths, &id);
     let layout = layout(&request.limits, &host, &id, !facts.disks.is_empty(), &mut warnings)?;
     facts.swap = layout.features.swap;
-    let user_namespace = !facts.uid_map.is_empty();
+    let joins_users = facts.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User);
+    let user_namespace = joins_users || !facts.uid_map.is_empty();
     ground::check_way(paths, &facts.uid_map, &facts.gid_map)?;
     let watched = existing != Existing::Nothing;
     let who = net::Who { id: &id, name: &name, exposed: &ground.exposed, user_namespace, watched };
     let mut net = net::connect(request, paths, &host, who, lock)?;
     warnings.append(&mut net.warnings);
     let data = paths.container(&id).to_string_lossy().into_owned();
-    let mut files = net::files(request, &facts, &net, &mut warnings)?;
-    let source = net::joined_files(request, paths)?.unwrap_or_else(|| data.clone());
+    let joined = net::joined_files(request, paths)?;
+    // Who has the files of another needs no word about its own.
+    let mut told = Vec::new();
+    let mut files = net::files(request, &facts, &net, if joined.is_some() { &mut told } else { &mut warnings })?;
+    let source = joined.unwrap_or_else(|| data.clone());
     let below = |source: &str, (name, _): &(String, String)| (format!("/etc/{name}"), format!("{source}/{name}"));
     facts.files = files.iter().map(|file| below(&source, file)).collect();
     facts.files.extend(ground.accounts.iter().map(|file| below(&data, file)));
@@ -162,7 +166,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     net.steps.attach.extend(cdi::links(&config, &host)?);
     let state = cdi::state(&config, &id, &data);
     files.extend(cdi::file(&config, &data));
-    targets::check(&ground, &config.mounts, &host, &facts.uid_map)?;
+    targets::check(&ground, &config.mounts, &host, &facts.users.0)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;
     let notes = cgroup.notes.clone();
@@ -580,14 +584,15 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str, l
         Err(_) if later && containers::exists(paths, name.as_str())? => Ok(std::process::id().cast_signed()),
         pid => pid,
     };
-    let (joined, shared) = config::joins(request, pid)?;
+    let (joined, shared) = config::joins(request, host.rootless(), pid)?;
     joined.iter().try_for_each(|(kind, path)| runtime::observe::check_namespace(*kind, path))?;
     let (uid_map, gid_map) = users::maps(request, host, &joined)?;
+    let users = users::joined(&joined).unwrap_or_else(|| (uid_map.clone(), gid_map.clone()));
     let host_name = runtime::observe::hostname;
     let mut user = ground.user.clone();
     // Groups that only the image's /etc/group has him in are left out where they cannot be had; asked for, they must be.
     if request.process.groups.is_empty() {
-        user.additional_gids.retain(|gid| plan::ids::has_group(host, &gid_map, *gid));
+        user.additional_gids.retain(|gid| plan::ids::has_group(host, &users.1, *gid));
     }
     let hostname = match &request.network.hostname {
         Some(name) => name.clone(),
@@ -608,6 +613,7 @@ fn facts(request: &Run, paths: &Paths, host: &Host, ground: &Ground, id: &str, l
         shared,
         uid_map,
         gid_map,
+        users,
         devices: ground::devices(request)?,
         disks: ground::disks(request),
         swap: false,

@@ -6,7 +6,7 @@ use crate::request::{Run, User};
 use plan::host::{Host, keep_id_maps, rootless_maps};
 use spec::runtime::{IdMapping, NamespaceKind};
 
-type Maps = (Vec<IdMapping>, Vec<IdMapping>);
+pub type Maps = (Vec<IdMapping>, Vec<IdMapping>);
 
 /// The maps of a new user namespace; both empty when there is none.
 ///
@@ -43,6 +43,14 @@ pub fn maps(request: &Run, host: &Host, joined: &[Joined]) -> Result<Maps> {
             }),
         },
     }
+}
+
+/// The maps of a user namespace that is joined, as far as something is known of it.
+#[must_use]
+pub fn joined(joined: &[Joined]) -> Option<Maps> {
+    let (_, path) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::User)?;
+    let pid = path.strip_prefix("/proc/").and_then(|path| path.split('/').next()?.parse().ok());
+    Some(pid.map(runtime::observe::id_maps).unwrap_or_default())
 }
 
 /// As podman for root: all ids that there are, as they are, in a user namespace of its own.

@@ -453,6 +453,41 @@ fn without_pasta_one_warning_and_no_network() {
 }
 
 /// In a user namespace of the test's own, whose limit of further ones is 0.
+/// One is root of another's namespaces only in that one's user namespace, be it of one id or of a range.
+#[test]
+fn containers_join_each_others_namespaces() {
+    for user in [Ordinary::new(), Ordinary::with_subordinates("join")].into_iter().flatten() {
+        let call = |words: &[&str]| ran(user.sampan(words).output().unwrap());
+        let rootfs = format!("{}:O", user.ground.rootfs().display());
+        let run = |words: &[&str], command: &[&str]| call(&[words, &["--rootfs", &rootfs], command].concat());
+        run(&["run", "-d", "--name=first", "--network=none", "--stop-signal=KILL"], &["sleep", "1000"]).ok();
+        let links = |name: &str| format!("cd /proc/self/ns; readlink {name}; readlink user");
+        for name in ["net", "pid", "ipc", "uts"] {
+            let flag = format!("--{}=container:first", if name == "net" { "network" } else { name });
+            let network: &[&str] = if name == "net" { &[] } else { &["--network=none"] };
+            let words = [&["run", "--rm", flag.as_str()], network].concat();
+            let inside = run(&words, &["sh", "-c", &links(name)]).ok();
+            assert_eq!(inside, call(&["exec", "first", "sh", "-c", &links(name)]).ok(), "{name}");
+        }
+        call(&["rm", "-f", "first"]).ok();
+
+        call(&["pod", "create", "--network=none", "pod"]).ok();
+        let web = ["run", "-d", "--name=web", "--pod=pod", "--stop-signal=KILL"];
+        run(&web, &["httpd", "-f", "-p", "80", "-h", "/etc"]).ok();
+        let page = run(&["run", "--rm", "--pod=pod"], &["wget", "-q", "-O", "-", "http://127.0.0.1/group"]);
+        assert!(page.err.is_empty() && page.out.starts_with("root:x:0:"), "{page:?}");
+        // Its memory is theirs, too: not by what is in it, but by who may mount it.
+        assert_eq!(
+            run(&["run", "--rm", "--pod=pod"], &["sh", "-c", "hostname; ls -d /dev/mqueue"]).ok(),
+            "pod\n/dev/mqueue"
+        );
+        call(&["pod", "restart", "pod"]).ok();
+        assert_eq!(call(&["pod", "ps", "--format", "{{.Status}}"]).ok(), "Running");
+        call(&["pod", "rm", "-f", "pod"]).ok();
+        user.is_clean();
+    }
+}
+
 #[test]
 fn forbidden_user_namespaces_are_said_before_anything_is_touched() {
     let Some(ground) = Ground::new() else { return };

@@ -60,7 +60,7 @@ pub fn create(paths: &Paths, asked: &Create, tell: &mut dyn FnMut(Notice)) -> Re
         ..Pod::default()
     };
     if let Some(infra) = &asked.infra {
-        pod.shares = shares(infra)?;
+        pod.shares = shares(infra);
         pod.infra = Some(start::create(&holder(infra, &pod)?, paths, tell)?);
     }
     if let Err(error) = save(paths, &pod) {
@@ -73,13 +73,13 @@ pub fn create(paths: &Paths, asked: &Create, tell: &mut dyn FnMut(Notice)) -> Re
     Ok(pod)
 }
 
-/// What the infra container's user namespace owns, only who is in that may enter (setns(2)).
-fn shares(infra: &Infra) -> Result<Vec<Share>> {
+/// What belongs to a user namespace of the infra container's own, only who is in that may enter (setns(2)).
+fn shares(infra: &Infra) -> Vec<Share> {
     let names = &infra.request.namespaces;
     let mapped = !names.uid_map.is_empty() || !names.gid_map.is_empty();
-    let own = mapped || !matches!(names.user, None | Some(User::Host)) || runtime::observe::host()?.rootless();
+    let own = mapped || !matches!(names.user, None | Some(User::Host));
     let user = (own && !infra.shares.is_empty()).then_some(Share::User);
-    Ok(infra.shares.iter().copied().chain(user).collect())
+    infra.shares.iter().copied().chain(user).collect()
 }
 
 /// No program, no rights, and nothing to write to.

@@ -2,12 +2,16 @@
 
 use super::state::remove;
 use plan::network::Pasta;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use sys::{Error, Result};
+
+/// For what was killed to go.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Returns when the container's link is there: pasta goes into the background then.
 pub(super) fn start(pasta: &Pasta, pid: u32) -> Result<()> {
@@ -39,7 +43,9 @@ pub fn end_pasta(pid_file: &Path) -> Result<()> {
         if name.starts_with("pasta") || name.starts_with("passt") {
             // It is the first process of a pid namespace of its own, where a mere SIGTERM is ignored.
             match pidfd_send_signal(&process, Signal::KILL) {
-                Ok(()) | Err(Errno::SRCH) => (),
+                // Its ports are free when it is gone, and the container may be started again at once.
+                Ok(()) => _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&PATIENCE)),
+                Err(Errno::SRCH) => {}
                 Err(errno) => return Err(Error::new(format!("pidfd_send_signal({pid:?}, SIGKILL)"), errno)),
             }
         }
