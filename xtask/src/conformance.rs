@@ -29,8 +29,25 @@ fn fetch(place: &Path) -> Result<(), String> {
     let git = |words: &[&str]| command::output(Command::new("git").arg("-C").arg(place).args(words)).map(drop);
     fs::create_dir_all(place).map_err(|error| format!("cannot make {}: {error}", place.display()))?;
     git(&["init", "--quiet"])?;
-    git(&["fetch", "--quiet", "--depth=1", SOURCE, COMMIT])?;
+    let near = near().into_iter().any(|clone| git(&["fetch", "--quiet", "--depth=1", &clone, COMMIT]).is_ok());
+    if !near {
+        git(&["fetch", "--quiet", "--depth=1", SOURCE, COMMIT])?;
+    }
     git(&["checkout", "--quiet", "FETCH_HEAD"])
+}
+
+/// Clones of it beside this checkout, or in a folder beside it: for machines that do not reach the source. (Debian's
+/// golang-github-opencontainers-runtime-tools-dev has its libraries only, not the programs.)
+fn near() -> Vec<String> {
+    let folders = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let Some(parent) = command::root().parent() else { return Vec::new() };
+    let places = std::iter::once(parent.to_owned()).chain(folders(parent));
+    let clones = places.map(|place| place.join("runtime-tools")).filter(|clone| clone.is_dir());
+    // By URL: git takes no shallow copy of a mere path.
+    clones.map(|clone| format!("file://{}", clone.display())).collect()
 }
 
 fn build(place: &Path) -> Result<(), String> {

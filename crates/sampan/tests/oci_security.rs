@@ -4,11 +4,12 @@
 
 mod ground;
 
-use ground::bundle::{Bundle, id};
+use ground::bundle::{Bundle, id, receive};
 use ground::{Ran, ran, until};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 /// The runtime, from a shell that has files open that are not the container's.
@@ -99,6 +100,33 @@ fn bundle_masks_with_the_null_device_only() {
     bundle.config = good;
     bundle.config["linux"]["devices"] = json!([{ "path": "/dev/null", "type": "c", "major": 1, "minor": 5 }]);
     bundle.save().oci(&["run", &id]).fails(1, "ENODEV");
+    bundle.nothing_left(&id);
+}
+
+#[test]
+fn bundle_console_is_not_redirected() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let id = id("console");
+    let listener = UnixListener::bind(bundle.at("socket")).unwrap();
+    let socket = bundle.at("socket").to_string_lossy().into_owned();
+    bundle.config["process"]["terminal"] = true.into();
+    bundle.config["root"]["readonly"] = false.into();
+    ["dev/pts", "dev/shm", "dev/mqueue"]
+        .iter()
+        .for_each(|at| fs::create_dir_all(bundle.at("rootfs").join(at)).unwrap());
+    symlink("/etc/passwd", bundle.at("rootfs/dev/console")).unwrap();
+    bundle.sh("test -c /dev/console && test -f /etc/passwd && echo apart >/seen");
+    // Under a /dev of its own, and where /dev is the image's: the link is covered, not where it leads.
+    for _ in 0..2 {
+        bundle.save().create(&id, &["--console-socket", &socket]).ok();
+        let _terminal = receive(&listener);
+        bundle.oci(&["start", &id]).ok();
+        bundle.until_status(&id, "stopped");
+        assert_eq!(fs::read_to_string(bundle.at("rootfs/seen")).unwrap(), "apart\n");
+        fs::remove_file(bundle.at("rootfs/seen")).unwrap();
+        bundle.oci(&["delete", &id]).ok();
+        bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev");
+    }
     bundle.nothing_left(&id);
 }
 
