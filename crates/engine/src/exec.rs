@@ -64,6 +64,7 @@ pub fn exec(asked: &Exec, paths: &Paths, tell: &mut dyn FnMut(Notice)) -> Result
         personality: None,
         memory: None,
         filter: filter.as_ref(),
+        keeps_groups: false,
     };
     // With a terminal its hang-up ends it, unless the caller has detached.
     let (plan, lacking) = join::plan(container, &mut process, |_| None, !asked.detach && !tty)?;

@@ -8,6 +8,7 @@ use runtime::Result;
 use runtime::join::grant;
 use spec::json::parse;
 use spec::runtime::{Config, DeviceRule, Mount, NamespaceKind, Process};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,10 @@ impl Bundle {
         config.mounts.iter_mut().for_each(|mount| anchor(mount, &found, &rootfs, &mut warnings));
         if let Some(process) = &mut config.process {
             warnings.extend(settle(process, &rootfs));
+            if keeps_groups(&config.annotations) && !process.user.additional_gids.is_empty() {
+                warnings.push(format!("the container has its caller's groups, and no others: {KEEP_GROUPS}"));
+                process.user.additional_gids.clear();
+            }
             let mut namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
             let elsewhere = namespaces.any(|namespace| namespace.kind == NamespaceKind::User);
             warnings.extend(grant(process, elsewhere)?);
@@ -62,6 +67,14 @@ impl Bundle {
         }
         Ok(Self { path: found, rootfs, config, warnings })
     }
+}
+
+/// crun's, which podman's `--group-add keep-groups` asks for.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
+/// Whether the caller's supplementary groups stay, who may have files by them that a user namespace has no name for.
+pub(crate) fn keeps_groups(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.get(KEEP_GROUPS).is_some_and(|value| value != "0")
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! `create`: a container whose process waits for its start.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, keeps_groups};
 use crate::delete::poststop;
 use crate::record::{Model, Record, Scope, write_whole};
 use crate::root::{Home, Root};
@@ -185,8 +185,9 @@ pub(crate) struct Placed {
 }
 
 pub(crate) fn plan(root: &Root, id: &Id, bundle: &Bundle, create: &Create) -> Result<(Plan, Placed)> {
-    let host = observe::host()?;
+    let mut host = observe::host()?;
     let config = &bundle.config;
+    host.setgroups &= !keeps_groups(&config.annotations);
     let Some(linux) = &config.linux else {
         return refused("cannot create the container", "config.json has no linux section");
     };

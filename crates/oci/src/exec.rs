@@ -1,6 +1,6 @@
 //! `exec`: one more process in a container that runs.
 
-use crate::bundle::{read, settle};
+use crate::bundle::{keeps_groups, read, settle};
 use crate::create::{check_terminal, hand_over, hand_pidfd};
 use crate::record::{Model, Record, Scope, write_whole};
 use crate::run::watch;
@@ -83,6 +83,9 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
     }
     let model = Model::load(&home)?;
     let (mut process, warnings) = process(&exec.what, &model.process, Path::new(&record.rootfs))?;
+    if keeps_groups(&record.annotations) {
+        process.user.additional_gids.clear();
+    }
     label::check(&process.selinux_label)?;
     check_terminal(process.terminal, exec.foreground, exec.console_socket.as_deref())?;
     let (cgroup, cgroups) = cgroups(&record, &exec.cgroups)?;
@@ -96,6 +99,7 @@ pub fn exec(root: &Root, id: &Id, exec: &Exec, warn: &mut dyn FnMut(&str)) -> Re
         personality: model.personality.as_ref(),
         memory: model.memory.as_ref(),
         filter: model.seccomp.as_ref(),
+        keeps_groups: keeps_groups(&record.annotations),
     };
     let compiled = |host: &plan::host::Host| root.filters().of(model.seccomp.as_ref(), host);
     let (plan, lacking) = join::plan(container, &mut process, compiled, exec.foreground)?;

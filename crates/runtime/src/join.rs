@@ -27,6 +27,8 @@ pub struct Container<'a> {
     pub personality: Option<&'a Personality>,
     pub memory: Option<&'a MemoryPolicy>,
     pub filter: Option<&'a SeccompSection>,
+    /// The caller's supplementary groups stay, instead of the process's own.
+    pub keeps_groups: bool,
 }
 
 /// The plan, and what the process asks for in vain. `compiled`: what the filter was made to before; `foreground`: the
@@ -48,6 +50,7 @@ pub fn plan(
     if elsewhere {
         host.setgroups = observe::may_set_groups(&pid.to_string());
     }
+    host.setgroups &= !container.keeps_groups;
     let compiled = compiled(&host);
     let plan = plan::join::plan(plan::join::Input {
         process,

@@ -93,7 +93,8 @@ impl Bundle {
     pub fn nothing_left(&self, id: &str) {
         let root = fs::read_dir(self.at("root")).map(|entries| entries.count()).unwrap_or(0);
         assert_eq!(root, 0);
-        let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", id]).output().unwrap();
+        let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &format!("*{id}*")]).output();
+        let found = found.unwrap();
         assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     }
 }
