@@ -162,6 +162,10 @@ fn inner(upper: &Stack, lower: &Stack, at: &Path, covered: bool, visit: Visit<'_
             continue;
         }
         let dir = upper.enter(&name)?;
+        if dir.is_none() {
+            // Something else meanwhile: of a container that runs.
+            continue;
+        }
         if is_own_dir(&path, &dir, &entry, below.as_ref())? {
             continue;
         }

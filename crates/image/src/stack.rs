@@ -48,6 +48,10 @@ impl Stack {
         Self(vec![])
     }
 
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn dir(&self, at: usize) -> &OwnedFd {
         &self.0[at].1
     }
