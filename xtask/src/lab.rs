@@ -10,7 +10,8 @@ mod escape;
 pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of what the tests do shortly
            lab chaos: random operations at once, killed at any moment; --operations N (2000), --seconds N,
                --workers N (4), --seed S, --round N (the first)
-           lab escape: each kind of escape that SECURITY.md names is tried; --rounds N (1)
+           lab escape: each kind of escape that SECURITY.md names is tried, --rounds N (1); then components of
+               paths are swapped while sampan works, --seconds N (60)
 ";
 
 /// # Errors
@@ -18,7 +19,7 @@ pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of 
 pub fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["chaos", flags @ ..] => chaos::run(&Flags::of(flags, &chaos::FLAGS)?),
-        ["escape", flags @ ..] => escape::run(&Flags::of(flags, &["rounds"])?),
+        ["escape", flags @ ..] => escape::run(&Flags::of(flags, &["rounds", "seconds"])?),
         _ => Err(format!("usage: cargo xtask JOB\n{USAGE}")),
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::leftovers::{SETTLE, Snapshot};
 use crate::libtest::{Count, Reader};
-use crate::{check, command, conformance, needs};
+use crate::{check, command, conformance, lab, needs};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -25,12 +25,23 @@ pub fn run() -> Result<bool, String> {
         command::succeed(&mut command::cargo(&["build", "--release", "--package", "sampan"]))
     });
     count.add(tests()?);
+    chaos(&mut count);
     let left = before.differences(SETTLE);
     check::gate(&mut count, "the host is as it was", || {
         if left.is_empty() { Ok(()) } else { Err(format!("{} differences", left.len())) }
     });
     report(&count, &left);
     Ok(count.failed.is_empty())
+}
+
+/// The short form of the lab; the seed is one that finds nothing, until something is broken.
+fn chaos(count: &mut Count) {
+    if !command::is_root() || command::find("busybox").is_none() {
+        count.skipped.push("lab chaos: needs root and busybox".to_owned());
+        return;
+    }
+    let words = ["chaos", "--operations", "360", "--workers", "3", "--seed", "1"];
+    check::gate(count, "lab chaos", || lab::run(&words));
 }
 
 /// All tests of the workspace, with the harness's own lines passed on as they come.

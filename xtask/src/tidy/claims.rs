@@ -4,11 +4,12 @@ use super::Finding;
 use super::source::File;
 
 pub const CLAIMS: &str = "SECURITY.md";
-pub const TESTS: [&str; 4] = [
+pub const TESTS: [&str; 5] = [
     "crates/sampan/tests/security.rs",
     "crates/sampan/tests/oci_security.rs",
     "crates/sampan/tests/exec.rs",
     "crates/sampan/tests/cp.rs",
+    "crates/sampan/tests/lab_escape.rs",
 ];
 
 pub fn check(files: &[File]) -> Vec<Finding> {
