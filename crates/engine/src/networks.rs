@@ -12,7 +12,7 @@ mod options;
 pub use connect::{connect, disconnect};
 pub use create::{Create, create};
 pub(crate) use live::is_in;
-pub use live::{Place, inspect, of, places, prune, remove};
+pub use live::{Place, inspect, of, places, prune, reload, remove};
 pub use options::Options;
 pub use plan::network::Network as Subnet;
 

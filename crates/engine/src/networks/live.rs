@@ -1,14 +1,14 @@
 //! What of a network is there while containers are in it, and taking one away.
 
 use super::{Driver, Record, Subnet4, Subnet6, file, find, hold, look_up, made};
-use crate::containers::{self, Listed};
+use crate::containers::{self, Listed, Which};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::filter;
 use crate::paths::{Paths, cannot_use};
 use crate::start;
 use plan::network::{Lease, Mac, Shared};
-use runtime::apply::network::{Lock, retire, state};
+use runtime::apply::network::{Lock, reload as restore, retire, state};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A container's place in a network, as it is now.
@@ -168,4 +168,23 @@ pub fn prune(paths: &Paths, filters: &[filter::Network]) -> Result<Vec<String>> 
     }
     gone.sort();
     Ok(gone)
+}
+
+/// What others did to the host's rules, links and sysctls is mended, for all networks at once, and so for these
+/// containers; their ids.
+///
+/// # Errors
+/// There is no such container; the kernel's.
+pub fn reload(paths: &Paths, of: Option<&[Which]>) -> Result<Vec<String>> {
+    let state_dir = paths.networks();
+    let in_one = |id: &str| state::memberships(&state_dir, id).is_ok_and(|all| !all.is_empty());
+    let ids = match of {
+        Some(named) => {
+            let id = |which: &Which| Ok(containers::which(paths, which)?.record.id);
+            named.iter().map(id).collect::<Result<Vec<_>>>()?
+        }
+        None => containers::list(paths).into_iter().map(|listed| listed.record.id).filter(|id| in_one(id)).collect(),
+    };
+    restore(&state_dir).map_err(runtime::Error::from)?;
+    Ok(ids)
 }

@@ -11,7 +11,7 @@ use spec::unit::Invalid;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-struct Selection {
+pub struct Selection {
     /// All of them
     #[arg(long, short)]
     all: bool,
@@ -27,7 +27,9 @@ struct Selection {
 pub type Selected = Option<Vec<Which>>;
 
 impl Selection {
-    fn selected(self) -> Result<Selected, Failure> {
+    /// # Errors
+    /// Containers beside `--all`, or none at all.
+    pub fn selected(self) -> Result<Selected, Failure> {
         if !self.all {
             return select::several(self.containers, self.latest).map(Some);
         }

@@ -2,6 +2,7 @@
 
 use super::Verb;
 use super::list::Format;
+use super::live::{Selected, Selection};
 use super::tree::{Leaf, named};
 use crate::ui::Failure;
 use clap::Args;
@@ -23,6 +24,7 @@ pub enum Call {
     Exists(Exists),
     Connect(Connect),
     Disconnect(Disconnect),
+    Reload(Selected),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -203,6 +205,22 @@ named!(
     "Take a container out of a network",
     "sampan network disconnect [OPTIONS] NETWORK CONTAINER"
 );
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Reload {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Leaf for Reload {
+    const NAMES: &[&str] = &["network reload"];
+    const ABOUT: &str = "Restore the rules and links of networks after others removed them";
+    const USAGE: &str = "sampan network reload [OPTIONS] CONTAINER [CONTAINER...]";
+
+    fn verb(self) -> Result<Verb, Failure> {
+        Ok(Verb::Network(Box::new(Call::Reload(self.selection.selected()?))))
+    }
+}
 
 fn interface(text: &str) -> Result<String, Invalid> {
     match text.split_once('=') {

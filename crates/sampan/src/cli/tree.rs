@@ -163,6 +163,7 @@ static ENTRIES: &[Entry] = &[
     entry::<volume::VolumeImport>(),
     entry::<network::Connect>(),
     entry::<network::Disconnect>(),
+    entry::<network::Reload>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),

@@ -2,7 +2,7 @@
 
 use super::list::List;
 use crate::cli::network::{self as arguments, Call};
-use crate::cli::{Format, Globals};
+use crate::cli::{Format, Globals, Selected};
 use crate::template::{Field, METHOD, no_table};
 use crate::ui::{self, Failure, SUCCESS, Ui};
 use engine::networks::{self, Place, Record};
@@ -21,6 +21,7 @@ pub fn run(call: &Call, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
         Call::Exists(arguments) => return exists(arguments, globals),
         Call::Connect(arguments) => connect(arguments, globals, ui),
         Call::Disconnect(arguments) => disconnect(arguments, globals, ui),
+        Call::Reload(of) => reload(of, globals, ui),
     }
     .map(|()| SUCCESS)
 }
@@ -183,6 +184,12 @@ fn connect(arguments: &arguments::Connect, globals: &Globals, ui: &Ui) -> Result
 fn disconnect(arguments: &arguments::Disconnect, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     Ok(networks::disconnect(&paths, &arguments.network, &arguments.container)?)
+}
+
+fn reload(of: &Selected, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
+    let paths = super::clean_paths(globals, ui)?;
+    let ids = networks::reload(&paths, of.as_deref())?;
+    ids.iter().try_for_each(|id| ui::print(&format!("{id}\n")))
 }
 
 /// Nothing is printed: the exit code says it.

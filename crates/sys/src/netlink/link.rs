@@ -143,6 +143,11 @@ impl Batch {
         self.about_link(RTM_NEWLINK, 0, &header(index, IFF_UP), |_| (), index);
     }
 
+    /// `ip link set dev INDEX master BRIDGE`
+    pub fn set_master(&mut self, index: u32, master: u32) {
+        self.request(RTM_NEWLINK, 0, &header(index, 0), |m| m.u32(IFLA_MASTER, master));
+    }
+
     /// `ip link delete NAME`. Slow: the kernel waits for readers of the device (RCU), some 20-100 ms.
     pub fn delete_link(&mut self, name: &str) {
         self.request(RTM_DELLINK, 0, &header(0, 0), |m| m.string(IFLA_IFNAME, name));

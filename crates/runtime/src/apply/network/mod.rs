@@ -9,10 +9,12 @@ pub(crate) mod firewall;
 mod forwarding;
 pub mod live;
 mod pasta;
+mod reload;
 pub mod state;
 
 pub use end::{leave, leave_all, retire};
 pub use pasta::end_pasta;
+pub use reload::reload;
 pub use state::Lock;
 
 use crate::resolver::Sockets;
