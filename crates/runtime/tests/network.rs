@@ -581,7 +581,7 @@ fn a_dropping_firewall_is_named() {
     let Some(world) = World::new() else { return };
     world.host.shell("nft add table ip docker; nft 'add chain ip docker FORWARD { type filter hook forward priority 0; policy drop; }'");
     let (connection, _) = world.plan(&request("one", &[])).unwrap();
-    assert!(connection.warnings[0].contains("chain ip docker FORWARD has the policy drop"));
+    assert!(connection.warnings[0].contains("chain ip docker FORWARD ends with a drop"));
 }
 
 /// A background process that must not outlive the test, however that ends.

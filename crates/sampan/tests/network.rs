@@ -242,7 +242,7 @@ fn a_firewall_that_drops_is_named_and_the_hint_helps() {
     let ran = out(1);
     assert_eq!(ran.out, "", "{ran:?}");
     assert!(ran.err.starts_with("warning: the firewall of this host drops "), "{ran:?}");
-    assert!(ran.err.contains(": chain ip filter FORWARD has the policy drop"), "{ran:?}");
+    assert!(ran.err.contains(": chain ip filter FORWARD ends with a drop"), "{ran:?}");
     let hint = ran.err.lines().find_map(|line| line.trim().strip_prefix("hint: ")).unwrap();
     world.host.sh(hint);
     let ran = out(9);

@@ -313,7 +313,7 @@ fn warnings(shared: &Shared) -> Vec<String> {
     let warn = |chain: &String| {
         format!(
             "the firewall of this host drops what the container sends and receives, unless a rule accepts it: chain \
-             {chain} has the policy drop, and no rule of its table names {bridge}\n\
+             {chain} ends with a drop or a reject, and no rule of its table names {bridge}\n\
              hint: nft insert rule {chain} iifname {bridge} accept; nft insert rule {chain} oifname {bridge} accept"
         )
     };

@@ -223,8 +223,13 @@ const HOST_ORDER: [u8; 6] = {
     [0, 4, a, b, c, d]
 };
 
+/// `NF_DROP`
+const DROP: u32 = 0;
 /// `NF_ACCEPT`
 const ACCEPT: u32 = 1;
+
+/// A table with its family.
+type OfTable = (&'static str, String);
 
 fn write_elements(batch: &mut Batch, kind: u16, flags: u16, (table, set): (&str, &str), elements: &[Element]) {
     batch.request(kind, flags, &family(), |m| {
@@ -276,7 +281,7 @@ pub struct BaseChain {
     pub name: String,
     /// As [`Hook`] numbers them.
     pub hook: u32,
-    /// The policy is `drop`.
+    /// The policy is `drop`, or its last rule lets nothing through.
     pub drops: bool,
 }
 
@@ -314,14 +319,37 @@ impl Socket {
         batch.dump(GET_CHAIN, &[NFPROTO_UNSPEC, 0, 0, 0]);
         let mut chains = Vec::new();
         self.send(&batch, |_, payload| chains.extend(read_base_chain(payload)))?;
+        let closed = self.closed_chains()?;
+        for chain in &mut chains {
+            let is_it = |(table, name): &(OfTable, String)| {
+                *table == (chain.family, chain.table.clone()) && *name == chain.name
+            };
+            chain.drops |= closed.iter().any(is_it);
+        }
         Ok(chains)
+    }
+
+    /// Those whose last rule drops or rejects all that comes to it.
+    fn closed_chains(&self) -> Result<Vec<(OfTable, String)>> {
+        let mut batch = Batch::new();
+        batch.dump(GET_RULE, &[NFPROTO_UNSPEC, 0, 0, 0]);
+        // Rules come in the order of their chains.
+        let mut last: Vec<((OfTable, String), bool)> = Vec::new();
+        self.send(&batch, |_, payload| {
+            let Some((chain, closes)) = read_rule(payload) else { return };
+            match last.last_mut().filter(|(known, _)| *known == chain) {
+                Some((_, known)) => *known = closes,
+                None => last.push((chain, closes)),
+            }
+        })?;
+        Ok(last.into_iter().filter(|(_, closes)| *closes).map(|(chain, _)| chain).collect())
     }
 
     /// The tables, with their family, of which a rule compares something with this link's name.
     ///
     /// # Errors
     /// What nftables says.
-    pub fn tables_naming(&self, link: &str) -> Result<Vec<(&'static str, String)>> {
+    pub fn tables_naming(&self, link: &str) -> Result<Vec<OfTable>> {
         let mut batch = Batch::new();
         batch.dump(GET_RULE, &[NFPROTO_UNSPEC, 0, 0, 0]);
         let name = [link.as_bytes(), &[0]].concat();
@@ -348,9 +376,37 @@ fn read_family(payload: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn read_table(payload: &[u8]) -> Option<(&'static str, String)> {
+fn read_table(payload: &[u8]) -> Option<OfTable> {
     let (_, table) = Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 1)?;
     Some((read_family(payload)?, text(table)))
+}
+
+/// Its chain, and whether all that comes to it ends there and goes no further.
+fn read_rule(payload: &[u8]) -> Option<((OfTable, String), bool)> {
+    let table = read_table(payload)?;
+    let attribute = |wanted: u16| Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == wanted).map(|(_, v)| v);
+    let chain = text(attribute(2)?);
+    let expressions = attribute(4).map(|list| Attributes::new(list).map(|(_, one)| one)).into_iter().flatten();
+    let mut others = expressions.filter(|one| name_of(one).as_deref() != Some("counter"));
+    let closes = others.next().is_some_and(is_final) && others.next().is_none();
+    Some(((table, chain), closes))
+}
+
+fn name_of(expression: &[u8]) -> Option<String> {
+    Attributes::new(expression).find(|(kind, _)| *kind == 1).map(|(_, name)| text(name))
+}
+
+/// `reject`, or the verdict `drop`.
+fn is_final(expression: &[u8]) -> bool {
+    let inner = |bytes: &[u8], kind: u16| Attributes::new(bytes).find(|a| a.0 == kind).map(|a| a.1.to_vec());
+    match name_of(expression).as_deref() {
+        Some("reject") => true,
+        Some("immediate") => {
+            let verdict = [2, 2, 2].iter().try_fold(expression.to_vec(), |bytes, kind| inner(&bytes, *kind));
+            verdict.and_then(|bytes| inner(&bytes, 1)).is_some_and(|code| big_endian(&code) == DROP)
+        }
+        _ => false,
+    }
 }
 
 fn read_base_chain(payload: &[u8]) -> Option<BaseChain> {
