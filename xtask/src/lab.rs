@@ -5,6 +5,7 @@
 
 mod chaos;
 mod escape;
+mod firewall;
 
 /// A line for each lab.
 pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of what the tests do shortly
@@ -12,6 +13,7 @@ pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of 
                --workers N (4), --seed S, --round N (the first)
            lab escape: each kind of escape that SECURITY.md names is tried, --rounds N (1); then components of
                paths are swapped while sampan works, --seconds N (60)
+           lab firewall: which ports are reached from where, beside each kind of firewall
 ";
 
 /// # Errors
@@ -20,6 +22,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["chaos", flags @ ..] => chaos::run(&Flags::of(flags, &chaos::FLAGS)?),
         ["escape", flags @ ..] => escape::run(&Flags::of(flags, &["rounds", "seconds"])?),
+        ["firewall"] => firewall::run(),
         _ => Err(format!("usage: cargo xtask JOB\n{USAGE}")),
     }
 }
