@@ -31,15 +31,17 @@ fn server() {
 struct Firewall {
     name: &'static str,
     rules: &'static str,
+    /// It lets others reach 8443 only.
+    denies: bool,
     /// It forwards nothing that no rule names.
     closed: bool,
 }
 
 const FIREWALLS: [Firewall; 4] = [
-    Firewall { name: "nothing", rules: "", closed: false },
-    Firewall { name: "nftables", rules: include_str!("rulesets/plain.nft"), closed: false },
-    Firewall { name: "ufw", rules: include_str!("rulesets/ufw.nft"), closed: true },
-    Firewall { name: "firewalld", rules: include_str!("rulesets/firewalld.nft"), closed: true },
+    Firewall { name: "nothing", rules: "", denies: false, closed: false },
+    Firewall { name: "nftables", rules: include_str!("rulesets/plain.nft"), denies: true, closed: false },
+    Firewall { name: "ufw", rules: include_str!("rulesets/ufw.nft"), denies: true, closed: true },
+    Firewall { name: "firewalld", rules: include_str!("rulesets/firewalld.nft"), denies: true, closed: true },
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Target {
 }
 
 /// What is promised. `None`: this is not asked.
-fn promised(from: Place, to: Target, six: bool) -> Option<bool> {
+fn promised(firewall: &Firewall, from: Place, to: Target, six: bool) -> Option<bool> {
     Some(match (from, to) {
         // The kernel forwards nothing from ::1.
         (_, Loopback) if six => return None,
@@ -96,8 +98,7 @@ fn promised(from: Place, to: Target, six: bool) -> Option<bool> {
         (Host, Published | Allowed | Direct | Unpublished) => true,
         (Host, LoopbacksPort) => false,
         (Neighbour, Allowed) => true,
-        // Not yet: translated before the firewall's chain for input, it is only forwarded.
-        (Neighbour, Published) => true,
+        (Neighbour, Published) => !firewall.denies,
         (Neighbour, LoopbacksPort | Direct | Unpublished) => false,
         (Peer, Published | Allowed | Direct | Unpublished) => true,
         (Other, Published | Allowed) => true,
@@ -130,6 +131,16 @@ impl fmt::Display for Cell {
     }
 }
 
+/// What firewalld's command makes of the rules, and the rest of its hint.
+const FIREWALL_CMD: &str = r#"
+firewall-cmd() {
+    case $* in *--add-interface=*) ;; *) return 0 ;; esac
+    nft insert rule inet firewalld filter_FWD_public iifname "${3#*=}" accept
+    nft insert rule inet firewalld filter_FWD_public oifname "${3#*=}" accept
+}
+sampan() { :; }
+"#;
+
 /// A host with containers.
 struct Lab {
     world: World,
@@ -150,10 +161,10 @@ impl Lab {
         load(&world, firewall.rules);
         if firewall.closed {
             // What the warning says that the administrator has to do.
-            let warned = world.run(&["--network=front"], "true").err;
+            let warned = world.run(&["--network=front", "-p=9:9"], "true").err;
             let hints: Vec<&str> = warned.lines().filter_map(|line| line.trim().strip_prefix("hint: ")).collect();
             assert!(!hints.is_empty(), "{warned}");
-            hints.iter().for_each(|hint| drop(world.host.sh(hint)));
+            hints.iter().for_each(|hint| drop(world.host.sh(&format!("{FIREWALL_CMD}\n{hint}"))));
         }
         let ports = ["-p=8080:80", "-p=8080:80/udp", "-p=8443:81", "-p=8443:81/udp"];
         let local = ["-p=127.0.0.1:8081:80", "-p=127.0.0.1:8081:80/udp"];
@@ -195,12 +206,12 @@ impl Lab {
     }
 
     /// All that is promised, asked at once.
-    fn ask(&self) -> Vec<Cell> {
+    fn ask(&self, firewall: &Firewall) -> Vec<Cell> {
         let mut cells = Vec::new();
         for from in [Host, Neighbour, Peer, Other, Enclosed] {
             for to in [Allowed, Published, Loopback, LoopbacksPort, Direct, Unpublished] {
                 for (six, udp) in [(false, false), (false, true), (true, false), (true, true)] {
-                    let Some(promised) = promised(from, to, six) else { continue };
+                    let Some(promised) = promised(firewall, from, to, six) else { continue };
                     let seen = Err(std::io::ErrorKind::Other);
                     cells.push(Cell { from, to, address: self.address(to, six), udp, promised, seen });
                 }
@@ -258,7 +269,7 @@ fn print(firewall: &Firewall, cells: &[Cell]) {
 fn firewall(firewall: &Firewall) {
     let Some(lab) = Lab::new(firewall) else { return };
     let before = rules(&lab.world);
-    let cells = lab.ask();
+    let cells = lab.ask(firewall);
     print(firewall, &cells);
     let broken: Vec<String> = cells.iter().filter(|cell| !cell.is_kept()).map(ToString::to_string).collect();
     assert!(broken.is_empty(), "{}:\n{}", firewall.name, broken.join("\n"));

@@ -5,7 +5,7 @@ use super::lease::Lease;
 use super::shared::{Shared, Traits};
 use super::step::{AttachStep, HostStep, InitStep};
 use super::subnet::{Mac, Network, bridge_name, free4, free6, link_name, mac_of};
-use super::{Protocol, Published};
+use super::{Protocol, Published, entry};
 use crate::Rejected;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,6 +53,10 @@ pub struct HostNetwork {
     pub ipv6: bool,
     /// See [`Shared::dropped_by`].
     pub dropped_by: Vec<String>,
+    /// See [`Shared::direct`].
+    pub direct: bool,
+    /// Chains that drop what the host sends into the second entry, where a container's ports are published.
+    pub entry_dropped_by: Vec<String>,
     /// What makes this machine's subnets its own: the machine id.
     pub seed: String,
     /// The first free one of [`Shared::candidates`], where the network is there already; `None`: all are leased.
@@ -136,7 +140,7 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
         host: host_steps(&host.state_dir, &shared, &lease),
         attach: vec![attach],
         init: init_steps(request, host, &shared, &lease),
-        warnings: warnings(&shared),
+        warnings: warnings(&shared, host, &lease),
         lease,
         shared,
         mac,
@@ -156,7 +160,7 @@ fn create(request: &Request, host: &HostNetwork) -> Result<Shared, Rejected> {
     let subnet6 = if host.ipv6 { free6(&host.seed, &name, &taken) } else { None };
     let (bridge, dropped_by) = (bridge_name(&name), host.dropped_by.clone());
     let (mtu, traits) = (host.mtu.unwrap_or(1500), Traits::default());
-    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by })
+    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by, direct: host.direct })
 }
 
 fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ipv4Addr, Rejected> {
@@ -278,10 +282,14 @@ fn host_steps(state_dir: &str, shared: &Shared, lease: &Lease) -> Vec<HostStep> 
         HostStep::Firewall { state_dir: state_dir(), shared: shared.clone() },
     ];
     if !lease.published.is_empty() {
+        if !shared.direct {
+            steps.push(HostStep::Entry { state_dir: state_dir() });
+        }
         steps.push(HostStep::Publish {
             state_dir: state_dir(),
             network: shared.name.clone(),
             lease: Box::new(lease.clone()),
+            direct: shared.direct,
         });
     }
     steps
@@ -308,14 +316,45 @@ fn init_steps(request: &Request, host: &HostNetwork, shared: &Shared, lease: &Le
     steps
 }
 
-fn warnings(shared: &Shared) -> Vec<String> {
+fn warnings(shared: &Shared, host: &HostNetwork, lease: &Lease) -> Vec<String> {
     let bridge = &shared.bridge;
     let warn = |chain: &String| {
         format!(
             "the firewall of this host drops what the container sends and receives, unless a rule accepts it: chain \
              {chain} ends with a drop or a reject, and no rule of its table names {bridge}\n\
-             hint: nft insert rule {chain} iifname {bridge} accept; nft insert rule {chain} oifname {bridge} accept"
+             hint: {}",
+            names_bridge(chain, bridge)
         )
     };
-    shared.dropped_by.iter().map(warn).collect()
+    let mut warnings: Vec<String> = shared.dropped_by.iter().map(warn).collect();
+    if lease.published.is_empty() {
+        return warnings;
+    }
+    if shared.direct {
+        warnings.push(
+            "published ports are reached whatever the rules of this host for input say: the kernel has no nft_dup_ipv4"
+                .to_owned(),
+        );
+        return warnings;
+    }
+    let entry = |chain: &String| {
+        format!(
+            "the firewall of this host drops what goes to published ports: chain {chain} ends with a drop or a reject, \
+             and no rule of its table names {0}\nhint: nft insert rule {chain} oifname {0} accept",
+            entry::EXIT
+        )
+    };
+    warnings.extend(host.entry_dropped_by.iter().map(entry));
+    warnings
+}
+
+fn names_bridge(chain: &str, bridge: &str) -> String {
+    // Its rules are made anew at each of its reloads.
+    if chain.starts_with("inet firewalld ") {
+        return format!(
+            "firewall-cmd --permanent --zone=trusted --add-interface={bridge}; firewall-cmd --reload; \
+             sampan network reload --all"
+        );
+    }
+    format!("nft insert rule {chain} iifname {bridge} accept; nft insert rule {chain} oifname {bridge} accept")
 }

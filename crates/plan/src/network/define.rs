@@ -168,5 +168,6 @@ pub(super) fn begin(definition: &Definition, host: &HostNetwork) -> Result<Share
     }
     let subnet6 = subnet6.filter(|_| host.ipv6);
     let mtu = mtu.or(host.mtu).unwrap_or(1500);
-    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by: host.dropped_by.clone() })
+    let (dropped_by, direct) = (host.dropped_by.clone(), host.direct);
+    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by, direct })
 }

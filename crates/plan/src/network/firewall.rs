@@ -61,7 +61,7 @@ impl Map {
         if self.is_ipv6() { "ipv6_addr" } else { "ipv4_addr" }
     }
 
-    fn key(self, of_type: bool) -> String {
+    pub(super) fn key(self, of_type: bool) -> String {
         let family = if self.is_ipv6() { "ip6" } else { "ip" };
         let (protocol, address, port) = match of_type {
             true => ("inet_proto", self.address().to_owned(), "inet_service"),
@@ -77,16 +77,22 @@ pub enum Hook {
     /// Before connection tracking.
     Raw,
     Prerouting,
+    /// Behind all that others have there, and before the packet is routed.
+    Entered,
+    /// Behind all that others have there.
+    Input,
     Output,
     Forward,
     Postrouting,
 }
 
 impl Hook {
-    const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Raw => "type filter hook prerouting priority raw; policy accept;",
             Self::Prerouting => "type nat hook prerouting priority dstnat; policy accept;",
+            Self::Entered => "type filter hook prerouting priority 400; policy accept;",
+            Self::Input => "type filter hook input priority 400; policy accept;",
             Self::Output => "type nat hook output priority -100; policy accept;",
             Self::Forward => "type filter hook forward priority filter; policy accept;",
             Self::Postrouting => "type nat hook postrouting priority srcnat; policy accept;",
@@ -98,6 +104,8 @@ impl Hook {
 pub enum Match {
     /// Came in by one of our bridges.
     FromBridge,
+    /// Came in a second time: see [`super::entry`].
+    FromEntry,
     FromInternal,
     FromMasked,
     /// Goes out by one.
@@ -118,9 +126,10 @@ pub enum Match {
 }
 
 impl Match {
-    const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::FromBridge => "iifname @bridges",
+            Self::FromEntry => "iifname \"sampan-in\"",
             Self::FromInternal => "iifname @internal",
             Self::FromMasked => "iifname @masked",
             Self::ToBridge => "oifname @bridges",
@@ -180,8 +189,25 @@ const fn rule(matches: &'static [Match], action: Action) -> Rule {
     Rule { matches, action }
 }
 
+/// A neighbour's packet for 127.0.0.1: the kernel drops it as a martian when it is routed, which is after this, so it
+/// must not be given another destination here (CVE-2020-8558). The host's own pass through output.
+const NOT_FROM_LOOPBACK: Rule = rule(&[Match::ToLoopback4], Action::Accept);
+
+/// Where packets cannot enter twice.
+const DIRECT: &[Rule] = &[NOT_FROM_LOOPBACK, rule(&[Match::ToHost], Action::Goto("published"))];
+
+/// `direct`: published ports do not ask the host's rules for input.
+#[must_use]
+pub fn chains(direct: bool) -> Vec<Chain> {
+    let mut chains = CHAINS.to_vec();
+    for chain in chains.iter_mut().filter(|chain| direct && chain.hook == Some(Hook::Prerouting)) {
+        chain.rules = DIRECT;
+    }
+    chains
+}
+
 /// In an order in which every chain comes after those that it goes to.
-pub const CHAINS: &[Chain] = &[
+const CHAINS: &[Chain] = &[
     Chain {
         name: "published",
         hook: None,
@@ -224,10 +250,10 @@ pub const CHAINS: &[Chain] = &[
         name: "prerouting",
         hook: Some(Hook::Prerouting),
         rules: &[
-            // A neighbour's packet for 127.0.0.1: the kernel drops it as a martian when it is routed, which is after
-            // this, so it must not be given another destination here (CVE-2020-8558). The host's own pass through output.
-            rule(&[Match::ToLoopback4], Action::Accept),
-            rule(&[Match::ToHost], Action::Goto("published")),
+            NOT_FROM_LOOPBACK,
+            // Others go to the host, whose own rules for input come next, and then enter once more.
+            rule(&[Match::FromEntry, Match::ToHost], Action::Goto("published")),
+            rule(&[Match::FromBridge, Match::ToHost], Action::Goto("published")),
         ],
     },
     Chain { name: "output", hook: Some(Hook::Output), rules: &[rule(&[Match::ToHost], Action::Goto("published"))] },
@@ -256,7 +282,7 @@ pub const CHAINS: &[Chain] = &[
 
 /// The table without elements, as `nft -f` reads it.
 #[must_use]
-pub fn text() -> String {
+pub fn text(direct: bool) -> String {
     let mut text = format!("table inet {TABLE} {{\n");
     for set in [BRIDGES, INTERNAL, MASKED] {
         let _ = writeln!(text, "\tset {set} {{ type ifname; }}");
@@ -269,7 +295,7 @@ pub fn text() -> String {
         let (name, key, address) = (map.name(), map.key(true), map.address());
         let _ = writeln!(text, "\tmap {name} {{ type {key} : {address} . inet_service; }}");
     }
-    for chain in CHAINS {
+    for chain in chains(direct) {
         let _ = writeln!(text, "\tchain {} {{", chain.name);
         if let Some(hook) = chain.hook {
             let _ = writeln!(text, "\t\t{}", hook.text());
@@ -322,10 +348,14 @@ pub struct Element {
 impl Element {
     #[must_use]
     pub fn text(&self) -> String {
+        let (map, to, container_port) = (self.map.name(), self.to, self.published.container_port);
+        format!("add element inet {TABLE} {map} {{ {} : {to} . {container_port} }}\n", self.key())
+    }
+
+    pub(super) fn key(&self) -> String {
         let (protocol, port) = (self.published.protocol.name(), self.published.host_port);
         let host = if self.map.has_address() { format!("{} . ", self.host) } else { String::new() };
-        let (map, to, container_port) = (self.map.name(), self.to, self.published.container_port);
-        format!("add element inet {TABLE} {map} {{ {protocol} . {host}{port} : {to} . {container_port} }}\n")
+        format!("{protocol} . {host}{port}")
     }
 }
 

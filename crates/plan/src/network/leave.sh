@@ -10,10 +10,14 @@ leave_networks() { # state directory, container
 	done
 	rmdir "$1/.members/$2" "$1/.members" 2>/dev/null || :
 	if [ -z "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*')" ]; then
-		rm -f "$1/.host"
+		rm -f "$1/.host" "$1/.entry"
 		rmdir "$1/.ports" "$1" 2>/dev/null || :
 	fi
 	exec {LOCK}<&-
+}
+withdraw() { # map, family, set, key
+	nft delete element inet sampan "$1" "{ $4 }" || :
+	nft delete element "$2" sampan "$3" "{ $4 }" 2>/dev/null || :
 }
 leave_network() { # state directory, network, address, container
 	local lease=$1/$2/leases/$3 bridge word a b c d six='' net4 net6
@@ -26,12 +30,12 @@ leave_network() { # state directory, network, address, container
 				rm -f "$1/.ports/$a.$c.$b"
 				case $b in
 				all)
-					nft delete element inet sampan any4 "{ $a . $c }" || :
-					[ -z "$six" ] || nft delete element inet sampan any6 "{ $a . $c }" || : ;;
-				0.0.0.0) nft delete element inet sampan any4 "{ $a . $c }" || : ;;
-				::) nft delete element inet sampan any6 "{ $a . $c }" || : ;;
-				*:*) nft delete element inet sampan at6 "{ $a . $b . $c }" || : ;;
-				*) nft delete element inet sampan at4 "{ $a . $b . $c }" || : ;;
+					withdraw any4 ip any "$a . $c"
+					[ -z "$six" ] || withdraw any6 ip6 any "$a . $c" ;;
+				0.0.0.0) withdraw any4 ip any "$a . $c" ;;
+				::) withdraw any6 ip6 any "$a . $c" ;;
+				*:*) withdraw at6 ip6 at "$a . $b . $c" ;;
+				*) withdraw at4 ip at "$a . $b . $c" ;;
 				esac
 				[ "$a" != udp ] || conntrack -D -p udp --orig-port-dst "$c" >/dev/null 2>&1 || : ;;
 			esac
@@ -52,6 +56,12 @@ leave_network() { # state directory, network, address, container
 		done
 	else
 		nft delete table inet sampan || :
+		if [ -e "$1/.entry" ]; then
+			nft delete table ip sampan || :
+			nft delete table ip6 sampan || :
+			ip link delete sampan-in || :
+			ip -6 rule delete priority 13700 2>/dev/null || :
+		fi
 		while read -r word a; do echo "$a" >"$word" || :; done < <(cat "$1/.host" 2>/dev/null)
 	fi
 	ip link delete "$bridge" || :

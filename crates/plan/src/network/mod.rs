@@ -6,6 +6,7 @@
 mod connect;
 mod define;
 mod device;
+pub mod entry;
 pub mod files;
 pub mod firewall;
 mod lease;

@@ -18,6 +18,8 @@ pub struct Shared {
     /// Chains of other tables that drop what is forwarded unless a rule accepts it, and have none that names the bridge:
     /// "ip filter FORWARD".
     pub dropped_by: Vec<String>,
+    /// Published ports do not ask the host's rules for input, because the kernel cannot let packets enter twice.
+    pub direct: bool,
 }
 
 /// How a network differs from the default one.
@@ -73,6 +75,9 @@ impl Shared {
         for chain in &self.dropped_by {
             let _ = writeln!(text, "dropped-by {chain}");
         }
+        if self.direct {
+            text.push_str("direct yes\n");
+        }
         text
     }
 
@@ -82,7 +87,7 @@ impl Shared {
         let mut lines = record.lines();
         lines.next().filter(|line| *line == VERSION)?;
         let (mut bridge, mut mtu, mut subnet4, mut subnet6) = (None, None, None, None);
-        let (mut traits, mut dropped_by) = (Traits::default(), Vec::new());
+        let (mut traits, mut dropped_by, mut direct) = (Traits::default(), Vec::new(), false);
         for line in lines {
             match line.split_once(' ')? {
                 ("bridge", rest) => bridge = Some(rest.to_owned()),
@@ -94,11 +99,12 @@ impl Shared {
                     *traits.all()[at] = true;
                 }
                 ("dropped-by", rest) => dropped_by.push(rest.to_owned()),
+                ("direct", "yes") => direct = true,
                 _ => return None,
             }
         }
         let (bridge, subnet4, mtu) = (bridge?, subnet4?, mtu?);
-        Some(Self { name: name.to_owned(), bridge, subnet4, subnet6, mtu, traits, dropped_by })
+        Some(Self { name: name.to_owned(), bridge, subnet4, subnet6, mtu, traits, dropped_by, direct })
     }
 }
 

@@ -5,7 +5,7 @@ use super::lease::Lease;
 use super::pasta::Pasta;
 use super::shared::Shared;
 use super::subnet::{Mac, mac_text};
-use super::{Protocol, Published, firewall, resolver};
+use super::{Protocol, Published, entry, firewall, resolver};
 use crate::shell::quote;
 use crate::undo::Verb;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,11 +36,16 @@ pub enum HostStep {
         state_dir: String,
         shared: Shared,
     },
-    /// The elements of the container.
+    /// Where what is published comes in again, when the host's rules have let it in.
+    Entry {
+        state_dir: String,
+    },
+    /// The elements of the container. `direct`: there is no [`HostStep::Entry`].
     Publish {
         state_dir: String,
         network: String,
         lease: Box<Lease>,
+        direct: bool,
     },
 }
 
@@ -106,6 +111,9 @@ impl HostStep {
             Self::Firewall { .. } => {
                 "containers reach out through NAT; only answers and published ports reach in".into()
             }
+            Self::Entry { .. } => {
+                "who reaches a published port is for the host's rules for input to say: what they let in comes in once more".into()
+            }
             Self::Publish { lease, .. } => {
                 let ports: Vec<String> =
                     lease.published.iter().map(|port| format!("{port} to {}", port.container_port)).collect();
@@ -123,12 +131,16 @@ impl HostStep {
             Self::Firewall { shared, .. } => format!(
                 "nft list table inet {0} >/dev/null 2>&1 || nft -f - <<'EOF'\n{1}EOF\nnft -f - <<'EOF'\n{2}EOF",
                 firewall::TABLE,
-                firewall::text(),
+                firewall::text(shared.direct),
                 firewall::network_text(shared)
             ),
-            Self::Publish { lease, .. } => {
+            Self::Entry { state_dir } => entry::shell(state_dir),
+            Self::Publish { lease, direct, .. } => {
                 let elements = firewall::elements(&lease.published, lease.address4, lease.address6);
-                let text: String = elements.iter().map(firewall::Element::text).collect();
+                let mut text: String = elements.iter().map(firewall::Element::text).collect();
+                if !direct {
+                    text += &entry::elements_text(&elements);
+                }
                 let udp = lease.published.iter().filter(|port| port.protocol == Protocol::Udp);
                 let forget: String = udp.map(|port| forget_flows(port.host_port)).collect();
                 format!("nft -f - <<'EOF'\n{text}EOF{forget}")
@@ -143,7 +155,11 @@ impl HostStep {
             Self::Claim { state_dir, lease, .. } => {
                 vec![Verb::Network(Undo::Leave { state_dir: state_dir.clone(), container: lease.container.clone() })]
             }
-            Self::Forwarding { .. } | Self::Bridge { .. } | Self::Firewall { .. } | Self::Publish { .. } => Vec::new(),
+            Self::Forwarding { .. }
+            | Self::Bridge { .. }
+            | Self::Firewall { .. }
+            | Self::Entry { .. }
+            | Self::Publish { .. } => Vec::new(),
         }
     }
 }

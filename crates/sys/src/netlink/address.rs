@@ -11,6 +11,8 @@ pub(super) const RTM_GETADDR: u16 = 22;
 pub(super) const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_DELROUTE: u16 = 25;
 pub(super) const RTM_GETROUTE: u16 = 26;
+pub(super) const RTM_NEWRULE: u16 = 32;
+pub(super) const RTM_DELRULE: u16 = 33;
 pub(super) const ADDRESS_HEADER: usize = HEADER + 8;
 pub(super) const ROUTE_HEADER: usize = HEADER + 12;
 
@@ -77,6 +79,42 @@ impl Batch {
             m.link_index(RTA_OIF, link);
         });
     }
+}
+
+const FRA_PRIORITY: u16 = 6;
+const FRA_FWMARK: u16 = 10;
+const FRA_TABLE: u16 = 15;
+
+const FR_ACT_TO_TBL: u8 = 1;
+
+impl Batch {
+    /// `ip -6 rule add fwmark MARK lookup TABLE priority TABLE`
+    pub fn add_rule6(&mut self, mark: u32, table: u32) {
+        self.request(RTM_NEWRULE, CREATE, &rule6(), |m| {
+            m.u32(FRA_FWMARK, mark);
+            m.u32(FRA_TABLE, table);
+            m.u32(FRA_PRIORITY, table);
+        });
+    }
+
+    /// `ip -6 rule delete priority PRIORITY`
+    pub fn delete_rule6(&mut self, priority: u32) {
+        self.request(RTM_DELRULE, 0, &rule6(), |m| m.u32(FRA_PRIORITY, priority));
+    }
+
+    /// `ip -6 route add default dev LINK table TABLE`
+    pub fn add_default_route6_in(&mut self, table: u32, link: u32) {
+        let header = [libc::AF_INET6 as u8, 0, 0, 0, 0, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0];
+        self.request(RTM_NEWROUTE, CREATE, &header, |m| {
+            m.link_index(RTA_OIF, link);
+            m.u32(RTA_TABLE, table);
+        });
+    }
+}
+
+/// `struct fib_rule_hdr`
+const fn rule6() -> [u8; 12] {
+    [libc::AF_INET6 as u8, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0]
 }
 
 impl Batch {

@@ -27,10 +27,12 @@ const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 const VETH_INFO_PEER: u16 = 1;
 const IFF_UP: u32 = 1;
+const IFF_NOARP: u32 = 0x80;
 
 pub(super) fn message_name(kind: u16) -> (&'static str, usize) {
     use super::address::{
-        ADDRESS_HEADER, ROUTE_HEADER, RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE,
+        ADDRESS_HEADER, ROUTE_HEADER, RTM_DELADDR, RTM_DELROUTE, RTM_DELRULE, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR,
+        RTM_NEWROUTE, RTM_NEWRULE,
     };
     const LINK: usize = super::message::HEADER + 16;
     match kind {
@@ -43,6 +45,8 @@ pub(super) fn message_name(kind: u16) -> (&'static str, usize) {
         RTM_NEWROUTE => ("RTM_NEWROUTE", ROUTE_HEADER),
         RTM_DELROUTE => ("RTM_DELROUTE", ROUTE_HEADER),
         RTM_GETROUTE => ("RTM_GETROUTE", ROUTE_HEADER),
+        RTM_NEWRULE => ("RTM_NEWRULE", ROUTE_HEADER),
+        RTM_DELRULE => ("RTM_DELRULE", ROUTE_HEADER),
         _ => ("rtnetlink message", LINK),
     }
 }
@@ -106,6 +110,29 @@ impl Batch {
             m.nest(IFLA_LINKINFO, |m| {
                 m.attribute(IFLA_INFO_KIND, b"veth");
                 m.nest(IFLA_INFO_DATA, |m| m.nest(VETH_INFO_PEER, |m| peer(m, veth)));
+            });
+        });
+    }
+
+    /// `ip link add NAME address MAC mtu MTU arp off up type veth peer name PEER address MAC mtu MTU arp off`: both ends are
+    /// here, and each takes what is sent to the other for its own.
+    pub fn add_cable(&mut self, name: &str, peer: &str, mac: Mac, mtu: u32) {
+        let end = |m: &mut Self, name: &str| {
+            m.string(IFLA_IFNAME, name);
+            m.attribute(IFLA_ADDRESS, &mac);
+            m.u32(IFLA_MTU, mtu);
+            one_queue(m);
+        };
+        self.request(RTM_NEWLINK, CREATE, &header(0, IFF_UP | IFF_NOARP), |m| {
+            end(m, name);
+            m.nest(IFLA_LINKINFO, |m| {
+                m.attribute(IFLA_INFO_KIND, b"veth");
+                m.nest(IFLA_INFO_DATA, |m| {
+                    m.nest(VETH_INFO_PEER, |m| {
+                        m.put(&header(0, IFF_NOARP));
+                        end(m, peer);
+                    });
+                });
             });
         });
     }

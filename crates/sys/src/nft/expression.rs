@@ -132,6 +132,18 @@ pub enum Expression<'a> {
         port: Register,
     },
     Masquerade,
+    /// `meta mark set`
+    SetMark(Register),
+    /// A value.
+    Load {
+        bytes: Bytes,
+        into: Register,
+    },
+    /// `dup`: a copy of the packet goes to the address by the link of that index. Not in tables of `inet`.
+    Duplicate {
+        address: Register,
+        link: Register,
+    },
     Verdict(Verdict<'a>),
 }
 
@@ -157,6 +169,9 @@ pub(super) fn write(m: &mut Batch, expression: &Expression<'_>) {
             numbers(m, "nat", &[(1, 1), (2, family as u32), (3, address.0), (5, port.0)]);
         }
         E::Masquerade => numbers(m, "masq", &[]),
+        E::SetMark(from) => numbers(m, "meta", &[(2, 3), (3, from.0)]),
+        E::Load { bytes, into } => value(m, &bytes, into),
+        E::Duplicate { address, link } => numbers(m, "dup", &[(1, address.0), (2, link.0)]),
         E::Verdict(decision) => verdict(m, decision),
     }
 }
@@ -202,6 +217,13 @@ fn lookup(m: &mut Batch, set: &str, values: &[(u16, u32)]) {
     expression(m, "lookup", |m| {
         m.string(1, set);
         values.iter().filter(|(_, value)| *value != 0).for_each(|&(kind, value)| m.be32(kind, value));
+    });
+}
+
+fn value(m: &mut Batch, bytes: &Bytes, into: Register) {
+    expression(m, "immediate", |m| {
+        m.be32(1, into.0);
+        m.nest(2, |m| m.attribute(1, bytes.as_slice()));
     });
 }
 

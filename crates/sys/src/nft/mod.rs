@@ -1,4 +1,4 @@
-//! nftables over netlink: tables, chains, sets, maps, rules and elements of the `inet` family, in transactions.
+//! nftables over netlink: tables, chains, sets, maps, rules and elements, in transactions.
 //!
 //! A [`Transaction`] happens as a whole or not at all (nft(8), "atomic rule replacement").
 //! Must not: know which table or rules sampan has; that is plan's.
@@ -54,6 +54,7 @@ pub(crate) fn message_name(kind: u16) -> (&'static str, usize) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     Prerouting = 0,
+    Input = 1,
     Forward = 2,
     Output = 3,
     Postrouting = 4,
@@ -114,11 +115,28 @@ pub struct Element {
     pub ends: bool,
 }
 
-/// Changes that happen together or not at all.
+/// What a table is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// IPv4 and IPv6.
+    Inet = NFPROTO_INET as isize,
+    Ipv4 = 2,
+    Ipv6 = 10,
+}
+
+impl Of {
+    /// `struct nfgenmsg` of a message about the family.
+    const fn header(self) -> [u8; 4] {
+        [self as u8, 0, 0, 0]
+    }
+}
+
+/// Changes that happen together or not at all, to tables of one family after another.
 #[derive(Debug, Clone)]
 pub struct Transaction {
     batch: Batch,
     sets: u32,
+    of: Of,
 }
 
 impl Default for Transaction {
@@ -126,7 +144,7 @@ impl Default for Transaction {
         let mut batch = Batch::new();
         batch.message(BATCH_BEGIN, 0, &frame(), |_| ());
         batch.open_transaction();
-        Self { batch, sets: 0 }
+        Self { batch, sets: 0, of: Of::Inet }
     }
 }
 
@@ -136,18 +154,23 @@ impl Transaction {
         Self::default()
     }
 
+    /// What comes next is about tables of this family; at first it is `inet`.
+    pub fn of(&mut self, family: Of) {
+        self.of = family;
+    }
+
     /// A table that may be there already.
     pub fn table(&mut self, table: &str) {
-        self.batch.request(NEW_TABLE, ENSURE, &family(), |m| m.string(1, table));
+        self.batch.request(NEW_TABLE, ENSURE, &self.of.header(), |m| m.string(1, table));
     }
 
     /// A table with all that is in it.
     pub fn delete_table(&mut self, table: &str) {
-        self.batch.request(DELETE_TABLE, 0, &family(), |m| m.string(1, table));
+        self.batch.request(DELETE_TABLE, 0, &self.of.header(), |m| m.string(1, table));
     }
 
     pub fn chain(&mut self, table: &str, chain: &str, base: Option<Base>) {
-        self.batch.request(NEW_CHAIN, CREATE, &family(), |m| {
+        self.batch.request(NEW_CHAIN, CREATE, &self.of.header(), |m| {
             m.string(1, table);
             m.string(3, chain);
             let Some(base) = base else { return };
@@ -166,7 +189,7 @@ impl Transaction {
         let flags = if set.interval { INTERVAL } else { 0 } | if set.value.is_empty() { 0 } else { MAP };
         self.sets += 1;
         let id = self.sets;
-        self.batch.request(NEW_SET, CREATE, &family(), |m| {
+        self.batch.request(NEW_SET, CREATE, &self.of.header(), |m| {
             m.string(1, table);
             m.string(2, set.name);
             m.be32(3, flags);
@@ -185,7 +208,7 @@ impl Transaction {
 
     /// At the end of the chain.
     pub fn rule(&mut self, table: &str, chain: &str, expressions: &[Expression<'_>]) {
-        self.batch.request(NEW_RULE, CREATE | NLM_F_APPEND, &family(), |m| {
+        self.batch.request(NEW_RULE, CREATE | NLM_F_APPEND, &self.of.header(), |m| {
             m.string(1, table);
             m.string(2, chain);
             m.nest(4, |m| expressions.iter().for_each(|expression| write_expression(m, expression)));
@@ -204,7 +227,7 @@ impl Transaction {
 
     fn elements(&mut self, kind: u16, flags: u16, table: &str, set: &str, elements: &[Element]) {
         for elements in elements.chunks(ELEMENTS_A_MESSAGE) {
-            write_elements(&mut self.batch, kind, flags, (table, set), elements);
+            write_elements(&mut self.batch, kind, flags, (self.of, table, set), elements);
         }
     }
 
@@ -213,6 +236,14 @@ impl Transaction {
     pub fn commit(mut self, socket: &Socket) -> Result<()> {
         self.batch.message(BATCH_END, 0, &frame(), |_| ());
         socket.apply(&self.batch)
+    }
+
+    /// Whether the kernel would do it: what is not ended is undone.
+    ///
+    /// # Errors
+    /// Only when the exchange itself fails.
+    pub fn is_possible(self, socket: &Socket) -> Result<bool> {
+        Ok(socket.try_send(&self.batch, |_, _| ())?.is_none())
     }
 }
 
@@ -231,8 +262,8 @@ const ACCEPT: u32 = 1;
 /// A table with its family.
 type OfTable = (&'static str, String);
 
-fn write_elements(batch: &mut Batch, kind: u16, flags: u16, (table, set): (&str, &str), elements: &[Element]) {
-    batch.request(kind, flags, &family(), |m| {
+fn write_elements(batch: &mut Batch, kind: u16, flags: u16, (of, table, set): (Of, &str, &str), elements: &[Element]) {
+    batch.request(kind, flags, &of.header(), |m| {
         m.string(1, table);
         m.string(2, set);
         m.nest(3, |m| elements.iter().for_each(|element| write_element(m, element)));
@@ -251,11 +282,6 @@ fn write_element(m: &mut Batch, element: &Element) {
             m.be32(3, INTERVAL_END);
         }
     });
-}
-
-/// `struct nfgenmsg` of a message about the family.
-fn family() -> [u8; 4] {
-    [NFPROTO_INET, 0, 0, 0]
 }
 
 /// `struct nfgenmsg` of a transaction's first and last message: it names the subsystem.
@@ -291,15 +317,22 @@ impl Socket {
     ///
     /// # Errors
     /// What nftables says.
-    pub fn chain_uses(&self, table: &str, chains: &[&str], set: &str, element: &Element) -> Result<Option<Vec<u32>>> {
+    pub fn chain_uses(
+        &self,
+        (of, table): (Of, &str),
+        chains: &[&str],
+        element: Option<(&str, &Element)>,
+    ) -> Result<Option<Vec<u32>>> {
         let mut batch = Batch::new();
         for chain in chains {
-            batch.request(GET_CHAIN, 0, &family(), |m| {
+            batch.request(GET_CHAIN, 0, &of.header(), |m| {
                 m.string(1, table);
                 m.string(3, chain);
             });
         }
-        write_elements(&mut batch, GET_ELEMENT, 0, (table, set), std::slice::from_ref(element));
+        if let Some((set, element)) = element {
+            write_elements(&mut batch, GET_ELEMENT, 0, (of, table, set), std::slice::from_ref(element));
+        }
         let mut uses = Vec::with_capacity(chains.len());
         let read =
             |kind: u16, payload: &[u8]| uses.extend(Some(payload).filter(|_| kind == NEW_CHAIN).and_then(chain_use));

@@ -1,7 +1,7 @@
 //! Leaving a network, and taking away what nobody uses any more.
 
 use super::state::{self, Lock};
-use super::{Left, firewall, forwarding};
+use super::{Left, entry, firewall, forwarding};
 use rustix::io::Errno;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str
         && (lease.container == container || lease.container.is_empty())
     {
         if !lease.published.is_empty() {
-            firewall::withdraw(&Socket::open(Protocol::Netfilter)?, &lease)?;
+            firewall::withdraw(&Socket::open(Protocol::Netfilter)?, state_dir, &lease)?;
         }
         state::unlink_names(state_dir, network, &lease)?;
         state::remove(&leases.join(address.to_string()))?;
@@ -71,10 +71,14 @@ pub(super) fn retire_with(state_dir: &Path, _locked: &Lock) -> Result<()> {
         if gone { dead.push(network) } else { alive.push(network) }
     }
     if alive.is_empty() {
-        firewall::delete(&Socket::open(Protocol::Netfilter)?)?;
+        firewall::delete(&Socket::open(Protocol::Netfilter)?, state_dir)?;
+        if entry::is_wanted(state_dir) {
+            entry::remove(&Socket::open(Protocol::Route)?)?;
+        }
         forwarding::put_back(state_dir)?;
     } else if !dead.is_empty() {
-        firewall::rebuild(&Socket::open(Protocol::Netfilter)?, state_dir, &alive)?;
+        let (netfilter, route) = (Socket::open(Protocol::Netfilter)?, Socket::open(Protocol::Route)?);
+        firewall::rebuild(&netfilter, &route, state_dir, &alive)?;
     }
     remove_bridges(state_dir, &dead)?;
     // The records last: they say what there is to remove.
@@ -86,6 +90,7 @@ pub(super) fn retire_with(state_dir: &Path, _locked: &Lock) -> Result<()> {
     }
     if alive.is_empty() {
         forget(&state::host(state_dir))?;
+        entry::forget(state_dir)?;
         state::remove_directory(&state::ports(state_dir))?;
         state::remove_directory(&state_dir.join(".members"))?;
         state::remove_directory(state_dir)?;

@@ -138,7 +138,7 @@ pub fn move_ports(state_dir: &Path, from: (&str, &Lease), to: (&str, &Lease), _l
     let new = Lease { published, ..to.1.clone() };
     // Two say so for a moment: whoever gives them back then finds one that has nothing.
     state::rewrite(state_dir, to.0, &new)?;
-    firewall::withdraw(&socket, old)?;
+    firewall::withdraw(&socket, state_dir, old)?;
     state::rewrite(state_dir, from.0, &Lease { published: Vec::new(), ..old.clone() })?;
-    firewall::publish(&socket, &new)
+    firewall::publish(&socket, state_dir, &new)
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod device;
 mod end;
+mod entry;
 pub(crate) mod firewall;
 mod forwarding;
 pub mod live;
@@ -81,9 +82,14 @@ pub fn apply_host(step: &HostStep, context: &mut Context, _locked: &Lock) -> Res
         HostStep::Forwarding { state_dir, ipv6 } => forwarding::switch_on(Path::new(state_dir), *ipv6),
         HostStep::Bridge { shared } => bridge(shared, context),
         HostStep::Firewall { state_dir, shared } => {
-            firewall::ensure(context.netfilter()?, Path::new(state_dir), &shared.bridge)
+            firewall::ensure(context.netfilter()?, context.route()?, Path::new(state_dir), shared)
         }
-        HostStep::Publish { lease, .. } => firewall::publish(context.netfilter()?, lease),
+        HostStep::Entry { state_dir } => {
+            firewall::ensure_entry(context.netfilter()?, context.route()?, Path::new(state_dir))
+        }
+        HostStep::Publish { state_dir, lease, .. } => {
+            firewall::publish(context.netfilter()?, Path::new(state_dir), lease)
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub fn reload(state_dir: &Path) -> Result<()> {
         bridge(&shared, &mut context)?;
         plug(state_dir, network, &shared.bridge, &context)?;
     }
-    firewall::rebuild(context.netfilter()?, state_dir, &networks)
+    firewall::rebuild(context.netfilter()?, context.route()?, state_dir, &networks)
 }
 
 /// The cables that are no port of the bridge; one that is not there belongs to a container that just ends.

@@ -7,7 +7,9 @@ mod ports;
 pub use ports::{Held, listen, ports};
 
 use crate::apply::network::device::socket_in;
+use crate::apply::network::firewall;
 use crate::apply::network::state;
+use plan::network::entry::EXIT;
 use plan::network::{HostNetwork, Links, Network, Request, Shared, bridge_name};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -30,6 +32,9 @@ pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> 
     host.bridged_filter = !request.published.is_empty()
         && state::sysctl(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))?.as_deref() == Some("1");
     host.ipv6 = ipv6();
+    if !request.published.is_empty() {
+        host.entry_dropped_by = dropped_by(Hook::Output, EXIT)?;
+    }
     match state::shared(state_dir, &request.network) {
         Some(shared) => existing(state_dir, request, shared, &mut host)?,
         None => {
@@ -82,7 +87,7 @@ fn existing(state_dir: &Path, request: &Request, mut shared: Shared, host: &mut 
     }
     if !shared.dropped_by.is_empty() {
         // Since the warning somebody may have followed its hint.
-        shared.dropped_by = dropped_by(&shared.bridge)?;
+        shared.dropped_by = dropped_by(Hook::Forward, &shared.bridge)?;
     }
     host.shared = Some(shared);
     Ok(())
@@ -115,7 +120,8 @@ fn fresh(bridge: &str, host: &mut HostNetwork) -> Result<()> {
         .filter(|(link, _, prefix)| Some(*link) != own && *prefix != 0)
         .map(|(_, ip, prefix)| Network { ip, prefix })
         .collect();
-    host.dropped_by = dropped_by(bridge)?;
+    host.dropped_by = dropped_by(Hook::Forward, bridge)?;
+    host.direct = !firewall::can_enter_twice(&Socket::open(Protocol::Netfilter)?)?;
     host.seed = seed();
     Ok(())
 }
@@ -129,14 +135,14 @@ fn ipv6() -> bool {
     matches!(disabled, Ok(Some(value)) if value == "0")
 }
 
-/// Base chains of other tables that drop what is forwarded, where no rule of the table names the bridge. A rule of ours
+/// Base chains of other tables that drop what comes to them, where no rule of the table names the link. A rule of ours
 /// cannot overrule them: every table is asked, and a drop is final. Chains of the old iptables are not seen here.
-fn dropped_by(bridge: &str) -> Result<Vec<String>> {
+fn dropped_by(hook: Hook, link: &str) -> Result<Vec<String>> {
     let socket = Socket::open(Protocol::Netfilter)?;
     let mut drops = socket.base_chains()?;
-    drops.retain(|chain| chain.drops && chain.hook == Hook::Forward as u32);
+    drops.retain(|chain| chain.drops && chain.hook == hook as u32);
     if !drops.is_empty() {
-        let known = socket.tables_naming(bridge)?;
+        let known = socket.tables_naming(link)?;
         drops.retain(|chain| !known.iter().any(|(family, table)| *family == chain.family && *table == chain.table));
     }
     Ok(drops.iter().map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name)).collect())
