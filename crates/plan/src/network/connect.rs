@@ -57,6 +57,8 @@ pub struct HostNetwork {
     pub direct: bool,
     /// Chains that drop what the host sends into the second entry, where a container's ports are published.
     pub entry_dropped_by: Vec<String>,
+    /// The network is [`Shared::direct`], and a chain for input does not let everyone in.
+    pub denies_input: bool,
     /// What makes this machine's subnets its own: the machine id.
     pub seed: String,
     /// The first free one of [`Shared::candidates`], where the network is there already; `None`: all are leased.
@@ -330,12 +332,11 @@ fn warnings(shared: &Shared, host: &HostNetwork, lease: &Lease) -> Vec<String> {
     if lease.published.is_empty() {
         return warnings;
     }
-    if shared.direct {
+    if host.denies_input {
         warnings.push(
             "published ports are reached whatever the rules of this host for input say: the kernel has no nft_dup_ipv4"
                 .to_owned(),
         );
-        return warnings;
     }
     let entry = |chain: &String| {
         format!(

@@ -70,8 +70,13 @@ impl Batch {
 
     /// One message that asks for a list; its answers end with `NLMSG_DONE`.
     pub(crate) fn dump(&mut self, kind: u16, header: &[u8]) {
+        self.dump_of(kind, header, |_| ());
+    }
+
+    /// As [`Batch::dump`], of what these attributes name.
+    pub(crate) fn dump_of(&mut self, kind: u16, header: &[u8], attributes: impl FnOnce(&mut Self)) {
         self.expected += 1;
-        self.message(kind, NLM_F_DUMP, header, |_| ());
+        self.message(kind, NLM_F_DUMP, header, attributes);
     }
 
     /// One message without an answer, unless it is refused.

@@ -116,9 +116,10 @@ pub struct Element {
 }
 
 /// What a table is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Of {
     /// IPv4 and IPv6.
+    #[default]
     Inet = NFPROTO_INET as isize,
     Ipv4 = 2,
     Ipv6 = 10,
@@ -303,11 +304,12 @@ fn concatenation(types: &[Type]) -> u32 {
 pub struct BaseChain {
     /// `ip`, `ip6` or `inet`.
     pub family: &'static str,
+    pub of: Of,
     pub table: String,
     pub name: String,
     /// As [`Hook`] numbers them.
     pub hook: u32,
-    /// The policy is `drop`, or its last rule lets nothing through.
+    /// The policy is `drop`.
     pub drops: bool,
 }
 
@@ -352,30 +354,22 @@ impl Socket {
         batch.dump(GET_CHAIN, &[NFPROTO_UNSPEC, 0, 0, 0]);
         let mut chains = Vec::new();
         self.send(&batch, |_, payload| chains.extend(read_base_chain(payload)))?;
-        let closed = self.closed_chains()?;
-        for chain in &mut chains {
-            let is_it = |(table, name): &(OfTable, String)| {
-                *table == (chain.family, chain.table.clone()) && *name == chain.name
-            };
-            chain.drops |= closed.iter().any(is_it);
-        }
         Ok(chains)
     }
 
-    /// Those whose last rule drops or rejects all that comes to it.
-    fn closed_chains(&self) -> Result<Vec<(OfTable, String)>> {
+    /// Whether its last rule drops or rejects all that comes to it.
+    ///
+    /// # Errors
+    /// What nftables says.
+    pub fn closes(&self, chain: &BaseChain) -> Result<bool> {
         let mut batch = Batch::new();
-        batch.dump(GET_RULE, &[NFPROTO_UNSPEC, 0, 0, 0]);
-        // Rules come in the order of their chains.
-        let mut last: Vec<((OfTable, String), bool)> = Vec::new();
-        self.send(&batch, |_, payload| {
-            let Some((chain, closes)) = read_rule(payload) else { return };
-            match last.last_mut().filter(|(known, _)| *known == chain) {
-                Some((_, known)) => *known = closes,
-                None => last.push((chain, closes)),
-            }
-        })?;
-        Ok(last.into_iter().filter(|(_, closes)| *closes).map(|(chain, _)| chain).collect())
+        batch.dump_of(GET_RULE, &chain.of.header(), |m| {
+            m.string(1, &chain.table);
+            m.string(2, &chain.name);
+        });
+        let mut closes = false;
+        self.send(&batch, |_, payload| closes = read_rule(payload).unwrap_or(false))?;
+        Ok(closes)
     }
 
     /// The tables, with their family, of which a rule compares something with this link's name.
@@ -400,29 +394,25 @@ fn chain_use(payload: &[u8]) -> Option<u32> {
     Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 6).map(|(_, value)| big_endian(value))
 }
 
-fn read_family(payload: &[u8]) -> Option<&'static str> {
+fn read_family(payload: &[u8]) -> Option<(&'static str, Of)> {
     match *payload.first()? {
-        NFPROTO_INET => Some("inet"),
-        2 => Some("ip"),
-        10 => Some("ip6"),
+        NFPROTO_INET => Some(("inet", Of::Inet)),
+        2 => Some(("ip", Of::Ipv4)),
+        10 => Some(("ip6", Of::Ipv6)),
         _ => None,
     }
 }
 
 fn read_table(payload: &[u8]) -> Option<OfTable> {
     let (_, table) = Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 1)?;
-    Some((read_family(payload)?, text(table)))
+    Some((read_family(payload)?.0, text(table)))
 }
 
-/// Its chain, and whether all that comes to it ends there and goes no further.
-fn read_rule(payload: &[u8]) -> Option<((OfTable, String), bool)> {
-    let table = read_table(payload)?;
-    let attribute = |wanted: u16| Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == wanted).map(|(_, v)| v);
-    let chain = text(attribute(2)?);
-    let expressions = attribute(4).map(|list| Attributes::new(list).map(|(_, one)| one)).into_iter().flatten();
-    let mut others = expressions.filter(|one| name_of(one).as_deref() != Some("counter"));
-    let closes = others.next().is_some_and(is_final) && others.next().is_none();
-    Some(((table, chain), closes))
+/// Whether all that comes to it ends there and goes no further.
+fn read_rule(payload: &[u8]) -> Option<bool> {
+    let list = Attributes::new(payload.get(4..)?).find(|(kind, _)| *kind == 4).map_or(&[][..], |(_, list)| list);
+    let mut others = Attributes::new(list).filter(|(_, one)| name_of(one).as_deref() != Some("counter"));
+    Some(others.next().is_some_and(|(_, one)| is_final(one)) && others.next().is_none())
 }
 
 fn name_of(expression: &[u8]) -> Option<String> {
@@ -443,7 +433,8 @@ fn is_final(expression: &[u8]) -> bool {
 }
 
 fn read_base_chain(payload: &[u8]) -> Option<BaseChain> {
-    let (mut chain, mut hooked) = (BaseChain { family: read_family(payload)?, ..BaseChain::default() }, false);
+    let (family, of) = read_family(payload)?;
+    let (mut chain, mut hooked) = (BaseChain { family, of, ..BaseChain::default() }, false);
     for (kind, value) in Attributes::new(payload.get(4..)?) {
         match kind {
             1 => chain.table = text(value),

@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::Result;
 use sys::netlink::{Protocol, Socket};
-use sys::nft::Hook;
+use sys::nft::{BaseChain, Hook};
 
 /// What plan needs to connect `request`; under the lock it stays true until the steps have run. Also the sockets that
 /// keep the ports from others, see [`Held`].
@@ -32,15 +32,18 @@ pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> 
     host.bridged_filter = !request.published.is_empty()
         && state::sysctl(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))?.as_deref() == Some("1");
     host.ipv6 = ipv6();
-    if !request.published.is_empty() {
-        host.entry_dropped_by = dropped_by(Hook::Output, EXIT)?;
-    }
     match state::shared(state_dir, &request.network) {
         Some(shared) => existing(state_dir, request, shared, &mut host)?,
         None => {
             let own = request.definition.as_ref().map(|definition| definition.bridge.clone());
             fresh(&own.unwrap_or_else(|| bridge_name(&request.network)), &mut host)?;
         }
+    }
+    let direct = host.shared.as_ref().map_or(host.direct, |shared| shared.direct);
+    match (request.published.is_empty(), direct) {
+        (true, _) => {}
+        (false, false) => host.entry_dropped_by = dropped_by(Hook::Output, EXIT)?,
+        (false, true) => host.denies_input = !dropping(Hook::Input)?.is_empty(),
     }
     Ok((host, held))
 }
@@ -138,14 +141,24 @@ fn ipv6() -> bool {
 /// Base chains of other tables that drop what comes to them, where no rule of the table names the link. A rule of ours
 /// cannot overrule them: every table is asked, and a drop is final. Chains of the old iptables are not seen here.
 fn dropped_by(hook: Hook, link: &str) -> Result<Vec<String>> {
-    let socket = Socket::open(Protocol::Netfilter)?;
-    let mut drops = socket.base_chains()?;
-    drops.retain(|chain| chain.drops && chain.hook == hook as u32);
+    let mut drops = dropping(hook)?;
     if !drops.is_empty() {
-        let known = socket.tables_naming(link)?;
+        let known = Socket::open(Protocol::Netfilter)?.tables_naming(link)?;
         drops.retain(|chain| !known.iter().any(|(family, table)| *family == chain.family && *table == chain.table));
     }
     Ok(drops.iter().map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name)).collect())
+}
+
+/// By their policy, or by their last rule.
+fn dropping(hook: Hook) -> Result<Vec<BaseChain>> {
+    let socket = Socket::open(Protocol::Netfilter)?;
+    let mut found = Vec::new();
+    for chain in socket.base_chains()?.into_iter().filter(|chain| chain.hook == hook as u32) {
+        if chain.drops || socket.closes(&chain)? {
+            found.push(chain);
+        }
+    }
+    Ok(found)
 }
 
 /// machine-id(5); where there is none, what names this machine best.
