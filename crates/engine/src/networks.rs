@@ -10,7 +10,7 @@ mod live;
 mod options;
 
 pub use connect::{connect, disconnect};
-pub use create::{Create, create};
+pub use create::{Create, create, update};
 pub(crate) use live::is_in;
 pub use live::{Place, inspect, of, places, prune, reload, remove};
 pub use options::Options;

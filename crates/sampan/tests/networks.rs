@@ -86,6 +86,12 @@ fn a_network_is_made_listed_and_removed() {
     let absent = world.network(&["exists", "nope"]);
     assert_eq!((absent.code, absent.out.as_str(), absent.err.as_str()), (1, "", ""));
 
+    world.network(&["update", "--dns-add", "192.0.2.53,192.0.2.54", "one"]).ok();
+    world.network(&["update", "--dns-add=192.0.2.55", "--dns-drop=192.0.2.53", &id[..9]]).ok();
+    assert_eq!(world.inspect("one")["NetworkDNSServers"], serde_json::json!(["192.0.2.54", "192.0.2.55"]));
+    world.network(&["update", "--dns-add=192.0.2.53", "bridge"]).fails(1, "have no resolver of sampan's");
+    world.network(&["update", "--dns-add=x", "one"]).fails(1, "not an IP address");
+
     world.network(&["rm", "bridge"]).fails(1, "it is always there");
     world.network(&["rm", "nope"]).fails(1, "cannot find network nope");
     world.network(&["rm", "-f", "nope"]).ok();

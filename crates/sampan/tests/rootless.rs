@@ -382,6 +382,47 @@ fn privileged_is_root_of_its_own_namespace_only() {
 }
 
 #[test]
+fn volumes_and_secrets_are_his_own() {
+    let Some(user) = Ordinary::new() else { return };
+    let call = |words: &[&str]| ran(user.sampan(words).output().unwrap());
+    call(&["volume", "create", "one"]).ok();
+    assert_eq!(user.sh(&["-v", "one:/v"], "echo kept >/v/file; stat -c %u /v/file").ok(), "0");
+    let again = user.sh(&["-v", "one:/v:ro", "-v", "/anonymous"], "cat /v/file; touch /anonymous/x /v/x");
+    assert_eq!((again.code, again.out.as_str()), (1, "kept\n"), "{again:?}");
+    assert_eq!(call(&["volume", "ls", "-q"]).ok(), "one");
+    let data = user.ground.dir.join("data/volumes/one/_data/file");
+    assert_eq!(fs::metadata(&data).unwrap().uid(), user.id);
+    call(&["volume", "create", "--opt=type=tmpfs", "--opt=device=tmpfs", "two"]).fails(1, "only root of the host may");
+
+    let file = user.ground.dir.join("token");
+    fs::write(&file, "s3cret").unwrap();
+    call(&["secret", "create", "token", file.to_str().unwrap()]).ok();
+    let read = user.sh(&["--secret=token", "--secret=token,type=env,target=T"], "cat /run/secrets/token; echo \" $T\"");
+    assert_eq!(read.ok(), "s3cret s3cret");
+    call(&["secret", "rm", "token"]).ok();
+    call(&["volume", "rm", "one"]).ok();
+    assert!(!data.exists());
+    user.is_clean();
+}
+
+#[test]
+fn what_of_networks_he_cannot_have_is_said() {
+    let Some(user) = Ordinary::new() else { return };
+    let call = |words: &[&str]| ran(user.sampan(words).output().unwrap());
+    for words in [
+        &["network", "create", "one"][..],
+        &["network", "connect", "bridge", "c"],
+        &["network", "disconnect", "bridge", "c"],
+    ] {
+        call(words).fails(1, "an ordinary user can make no links on the host");
+    }
+    user.sh(&["--network=one"], "true").fails(125, "an ordinary user can make no links on the host");
+    // His traffic is pasta's, which knows nothing of rules: there is nothing to restore.
+    assert_eq!(call(&["network", "reload", "--all"]).ok(), "");
+    assert!(!user.ground.dir.join("state/networks").exists());
+}
+
+#[test]
 fn a_network_through_pasta() {
     let Some(user) = Ordinary::new() else { return };
     if !has("pasta") {

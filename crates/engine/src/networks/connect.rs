@@ -32,6 +32,7 @@ struct Member<'a> {
 /// # Errors
 /// No such network or container; what cannot be had.
 pub fn connect(paths: &Paths, network: &str, container: &str, endpoint: Endpoint) -> Result<Vec<String>> {
+    super::create::check_user(|| format!("cannot connect container {container} to network {network}"))?;
     let lock = Lock::take(&paths.networks()).map_err(runtime::Error::from)?;
     let done = join(paths, network, container, endpoint, &lock);
     drop(lock);
@@ -44,6 +45,7 @@ pub fn connect(paths: &Paths, network: &str, container: &str, endpoint: Endpoint
 /// # Errors
 /// No such network or container; it is not in it.
 pub fn disconnect(paths: &Paths, network: &str, container: &str) -> Result<()> {
+    super::create::check_user(|| format!("cannot disconnect container {container} from network {network}"))?;
     let lock = Lock::take(&paths.networks()).map_err(runtime::Error::from)?;
     let done = part(paths, network, container, &lock);
     drop(lock);

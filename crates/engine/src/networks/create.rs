@@ -86,11 +86,42 @@ pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
     Ok(record)
 }
 
-fn check(asked: &Create, what: impl Fn() -> String) -> Result<()> {
+/// Other servers are asked instead of the host's, by containers that come from now on.
+///
+/// # Errors
+/// There is no such network; it is always there, and never asks.
+pub fn update(paths: &Paths, word: &str, add: &[IpAddr], drop: &[IpAddr]) -> Result<Record> {
+    let name = super::find(paths, word)?.name;
+    let _held = hold(paths)?;
+    let mut record = super::find(paths, &name)?;
+    if record.is_built_in() || !record.resolver {
+        let what = format!("cannot update network {name}");
+        return Err(Error::rejected(what, "its containers have no resolver of sampan's")
+            .hint("sampan run --dns names servers for one container"));
+    }
+    record.servers.retain(|server| !drop.contains(server));
+    for server in add {
+        if !record.servers.contains(server) {
+            record.servers.push(*server);
+        }
+    }
+    save(paths, &record)?;
+    events::tell(paths, [super::news(&record, "update")]);
+    Ok(record)
+}
+
+/// # Errors
+/// The caller is an ordinary user.
+pub(super) fn check_user(what: impl Fn() -> String) -> Result<()> {
     if runtime::observe::host()?.rootless() {
         return Err(Error::rejected(what(), "an ordinary user can make no links on the host")
             .hint("a container of his has the host's network by pasta; or run sampan as root"));
     }
+    Ok(())
+}
+
+fn check(asked: &Create, what: impl Fn() -> String) -> Result<()> {
+    check_user(&what)?;
     // Words of --network that mean something else.
     if matches!(asked.name.as_str(), "bridge" | "default" | "host" | "none" | "pasta" | "private" | "container" | "ns")
     {

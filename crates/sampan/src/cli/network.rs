@@ -25,6 +25,7 @@ pub enum Call {
     Connect(Connect),
     Disconnect(Disconnect),
     Reload(Selected),
+    Update(Update),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -204,6 +205,26 @@ named!(
     ["network disconnect"],
     "Take a container out of a network",
     "sampan network disconnect [OPTIONS] NETWORK CONTAINER"
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Update {
+    /// Ask this name server instead of the host's
+    #[arg(long, value_name = "ADDRESS", value_parser = ip, value_delimiter = ',')]
+    pub dns_add: Vec<IpAddr>,
+    /// Ask this one no more
+    #[arg(long, value_name = "ADDRESS", value_parser = ip, value_delimiter = ',')]
+    pub dns_drop: Vec<IpAddr>,
+    /// By name, id or the start of an id
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+}
+
+named!(
+    Update of Network,
+    ["network update"],
+    "Change the name servers that the containers of a network ask from their next start on",
+    "sampan network update [OPTIONS] NETWORK"
 );
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

@@ -164,6 +164,7 @@ static ENTRIES: &[Entry] = &[
     entry::<network::Connect>(),
     entry::<network::Disconnect>(),
     entry::<network::Reload>(),
+    entry::<network::Update>(),
     entry::<list::Info>(),
     entry::<list::Version>(),
     entry::<list::Completion>(),

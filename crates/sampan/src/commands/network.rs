@@ -22,6 +22,7 @@ pub fn run(call: &Call, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
         Call::Connect(arguments) => connect(arguments, globals, ui),
         Call::Disconnect(arguments) => disconnect(arguments, globals, ui),
         Call::Reload(of) => reload(of, globals, ui),
+        Call::Update(arguments) => update(arguments, globals),
     }
     .map(|()| SUCCESS)
 }
@@ -184,6 +185,12 @@ fn connect(arguments: &arguments::Connect, globals: &Globals, ui: &Ui) -> Result
 fn disconnect(arguments: &arguments::Disconnect, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     Ok(networks::disconnect(&paths, &arguments.network, &arguments.container)?)
+}
+
+fn update(arguments: &arguments::Update, globals: &Globals) -> Result<(), Failure> {
+    let arguments::Update { dns_add, dns_drop, network } = arguments;
+    networks::update(&super::paths(globals)?, network, dns_add, dns_drop)?;
+    Ok(())
 }
 
 fn reload(of: &Selected, globals: &Globals, ui: &Ui) -> Result<(), Failure> {

@@ -17,6 +17,10 @@ pub fn reload(state_dir: &Path) -> Result<()> {
     };
     let mut context = Context::new();
     let networks = state::networks(state_dir)?;
+    if networks.is_empty() {
+        // All are without one, or an ordinary user's, whose traffic pasta carries.
+        return Ok(());
+    }
     for network in networks.iter().filter(|network| state::is_used(state_dir, network)) {
         let Some(shared) = state::shared(state_dir, network) else { continue };
         forwarding::switch_on(state_dir, shared.subnet6.is_some())?;
