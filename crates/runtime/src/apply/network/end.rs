@@ -49,9 +49,11 @@ pub fn leave(state_dir: &Path, network: &str, address: Ipv4Addr, container: &str
         state::unlink_names(state_dir, network, &lease)?;
         state::remove(&leases.join(address.to_string()))?;
     }
+    let left = if state::remove_directory(&leases)? { Left::Nobody } else { Left::Others };
+    // Last: by it all the rest is found.
     state::remove(&state::members(state_dir, container).join(network))?;
     forget_member(state_dir, container)?;
-    Ok(if state::remove_directory(&leases)? { Left::Nobody } else { Left::Others })
+    Ok(left)
 }
 
 /// Removes each network that nobody is in: its bridge, its record, and with the last one the table, the directory, and
