@@ -29,6 +29,7 @@ use runtime::process::{Process, Signal};
 use runtime::resolver::{Resolver, Sockets, View};
 use runtime::supervise::Signals;
 use serde::{Deserialize, Serialize};
+use spec::unit::Size;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
@@ -404,8 +405,9 @@ impl Post {
         let on_failure = sideline.on_failure;
         // With its sockets the container's network goes.
         drop(sideline);
-        // Before the cgroup goes.
-        let killed = cgroup::oom_kills(cgroup).unwrap_or(0) > 0;
+        // Before the cgroup goes. An update may have given it others, and another limit.
+        let (cgroup, memory_limit) = self.limits(cgroup, memory_limit);
+        let killed = cgroup::oom_kills(&cgroup).unwrap_or(0) > 0;
         let (code, signal) = match ended.exit {
             runtime::monitor::Exit::Code(code) => (code, None),
             runtime::monitor::Exit::Signal(signal) => (128 + signal as u8, Some(signal)),
@@ -414,7 +416,7 @@ impl Post {
             signal,
             sent: sent(&ended),
             overdue: ended.stop.is_some_and(|stop| stop.overdue),
-            memory_peak: cgroup::memory_peak(cgroup),
+            memory_peak: cgroup::memory_peak(&cgroup),
             memory_limit,
             unseen: false,
         };
@@ -436,6 +438,13 @@ impl Post {
             error: String::new(),
             ran: begun.elapsed(),
         })
+    }
+
+    fn limits(&self, cgroup: &Cgroup, memory_limit: Option<u64>) -> (Cgroup, Option<u64>) {
+        let record = self.record();
+        let v1 = Model::load(&self.paths, &record).map_or_else(|_| cgroup.v1.clone(), |model| model.cgroups);
+        let asked = start::load(&self.paths, &record).map(|request| request.limits.memory.map(Size::bytes));
+        (Cgroup { v1, ..cgroup.clone() }, asked.unwrap_or(memory_limit))
     }
 
     /// The container is started once more. Comes back when that failed, or it is not to be.

@@ -146,3 +146,21 @@ fn it_is_undone_even_after_a_kill() {
     assert!(many.out.contains("fork"), "{many:?}");
     sampan(&["rm", "-f", "c"]).ok();
 }
+
+#[test]
+fn why_it_died_knows_the_new_limit() {
+    let Some(ground) = Ground::new() else { return };
+    let hungry = "while [ ! -e /go ]; do usleep 10000; done; tail /dev/zero";
+    ground.make(&["run", "-d", "--name=a"], &["sh", "-c", hungry]).ok();
+    let updated = ground.call(&["update", "--memory=16m", "a"]);
+    if updated.code != 0 {
+        println!("skipped: {}", updated.err);
+        ground.call(&["rm", "-f", "a"]).ok();
+        return;
+    }
+    ground.call(&["exec", "a", "touch", "/go"]).ok();
+    ground.call(&["wait", "a"]).ok();
+    let record = ground.record("a");
+    assert_eq!((&record["out_of_memory"], &record["death"]["memory_limit"]), (&true.into(), &(16 << 20).into()));
+    assert!(record["death"]["memory_peak"].as_u64().unwrap() > 8 << 20, "{record}");
+}
