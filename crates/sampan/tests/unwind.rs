@@ -6,218 +6,56 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test and its set-up may")]
 
+mod ground;
+
+use ground::place::{Place, kill, until};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SAMPAN: &str = env!("CARGO_BIN_EXE_sampan");
-
-struct Ground {
-    name: String,
-    dir: PathBuf,
-    /// Keeps the network namespace.
-    holder: Child,
-}
-
-impl Ground {
-    fn new() -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t");
-        if !root || !Path::new("/bin/busybox").exists() {
-            eprintln!("skipped: needs {}", if root { "a static busybox" } else { "root" });
-            return None;
-        }
-        let name = format!("unwind-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(&name);
-        fs::create_dir_all(dir.join("rootfs/bin")).unwrap();
-        fs::create_dir_all(dir.join("volume")).unwrap();
-        fs::copy("/bin/busybox", dir.join("rootfs/bin/busybox")).unwrap();
-        let holder = Command::new("unshare").args(["--net", "sleep", "1000000"]).spawn().unwrap();
-        let ground = Self { name, dir, holder };
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        let theirs = format!("/proc/{}/ns/net", ground.holder.id());
-        until("a network namespace", || fs::read_link(&theirs).is_ok_and(|link| link != own));
-        assert!(ground.inside(&["ip", "link", "set", "lo", "up"]).status().unwrap().success());
-        Some(ground)
-    }
-
-    fn inside(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).args(words).stdin(Stdio::null());
-        command
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.join(name).to_string_lossy().into_owned()
-    }
-
-    fn sampan(&self, words: &[&str]) -> Command {
-        self.sampan_at(&self.path("data"), &self.path("state"), words)
-    }
-
-    fn sampan_at(&self, data: &str, state: &str, words: &[&str]) -> Command {
-        let mut command = self.inside(&[SAMPAN, "--root", data, "--state", state]);
-        command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// `sampan run FLAGS` of a shell over the directory; its text names this ground, so that its processes are found.
-    fn shell(&self, flags: &[&str], script: &str) -> Command {
-        let (parent, rootfs) = (format!("--cgroup-parent=/{}", self.name), format!("{}:O", self.path("rootfs")));
-        let script = format!(": {}; {script}", self.name);
-        let words = [&["run", &parent], flags, &["--rootfs", &rootfs, "/bin/busybox", "sh", "-c", &script]].concat();
-        self.sampan(&words)
-    }
-
-    /// A container that runs until it is killed.
-    fn endless(&self, flags: &[&str]) -> Child {
-        let pidfile = self.path(&format!("pid-{}", self.number()));
-        // Not by exec: the shell's arguments name this ground.
-        let child = self.shell(&[flags, &["--pidfile", &pidfile]].concat(), "/bin/busybox sleep 100000; true").spawn();
-        let child = child.unwrap();
-        until("a container", || fs::read_to_string(&pidfile).is_ok_and(|text| text.ends_with('\n')));
-        fs::remove_file(pidfile).unwrap();
-        child
-    }
-
-    fn number(&self) -> u32 {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The one ordinary command after which all must be well.
-    fn ps(&self) {
-        let output = self.sampan(&["ps"]).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    }
-
-    /// Everything that a container could leave, a line each. Not the cgroup parent that was asked for: it stays when it
-    /// was there before.
-    fn state(&self) -> Vec<String> {
-        const LOOK: &str = "ip -o link | sed 's/^[0-9]*: //; s/ .*//'; ip -o address | cut -d' ' -f2-7; \
-            nft list ruleset; grep -H . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/*/forwarding \
-            /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv6/conf/*/accept_ra; \
-            find $0/data $0/state $0/volume -printf '%p %M %l\n' | sort; \
-            find /sys/fs/cgroup -name \"$1\" -exec find {} -mindepth 1 -type d ';' 2>/dev/null; grep -F \"$1\" /proc/mounts; true";
-        let mut look = self.inside(&["sh", "-c", LOOK]);
-        let output = look.arg(&self.dir).arg(&self.name).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.extend(self.processes());
-        lines
-    }
-
-    fn processes(&self) -> Vec<String> {
-        let pids =
-            fs::read_dir("/proc").unwrap().flatten().filter(|entry| entry.file_name().as_encoded_bytes()[0] < b':');
-        let named = |pid: fs::DirEntry| {
-            let command = String::from_utf8_lossy(&fs::read(pid.path().join("cmdline")).ok()?).replace('\0', " ");
-            command.contains(&self.name).then(|| format!("{} {command}", pid.file_name().display()))
-        };
-        pids.filter_map(named).collect()
-    }
-
-    /// The kernel takes a moment for links of a dead namespace, and sampan one for a bridge that nobody uses.
-    #[track_caller]
-    fn is_as(&self, before: &[String], what: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let now = self.state();
-            if now == before {
-                return;
+/// Each step of this run breaks off in each of the ways.
+fn every_step(place: &Place, ways: &[&str], run: &dyn Fn() -> Command) {
+    // Somebody else is in the network, so that what a container leaves there stays to be seen.
+    let mut other = place.endless(&["--rm", "--name", "other", "-p", "9090:90"]);
+    let before = place.state();
+    let held = place.journals();
+    let count = steps(&run().env("SAMPAN_FAULT", "fail:1").output().unwrap());
+    for way in ways {
+        for step in 1..=count {
+            let what = format!("{way}:{step} of {count}");
+            let output = run().env("SAMPAN_FAULT", &what[..way.len() + 1 + step.to_string().len()]).output().unwrap();
+            match *way {
+                "fail" => failed(&output, &what),
+                // After it said that it was ready, its end is the container's.
+                "die" if step == count => assert_eq!(output.status.code(), Some(137), "{what}: {output:?}"),
+                "die" => assert!(matches!(output.status.code(), Some(0 | 125)), "{what}: {output:?}"),
+                // The one that starts it is another process where a monitor is to watch it.
+                _ => {
+                    let killed = String::from_utf8_lossy(&output.stderr).contains("was killed");
+                    assert!(output.status.code().is_none() || killed, "{what}: it was to be killed: {output:?}");
+                }
             }
-            if Instant::now() > deadline {
-                let more: Vec<_> = now.iter().filter(|line| !before.contains(line)).collect();
-                let less: Vec<_> = before.iter().filter(|line| !now.contains(line)).collect();
-                panic!("after {what}:\nthere is more: {more:#?}\nthere is less: {less:#?}");
+            if matches!(*way, "fail" | "die") {
+                // Undone by the run itself.
+                place.is_as(&before, &what);
+                continue;
             }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn journals(&self) -> Vec<(PathBuf, String)> {
-        let entries = fs::read_dir(self.dir.join("state/containers")).into_iter().flatten().flatten();
-        let journals =
-            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "journal"));
-        journals.filter_map(|path| Some((path.clone(), fs::read_to_string(path).ok()?))).collect()
-    }
-
-    /// Each step of this run breaks off in each of the ways.
-    fn every_step(&self, ways: &[&str], run: &dyn Fn() -> Command) {
-        // Somebody else is in the network, so that what a container leaves there stays to be seen.
-        let mut other = self.endless(&["--rm", "--name", "other", "-p", "9090:90"]);
-        let before = self.state();
-        let held = self.journals();
-        let count = steps(&run().env("SAMPAN_FAULT", "fail:1").output().unwrap());
-        for way in ways {
-            for step in 1..=count {
-                let what = format!("{way}:{step} of {count}");
-                let output =
-                    run().env("SAMPAN_FAULT", &what[..way.len() + 1 + step.to_string().len()]).output().unwrap();
-                match *way {
-                    "fail" => failed(&output, &what),
-                    // After it said that it was ready, its end is the container's.
-                    "die" if step == count => assert_eq!(output.status.code(), Some(137), "{what}: {output:?}"),
-                    "die" => assert!(matches!(output.status.code(), Some(0 | 125)), "{what}: {output:?}"),
-                    // The one that starts it is another process where a monitor is to watch it.
-                    _ => {
-                        let killed = String::from_utf8_lossy(&output.stderr).contains("was killed");
-                        assert!(output.status.code().is_none() || killed, "{what}: it was to be killed: {output:?}");
-                    }
-                }
-                if matches!(*way, "fail" | "die") {
-                    // Undone by the run itself.
-                    self.is_as(&before, &what);
-                    continue;
-                }
-                let left: Vec<_> = self.journals().into_iter().filter(|journal| !held.contains(journal)).collect();
-                self.ps();
-                if step == count {
-                    // Every step was done, so it could be seen to run, and is kept where it was to be.
-                    assert!(self.sampan(&["rm", "-f", "kept"]).status().unwrap().success());
-                }
-                self.is_as(&before, &what);
-                // The same once more, from the journal that a reaper left that was killed before its last call.
-                for (path, text) in &left {
-                    fs::write(path, text).unwrap();
-                }
-                self.ps();
-                self.is_as(&before, &format!("{what}, undone twice"));
+            let left: Vec<_> = place.journals().into_iter().filter(|journal| !held.contains(journal)).collect();
+            place.ps();
+            if step == count {
+                // Every step was done, so it could be seen to run, and is kept where it was to be.
+                assert!(place.sampan(&["rm", "-f", "kept"]).status().unwrap().success());
             }
+            place.is_as(&before, &what);
+            // The same once more, from the journal that a reaper left that was killed before its last call.
+            for (path, text) in &left {
+                fs::write(path, text).unwrap();
+            }
+            place.ps();
+            place.is_as(&before, &format!("{what}, undone twice"));
         }
-        kill(&mut other);
     }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        // Of a test that failed.
-        for line in self.processes() {
-            let _ = Command::new("kill").args(["-9", line.split(' ').next().unwrap_or_default()]).status();
-        }
-        let _ = self.sampan(&["ps"]).output();
-        kill(&mut self.holder);
-        let remove = ["-depth", "-path", &format!("*/{}*", self.name), "-type", "d", "-exec", "rmdir", "{}", ";"];
-        let _ = Command::new("find").arg("/sys/fs/cgroup").args(remove).stderr(Stdio::null()).status();
-        let _ = Command::new("umount").arg(self.dir.join("disk")).stderr(Stdio::null()).status();
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-fn kill(child: &mut Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    kill(&mut other);
 }
 
 /// Of `step 1/85`.
@@ -239,27 +77,27 @@ const WAYS: [&str; 4] = ["fail", "kill-before", "kill-after", "die"];
 
 #[test]
 fn every_step_of_a_bridged_container() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     let volume = format!("{}:/volume", ground.path("volume"));
     let flags = ["--rm", "-p", "8080:80", "-m", "64m", "--pids-limit", "50", "-v", &volume, "--name", "box"];
-    ground.every_step(&WAYS, &|| ground.shell(&flags, "true"));
+    every_step(&ground, &WAYS, &|| ground.shell(&flags, "true"));
 }
 
 #[test]
 fn every_step_of_a_container_in_two_networks() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     for network in
         [&["--subnet", "10.9.1.0/24", "--ipv6", "one"][..], &["--subnet", "10.9.2.0/24", "--internal", "two"]]
     {
         assert!(ground.sampan(&[&["network", "create"], network].concat()).status().unwrap().success());
     }
     let flags = ["--rm", "-p", "8080:80", "--network=one:alias=db", "--network=two", "--name", "box"];
-    ground.every_step(&["fail", "kill-before", "kill-after"], &|| ground.shell(&flags, "true"));
+    every_step(&ground, &["fail", "kill-before", "kill-after"], &|| ground.shell(&flags, "true"));
 }
 
 #[test]
 fn every_step_of_a_container_with_volumes() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     let memory = ["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory"];
     assert!(ground.sampan(&memory).status().unwrap().success());
     assert!(ground.sampan(&["secret", "create", "db", "/etc/hostname"]).status().unwrap().success());
@@ -267,25 +105,25 @@ fn every_step_of_a_container_with_volumes() {
     let flags = ["--rm", "--network=none", "-v", "memory:/memory", "-v", "/bin", "--secret=db", "--name", "box"];
     let run = || ground.shell(&flags, "true");
     assert!(run().status().unwrap().success());
-    ground.every_step(&WAYS, &run);
+    every_step(&ground, &WAYS, &run);
 }
 
 #[test]
 fn every_step_of_a_container_on_the_hosts_files() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     let parent = format!("--cgroup-parent=/{}", ground.name);
-    ground.every_step(&["fail", "kill-after"], &|| ground.sampan(&["run", &parent, "--rm", "host", "true"]));
+    every_step(&ground, &["fail", "kill-after"], &|| ground.sampan(&["run", &parent, "--rm", "host", "true"]));
 }
 
 #[test]
 fn every_step_of_a_container_that_would_be_kept_with_a_terminal() {
-    let Some(ground) = Ground::new() else { return };
-    ground.every_step(&["fail", "kill-after"], &|| ground.shell(&["-t", "--name", "kept", "--user", "7:8"], "true"));
+    let Some(ground) = Place::new() else { return };
+    every_step(&ground, &["fail", "kill-after"], &|| ground.shell(&["-t", "--name", "kept", "--user", "7:8"], "true"));
 }
 
 #[test]
 fn sampan_is_killed_while_the_container_runs() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     drop(ground.shell(&["--rm"], "true").output().unwrap());
     ground.ps();
     until("the bridge to go", || !ground.state().iter().any(|line| line.contains("networks")));
@@ -303,7 +141,7 @@ fn sampan_is_killed_while_the_container_runs() {
 
 #[test]
 fn sampan_is_killed_while_it_undoes() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     let mut other = ground.endless(&["--rm", "--name", "other", "-p", "9090:90"]);
     let before = ground.state();
     for run in 0..40 {
@@ -336,7 +174,7 @@ fn sampan_is_killed_while_it_undoes() {
 
 #[test]
 fn sampan_is_killed_at_any_time() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     drop(ground.shell(&["--rm"], "true").output().unwrap());
     ground.ps();
     until("the bridge to go", || !ground.state().iter().any(|line| line.contains("networks")));
@@ -360,7 +198,7 @@ fn sampan_is_killed_at_any_time() {
 
 #[test]
 fn runs_that_reap_leave_each_other_alone() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     drop(ground.shell(&["--rm"], "true").output().unwrap());
     ground.ps();
     until("the bridge to go", || !ground.state().iter().any(|line| line.contains("networks")));
@@ -387,7 +225,7 @@ fn runs_that_reap_leave_each_other_alone() {
 
 #[test]
 fn a_full_and_a_read_only_disk() {
-    let Some(ground) = Ground::new() else { return };
+    let Some(ground) = Place::new() else { return };
     let disk = ground.path("disk");
     fs::create_dir(&disk).unwrap();
     let mount = |options: &str| {

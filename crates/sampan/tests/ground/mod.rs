@@ -5,7 +5,9 @@
 
 pub mod bundle;
 pub mod live;
+pub mod place;
 pub mod room;
+pub mod tracer;
 pub mod world;
 
 use std::ffi::OsStr;
