@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what a container costs, side by side, in one session; with `oci` an OCI runtime's part of it, with
-//! `exec` one more process in it, with `pull` what it costs to get an image, with `ps` what a list of many containers costs.
+//! `exec` one more process in it, with `pull` what it costs to get an image, with `ps` what a list of many containers costs,
+//! with `life` what start, stop, rm, commit and load cost, with `net` how quick a container's network is.
 //!
 //! Two stages. The first builds, and starts the second in a network and a mount namespace of its own, with sampan's
 //! folders covered by fresh ones: what the contestants leave in them dies with them, and the host's sampan is not seen.
@@ -9,6 +10,8 @@
 
 mod bundle;
 mod exec;
+mod life;
+mod net;
 mod oci;
 mod ps;
 mod pull;
@@ -40,6 +43,8 @@ enum What {
     Execs,
     Pulls,
     Lists,
+    Lives,
+    Networks,
 }
 
 impl What {
@@ -50,6 +55,8 @@ impl What {
             Self::Execs => "exec",
             Self::Pulls => "pull",
             Self::Lists => "ps",
+            Self::Lives => "life",
+            Self::Networks => "net",
         }
     }
 
@@ -58,9 +65,8 @@ impl What {
         match self {
             Self::Engines => &["floor"],
             Self::Runtimes => &["bundle", "peak"],
-            Self::Execs => &[],
+            Self::Execs | Self::Lists | Self::Lives | Self::Networks => &[],
             Self::Pulls => &["peak"],
-            Self::Lists => &[],
         }
     }
 }
@@ -82,6 +88,8 @@ impl Options {
             ["exec", words @ ..] => (What::Execs, words),
             ["pull", words @ ..] => (What::Pulls, words),
             ["ps", words @ ..] => (What::Lists, words),
+            ["life", words @ ..] => (What::Lives, words),
+            ["net", words @ ..] => (What::Networks, words),
             ["engines", words @ ..] | words => (What::Engines, words),
         };
         let number = |text: &str| text.parse::<u32>().map_err(|_| format!("not a number: {text}"));
@@ -103,7 +111,7 @@ impl Options {
                 }
                 _ => {
                     return Err(
-                        "usage: cargo xtask bench [oci | exec | ps] [--runs N] | bench pull [--size MB] [--runs N]"
+                        "usage: cargo xtask bench [oci | exec | ps | life | net] [--runs N] | bench pull [--size MB] [--runs N]"
                             .to_owned(),
                     );
                 }
@@ -193,6 +201,8 @@ fn inside(options: Options) -> Result<(), String> {
         What::Execs => exec::run(&folder, options.runs),
         What::Pulls => pull::run(&folder, options.runs, options.size),
         What::Lists => ps::run(options.runs),
+        What::Lives => life::run(&folder, options.runs),
+        What::Networks => net::run(&folder, options.runs),
     }
 }
 
@@ -229,7 +239,7 @@ fn engines(folder: &Path, runs: usize) -> Result<(), String> {
     let times = take_turns(rows.len(), runs, |at| rows[at].time());
     println!("\n{}; {runs} runs of each, taking turns\n", table::machine());
     let line = |(row, times): (&Row, _)| Line { name: row.name, makes: row.makes, times };
-    table::print(&rows.iter().zip(&times).map(line).collect::<Vec<Line>>())?;
+    table::print(&rows.iter().zip(&times).map(line).collect::<Vec<Line>>(), ["floor", "crun"])?;
     timings();
     Ok(())
 }

@@ -23,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask JOB
   test     everything that this machine can run; as root it installs what is missing
   bench    sampan beside its peers and beside the floor, as root; --runs N (40)
            bench oci: the OCI runtime alone; bench exec: one more process in a container
+           bench life: start, stop, rm, commit, load; bench net: a container's network
            bench density [NUMBERS]: so many containers at once
            bench pull: images from a registry; --size MB (1000), --runs N (3)
   dist     the release: a static binary, a tarball and its sha256 in target/dist

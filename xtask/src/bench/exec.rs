@@ -1,6 +1,6 @@
 //! One more process in a container that runs: engines and runtimes, each in a container of its own making.
 
-use super::row::{find, text};
+use super::row::{LIMITS, find, podman_words, text};
 use super::table::{self, Line};
 use super::{bundle, present, take_turns};
 use crate::command;
@@ -28,7 +28,7 @@ pub fn run(folder: &Path, runs: usize) -> Result<(), String> {
     let times = take_turns(contestants.len(), runs, |at| contestants[at].exec());
     println!("\n{}; {runs} runs of each, taking turns\n\nexec true", table::machine());
     let line = |(one, times): (&Contestant, _)| Line { name: one.name, makes: one.makes, times };
-    let printed = table::print(&contestants.iter().zip(&times).map(line).collect::<Vec<Line>>());
+    let printed = table::print(&contestants.iter().zip(&times).map(line).collect::<Vec<Line>>(), ["floor", "crun"]);
     let ended: Vec<_> = contestants.iter().map(|one| one.time(&one.end).map(drop)).collect();
     printed.and(ended.into_iter().collect())
 }
@@ -59,7 +59,8 @@ fn words(words: &[&str]) -> Vec<String> {
 
 fn engine(name: &'static str, container: &'static str, program: Vec<String>, folder: &Path) -> Contestant {
     let layers = format!("{}:O", text(&folder.join("rootfs")));
-    let limits = ["--network=none", "--memory=256m", "--cpus=1", "--cpu-shares=512", "--pids-limit=100"];
+    let limits =
+        ["--network=none", LIMITS[0], LIMITS[1], "--memory=256m", "--cpus=1", "--cpu-shares=512", "--pids-limit=100"];
     let run = [&["run", "-d", "--name", container], &limits[..], &["--rootfs", &layers, "busybox", "sleep", "100000"]]
         .concat();
     let makes = "a whole engine: it finds the container, and tells its events";
@@ -71,10 +72,7 @@ fn sampan(folder: &Path) -> Result<Contestant, String> {
 }
 
 fn podman(folder: &Path) -> Result<Contestant, String> {
-    let (root, state) = (text(&folder.join("podman")), text(&folder.join("run/podman")));
-    let flags = ["--root", &root, "--runroot", &state, "--cgroup-manager", "cgroupfs"];
-    let program = [vec![text(&find("podman")?)], words(&flags)].concat();
-    Ok(engine("podman exec", "bench-podman", program, folder))
+    Ok(engine("podman exec", "bench-podman", podman_words(folder)?, folder))
 }
 
 fn oci(name: &'static str, folder: &Path, sleeper: &Path) -> Result<Contestant, String> {

@@ -53,7 +53,7 @@ fn compare(
     let line = |(runtime, times)| Line { name: Runtime::name(runtime), makes: "", times };
     let lines: Vec<Line> = runtimes.iter().zip(&times).map(line).collect();
     println!("\n{title}");
-    table::print(&lines)
+    table::print(&lines, ["floor", "crun"])
 }
 
 /// The floor has no exec. Each has a name of its own: without a `cgroupsPath` the name is the cgroup's, and runc refuses

@@ -119,24 +119,20 @@ fn bwrap(rootfs: &Path) -> Result<Row, String> {
 }
 
 fn podman(folder: &Path, rootfs: &Path) -> Result<Row, String> {
-    let program = find("podman")?;
-    let (root, state) = (text(&folder.join("podman")), text(&folder.join("run/podman")));
     let layers = format!("{}:O", text(rootfs));
-    let words = [
-        "--root",
-        &root,
-        "--runroot",
-        &state,
-        "--cgroup-manager",
-        "cgroupfs",
-        "run",
-        "--rm",
-        "--rootfs",
-        &layers,
-        "true",
-    ];
-    let words = words.map(str::to_owned).to_vec();
-    Ok(row("podman run --rm", "a whole engine: overlay, bridge network, firewall, seccomp", program, words))
+    let run = ["run", "--rm", LIMITS[0], LIMITS[1], "--rootfs", &layers, "true"].map(str::to_owned);
+    let command = podman_words(folder)?.into_iter().chain(run).collect();
+    Ok(Row { name: "podman run --rm", makes: "a whole engine: overlay, bridge network, firewall, seccomp", command })
+}
+
+/// podman raises these as far as the host's root may, which not each root can without CAP_SYS_RESOURCE.
+pub const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"];
+
+/// podman with a store of its own, and the words before its command's.
+pub fn podman_words(folder: &Path) -> Result<Vec<String>, String> {
+    let (root, state) = (text(&folder.join("podman")), text(&folder.join("run/podman")));
+    let flags = ["--root", &root, "--runroot", &state, "--cgroup-manager", "cgroupfs"];
+    Ok(std::iter::once(text(&find("podman")?)).chain(flags.map(str::to_owned)).collect())
 }
 
 pub fn find(program: &str) -> Result<PathBuf, String> {

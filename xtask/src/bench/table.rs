@@ -11,15 +11,17 @@ pub struct Line<'a> {
     pub times: &'a Times,
 }
 
+/// Beside the medians of these two.
+///
 /// # Errors
 /// Sampan itself is among those that failed.
-pub fn print(lines: &[Line]) -> Result<(), String> {
-    println!("{:<16} {:>10} {:>10} {:>9} {:>9}   makes", "", "median ms", "min ms", "x floor", "x crun");
-    let median = |name: &str| {
+pub fn print(lines: &[Line], bases: [&str; 2]) -> Result<(), String> {
+    let [one, other] = bases.map(|name| format!("x {name}"));
+    println!("{:<16} {:>10} {:>10} {one:>9} {other:>9}   makes", "", "median ms", "min ms");
+    let [one, other] = bases.map(|name| {
         let line = lines.iter().find(|line| line.name.starts_with(name))?;
         line.times.as_deref().ok().map(median)
-    };
-    let (floor, crun) = (median("floor"), median("crun"));
+    });
     for line in lines {
         let times = match line.times {
             Ok(times) => times,
@@ -34,7 +36,7 @@ pub fn print(lines: &[Line]) -> Result<(), String> {
             base.map_or_else(|| "-".to_owned(), |base| format!("{:.2}", own.as_secs_f64() / base.as_secs_f64()))
         };
         let (own, least) = (milliseconds(own), milliseconds(least));
-        println!("{:<16} {own:>10} {least:>10} {:>9} {:>9}   {}", line.name, ratio(floor), ratio(crun), line.makes);
+        println!("{:<16} {own:>10} {least:>10} {:>9} {:>9}   {}", line.name, ratio(one), ratio(other), line.makes);
     }
     let mut own = lines.iter().filter(|line| line.name.starts_with("sampan"));
     own.try_for_each(|line| line.times.as_ref().map(drop).map_err(Clone::clone))
