@@ -76,7 +76,8 @@ impl Layout {
         let file = file.ok_or_else(|| Error::new(Kind::Corrupt, what(), "it is not in the store"))?;
         let bytes = fs::read_document(file, &name).context(what)?;
         if Digest::of(&bytes) != blob.digest {
-            return Err(Error::new(Kind::Corrupt, what(), "its content has another digest"));
+            return Err(Error::new(Kind::Corrupt, what(), "its content has another digest")
+                .hint("sampan system check --repair fetches it again"));
         }
         Ok(bytes)
     }

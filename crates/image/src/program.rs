@@ -27,6 +27,11 @@ pub enum Refusal {
         program: String,
         searched: Option<String>,
     },
+    /// A link to nowhere.
+    Dangling {
+        path: PathBuf,
+        target: PathBuf,
+    },
     IsDirectory {
         path: PathBuf,
     },
@@ -64,7 +69,10 @@ impl Refusal {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotFound { .. } | Self::NoInterpreter { .. } | Self::CarriageReturn { .. } => 127,
+            Self::NotFound { .. }
+            | Self::Dangling { .. }
+            | Self::NoInterpreter { .. }
+            | Self::CarriageReturn { .. } => 127,
             _ => 126,
         }
     }
@@ -73,8 +81,8 @@ impl Refusal {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::IsDirectory { .. } => Some("name a program in it".into()),
-            Self::NotFound { searched: None, .. } => Some("check the spelling; the path is the container's".into()),
-            Self::NotFound { searched: Some(_), .. } => Some("check the spelling, or give the program's full path".into()),
+            Self::NotFound { program, searched } => Some(spelling(program, searched.is_some())),
+            Self::Dangling { target, .. } => Some(format!("put {} into the image, or mount it", target.display())),
             Self::NotExecutable { path } => Some(format!("chmod +x {} when the image is built", path.display())),
             Self::NoInterpreter { script: false, .. } => {
                 Some("the program was linked for another distribution; link it statically or use an image that has its C library".into())
@@ -98,6 +106,7 @@ impl Refusal {
             Self::NotFound { program, .. } => program.clone(),
             Self::IsDirectory { path }
             | Self::NotAFile { path }
+            | Self::Dangling { path, .. }
             | Self::NotExecutable { path }
             | Self::NoInterpreter { path, .. }
             | Self::CarriageReturn { path, .. }
@@ -111,6 +120,7 @@ impl Refusal {
         match self {
             Self::NotFound { searched: Some(path), .. } => format!("executable file not found in $PATH ({path})"),
             Self::NotFound { searched: None, .. } => "no such file or directory".to_owned(),
+            Self::Dangling { target, .. } => format!("it is a link to {}, which is not there", target.display()),
             Self::IsDirectory { .. } => "is a directory".to_owned(),
             Self::NotAFile { .. } => "not a regular file".to_owned(),
             Self::NotExecutable { .. } => "permission denied".to_owned(),
@@ -130,6 +140,25 @@ impl Refusal {
             }
         }
     }
+}
+
+/// What a shell does itself (POSIX, 2.14 and "Utilities"), and no image has as a program.
+const BUILTINS: [&str; 14] =
+    [".", "alias", "bg", "cd", "eval", "exec", "exit", "export", "fg", "set", "source", "ulimit", "umask", "unset"];
+
+/// What was meant, as far as the word shows it.
+fn spelling(program: &str, searched: bool) -> String {
+    if program.starts_with('-') {
+        return "behind the image comes the command: write flags of sampan before the image".to_owned();
+    }
+    if BUILTINS.contains(&program) {
+        return format!("{program} is a word of the shell's: sh -c '{program} ...'");
+    }
+    if program.contains([' ', '\t', '\n', ';', '|', '&', '<', '>', '$']) {
+        return format!("a line with several words is for a shell: sh -c {program:?}");
+    }
+    let more = if searched { ", or give the program's full path" } else { "; the path is the container's" };
+    format!("check the spelling{more}")
 }
 
 impl std::fmt::Display for Refusal {
@@ -156,6 +185,7 @@ pub fn find(
         let absent = Refusal::NotFound { program: program.to_owned(), searched: None };
         return Ok(match candidate(rootfs, &full, user)? {
             Candidate::Absent => Err(absent),
+            Candidate::Dangling(target) => Err(Refusal::Dangling { path: full, target }),
             Candidate::Refused(refusal) => Err(refusal),
             Candidate::Fits => Ok(full),
         });
@@ -167,6 +197,7 @@ pub fn find(
         match candidate(rootfs, &full, user)? {
             Candidate::Fits => return Ok(Ok(full)),
             Candidate::Absent => {}
+            Candidate::Dangling(target) => denied = denied.or(Some(Refusal::Dangling { path: full, target })),
             // As a shell does: go on where the file may not be executed, but say so if nothing better comes.
             Candidate::Refused(refusal @ Refusal::NotExecutable { .. }) => denied = denied.or(Some(refusal)),
             Candidate::Refused(Refusal::IsDirectory { .. } | Refusal::NotAFile { .. }) => {}
@@ -180,12 +211,13 @@ pub fn find(
 enum Candidate {
     Fits,
     Absent,
+    Dangling(PathBuf),
     Refused(Refusal),
 }
 
 fn candidate(rootfs: &Rootfs, path: &Path, user: &User) -> Result<Candidate> {
     Ok(match rootfs.find(path)? {
-        Found::Absent => Candidate::Absent,
+        Found::Absent => rootfs.dangling(path)?.map_or(Candidate::Absent, Candidate::Dangling),
         Found::Unknown => Candidate::Fits,
         Found::Node(node) => match check(rootfs, path, &node, user, 0)? {
             Ok(()) => Candidate::Fits,

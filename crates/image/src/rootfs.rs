@@ -72,7 +72,12 @@ impl Rootfs {
     /// A layer cannot be opened.
     pub fn open<P: AsRef<Path>>(layers: &[P]) -> Result<Self> {
         let open = |layer: &P| {
-            dirfs::open_root(layer.as_ref()).context(|| format!("cannot open layer {}", layer.as_ref().display()))
+            let opened = dirfs::open_root(layer.as_ref());
+            let gone = opened.as_ref().is_err_and(|error| error.errno == Errno::NOENT);
+            let opened = opened.context(|| format!("cannot open layer {}", layer.as_ref().display()));
+            // It was taken away by something else than sampan.
+            opened
+                .map_err(|error| if gone { error.hint("sampan system check --repair fetches it again") } else { error })
         };
         Ok(Self { root: Rc::new(layers.iter().map(open).collect::<Result<_>>()?), mounts: HashMap::new() })
     }
@@ -88,7 +93,17 @@ impl Rootfs {
     /// # Errors
     /// [`Kind::System`], or [`Kind::Corrupt`] for a loop of links.
     pub fn find(&self, path: &Path) -> Result<Found> {
-        self.walk(path).context(|| format!("cannot look up {}", path.display()))
+        self.walk(path, &mut Vec::new()).context(|| format!("cannot look up {}", path.display()))
+    }
+
+    /// Where the last link on the way to `path` leads, of a path that leads to nothing.
+    ///
+    /// # Errors
+    /// As [`Rootfs::find`].
+    pub fn dangling(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let mut links = Vec::new();
+        let found = self.walk(path, &mut links).context(|| format!("cannot look up {}", path.display()))?;
+        Ok(links.pop().filter(|_| matches!(found, Found::Absent)))
     }
 
     /// The file's first `limit` bytes. `None`: absent, not a regular file, or unknown.
@@ -124,10 +139,10 @@ impl Rootfs {
         Ok(parts)
     }
 
-    fn walk(&self, path: &Path) -> Result<Found> {
+    /// `links`: the targets of those that it followed.
+    fn walk(&self, path: &Path, links: &mut Vec<PathBuf>) -> Result<Found> {
         let mut todo: VecDeque<OsString> = names(path);
         let mut trail: Vec<(OsString, Rc<Merged>, Attributes)> = Vec::new();
-        let mut links = 0;
         while let Some(name) = todo.pop_front() {
             if name == ".." {
                 trail.pop();
@@ -143,8 +158,7 @@ impl Rootfs {
                 Ok(Step::Unknown) => return Ok(Found::Unknown),
                 Ok(Step::Dir(merged, attributes)) => trail.push((name, Rc::new(merged), attributes)),
                 Ok(Step::Link(target)) => {
-                    links += 1;
-                    if links > MAX_LINKS {
+                    if links.len() == MAX_LINKS {
                         return Err(Error::new(Kind::Corrupt, "", "too many levels of symbolic links"));
                     }
                     if target.is_absolute() {
@@ -153,6 +167,7 @@ impl Rootfs {
                     let mut names = names(&target);
                     names.append(&mut todo);
                     todo = names;
+                    links.push(target);
                 }
                 Ok(Step::File(..)) if !todo.is_empty() => return Ok(Found::Absent),
                 Ok(Step::File(place, attributes)) => {
@@ -175,7 +190,14 @@ impl Rootfs {
         match self.mounts.get(here) {
             Some(None) => Ok(Step::Unknown),
             Some(Some(source)) => mounted(source),
-            None => merge(dir, name),
+            None => match merge(dir, name)? {
+                // It is made when the container is, as what something is mounted in.
+                Step::Absent if self.mounts.keys().any(|target| target.starts_with(here)) => {
+                    let attributes = Attributes { mode: FileType::Directory.as_raw_mode() | 0o755, uid: 0, gid: 0 };
+                    Ok(Step::Dir(Vec::new(), attributes))
+                }
+                step => Ok(step),
+            },
         }
     }
 }

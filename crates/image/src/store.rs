@@ -287,7 +287,8 @@ impl Store {
         }
         let mut layers: Vec<_> = ChainId::chain(&config.rootfs.diff_ids).iter().map(|id| self.layer_path(id)).collect();
         if let Some(missing) = layers.iter().find(|layer| !layer.is_dir()) {
-            return Err(Error::new(Kind::Corrupt, "", format!("its layer {} is missing", missing.display())));
+            return Err(Error::new(Kind::Corrupt, "", format!("its layer {} is missing", missing.display()))
+                .hint("sampan pull, or sampan system check --repair, fetches it again"));
         }
         layers.reverse();
         Ok(Image { manifest: digest, id: manifest.config.digest, config, layers })
