@@ -47,6 +47,7 @@ struct Token {
 /// Of one host: its challenge, the user's credentials, the tokens by scope.
 #[derive(Debug)]
 pub struct Session {
+    host: String,
     pub challenge: Option<Challenge>,
     pub credentials: Option<Credentials>,
     /// The user wants no TLS: then a token server need not have it.
@@ -62,8 +63,8 @@ struct Answer {
 }
 
 impl Session {
-    pub fn new(credentials: Option<Credentials>) -> Self {
-        Self { challenge: None, credentials, insecure: false, tokens: HashMap::new() }
+    pub fn new(host: &str, credentials: Option<Credentials>) -> Self {
+        Self { host: host.to_owned(), challenge: None, credentials, insecure: false, tokens: HashMap::new() }
     }
 
     /// The `Authorization` header for requests of this scope; `None`: none is asked for.
@@ -141,26 +142,27 @@ impl Session {
         let status = response.status();
         let words = crate::host::words(response);
         if status.as_u16() == 401 || status.as_u16() == 403 {
-            return unauthorized(self.credentials.is_some(), &words);
+            return unauthorized(self.credentials.as_ref(), &self.host, &words);
         }
         Error::new(Kind::Refused, format!("it answers {status}{words}"))
     }
 }
 
 /// The registry's or its token server's no.
-pub fn unauthorized(known: bool, words: &str) -> Error {
-    if known {
-        return Error::new(
-            Kind::Unauthorized,
-            format!("unauthorized: the user or the password is wrong, or may not do this{words}"),
-        )
-        .hint("sampan login to give others");
+pub fn unauthorized(known: Option<&Credentials>, host: &str, words: &str) -> Error {
+    if let Some(credentials) = known {
+        let who = match credentials {
+            Credentials::Password { user, .. } => format!("the user {user} or the password"),
+            Credentials::Token(_) => "the token".to_owned(),
+        };
+        return Error::new(Kind::Unauthorized, format!("unauthorized: {who} is wrong, or may not do this{words}"))
+            .hint(format!("sampan login {host} to give others"));
     }
     Error::new(
         Kind::Unauthorized,
         format!("unauthorized: it wants to know who asks, and no login is kept for it{words}"),
     )
-    .hint("sampan login, or --creds USER:PASSWORD")
+    .hint(format!("sampan login {host}, or --creds USER:PASSWORD"))
 }
 
 fn basic(user: &str, password: &str) -> String {

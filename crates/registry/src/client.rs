@@ -134,7 +134,7 @@ impl Client {
         let extra = self.files.headers()?;
         let own = directory.as_deref().map(Own::read).transpose()?.unwrap_or_default();
         let way = Way { tls: tls::config(own, trust.verify)?, proxies: &self.proxies, patience: self.patience, extra };
-        Host::connect(name, trust, way, Session::new(credentials))
+        Host::connect(name, trust, way, Session::new(name, credentials))
     }
 }
 

@@ -296,7 +296,9 @@ fn ask(helper: &str, verb: &str, input: &str) -> Result<Option<String>> {
     }
     let mut command = Command::new(&program);
     command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()).hint(format!("install {program}")))?;
+    let fix =
+        || format!("install {program}, or take it out of config.json: it is in `credsStore` or `credHelpers` there");
+    let mut child = command.spawn().map_err(|error| failed(crate::error::of_io(&error)).hint(fix()))?;
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not read it says why it fails by itself.
         let _ = stdin.write_all(input.as_bytes());

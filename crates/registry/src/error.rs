@@ -57,6 +57,12 @@ impl Error {
     }
 }
 
+/// An operating system's error in words: without its number, which says nothing to a user.
+pub(crate) fn of_io(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.what.is_empty() {

@@ -6,7 +6,7 @@ use crate::auth::{Challenge, Session, unauthorized};
 use crate::error::{Error, Kind, Result};
 use crate::proxy::Proxies;
 use crate::push::Content;
-use crate::resolve::Names;
+use crate::resolve::{Names, Unanswered};
 use crate::retry::{self, Backoff, PATIENCE};
 use crate::tls::Tls;
 use rustls::ClientConfig;
@@ -138,7 +138,7 @@ impl Host {
                 session.forget(request.scope);
                 if introduced || challenge.is_none() {
                     let words = words(&mut response);
-                    return Err(unauthorized(session.credentials.is_some(), &words));
+                    return Err(unauthorized(session.credentials.as_ref(), &self.name, &words));
                 }
                 session.challenge = challenge;
                 introduced = true;
@@ -305,7 +305,9 @@ pub fn refusal(response: &mut Response<ureq::Body>, missing: &str) -> Error {
     let status = response.status();
     let words = words(response);
     if status == StatusCode::NOT_FOUND {
-        return Error::new(Kind::Missing, format!("{missing}{words}"));
+        // Most say in their words what we say already.
+        let more = if missing.ends_with(words.trim_matches([' ', '(', ')'])) { "" } else { &words };
+        return Error::new(Kind::Missing, format!("{missing}{more}"));
     }
     Error::new(Kind::Refused, format!("the registry answers {status}{words}"))
 }
@@ -315,7 +317,8 @@ pub fn explain(error: ureq::Error, whom: &str) -> Error {
     let name = whom.split_once("://").map_or(whom, |(_, rest)| rest).split('/').next().unwrap_or_default();
     let unreachable = |why: String| Error::new(Kind::Unreachable, why);
     match error {
-        ureq::Error::Timeout(_) => unreachable(format!("{name} does not answer")),
+        ureq::Error::Timeout(_) => unreachable(format!("{name} does not answer"))
+            .hint("is it the right host? SAMPAN_REGISTRY_TIMEOUT says for how many seconds a slow one is waited for"),
         ureq::Error::HostNotFound => unreachable(format!("there is no host of the name {name}"))
             .hint("is the registry's name spelt right? /etc/hosts and the servers in /etc/resolv.conf were asked"),
         ureq::Error::BodyExceedsLimit(limit) => {
@@ -323,13 +326,17 @@ pub fn explain(error: ureq::Error, whom: &str) -> Error {
         }
         ureq::Error::ConnectProxyFailed(why) => unreachable(format!("{name}: {why}")),
         ureq::Error::TooManyRedirects => Error::new(Kind::Refused, format!("{name} sends us on in a circle")),
+        ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Unanswered>()) => {
+            unreachable(format!("nobody says where {name} is: {error}"))
+                .hint("does the network work? /etc/resolv.conf names the servers that are asked")
+        }
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => distrust(error, name),
             None if error.kind() == io::ErrorKind::ConnectionRefused => {
                 unreachable(format!("{name} refuses the connection: nothing listens there"))
                     .hint("does the registry run, and is that its port?")
             }
-            None => unreachable(format!("{name}: {error}")),
+            None => unreachable(format!("{name}: {}", crate::error::of_io(&error))),
         },
         error => unreachable(format!("{name}: {error}")),
     }
@@ -344,9 +351,12 @@ fn distrust(error: &rustls::Error, name: &str) -> Error {
                 "put the authority's certificate into /etc/containers/certs.d/{name}/ca.crt, or do without with --tls-verify=false"
             ))
         }
-        Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
-            untrusted("its certificate is for a host of another name")
+        Tls::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) => {
+            let names: Vec<&str> = presented.iter().map(|name| san(name)).collect();
+            untrusted(&format!("its certificate is for a host of another name: {}", names.join(", ")))
+                .hint("call the registry by that name")
         }
+        Tls::InvalidCertificate(Bad::NotValidForName) => untrusted("its certificate is for a host of another name"),
         Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
             untrusted("its certificate has expired").hint("is this machine's clock right?")
         }
@@ -360,6 +370,11 @@ fn distrust(error: &rustls::Error, name: &str) -> Error {
             .hint("--tls-verify=false allows plain HTTP, and so does `insecure = true` in registries.conf"),
         error => Error::new(Kind::Unreachable, format!("{name}: {error}")),
     }
+}
+
+/// The name in rustls's form of an entry of a certificate, `DnsName("registry.example")`.
+fn san(entry: &str) -> &str {
+    entry.split('"').nth(1).unwrap_or(entry)
 }
 
 /// RFC 3986: a plus sign would be a space to some.

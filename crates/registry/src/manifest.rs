@@ -50,7 +50,9 @@ impl Repository {
         let request = Request { headers: &headers, ..Request::new(Method::GET, &path, &scope) };
         let mut response = self.host.send(&request)?;
         if response.status() != StatusCode::OK {
-            return Err(host::refusal(&mut response, "the registry has no such image: manifest unknown"));
+            let error = host::refusal(&mut response, "the registry has no such image: manifest unknown");
+            let fix = format!("is the name right? sampan tags {} lists what there is", self.full_name());
+            return Err(if error.kind == Kind::Missing { error.hint(fix) } else { error });
         }
         let kind = host::header(&response, "content-type").unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
@@ -123,8 +125,11 @@ fn media_type(bytes: &[u8], label: &str) -> Result<String> {
         config: Option<serde::de::IgnoredAny>,
         layers: Option<serde::de::IgnoredAny>,
     }
-    let shape: Shape = serde_json::from_slice(bytes)
-        .map_err(|error| Error::new(Kind::Corrupt, format!("the registry sends no manifest ({label}): {error}")))?;
+    let shape: Shape = serde_json::from_slice(bytes).map_err(|error| match label {
+        "text/html" => Error::new(Kind::Refused, "no registry: a web server answers")
+            .hint("the name before the first slash is the registry's host; is it the right one?"),
+        _ => Error::new(Kind::Corrupt, format!("the registry sends no manifest ({label}): {error}")),
+    })?;
     if shape.schema_version == Some(1) || label.starts_with("application/vnd.docker.distribution.manifest.v1") {
         return Err(Error::new(
             Kind::Unsupported,
@@ -166,6 +171,8 @@ mod tests {
         assert_eq!(kind(r#"{"manifests":[],"layers":[]}"#, media::INDEX), Err(Kind::Corrupt));
         assert_eq!(kind(r#"{"schemaVersion":1,"fsLayers":[]}"#, "application/json"), Err(Kind::Unsupported));
         assert_eq!(kind(r#"{"mediaType":"application/x"}"#, ""), Err(Kind::Unsupported));
-        assert_eq!(kind("<html>", "text/html"), Err(Kind::Corrupt));
+        assert_eq!(kind("<html>", "text/plain"), Err(Kind::Corrupt));
+        assert_eq!(kind("<html>", "text/html"), Err(Kind::Refused));
+        assert_eq!(kind(oci, "text/html").unwrap(), media::MANIFEST);
     }
 }

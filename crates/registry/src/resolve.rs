@@ -26,12 +26,25 @@ impl Resolver for Names {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
         let mut found = self.empty();
-        for address in addresses(uri.host().unwrap_or_default())?.into_iter().take(16) {
+        let known = addresses(uri.host().unwrap_or_default());
+        for address in known.map_err(|error| io::Error::other(Unanswered(error)))?.into_iter().take(16) {
             found.push(SocketAddr::new(address, port));
         }
         if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
     }
 }
+
+/// The servers that were asked for a name, and why they do not say; what is wrong is not the registry.
+#[derive(Debug)]
+pub struct Unanswered(io::Error);
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&crate::error::of_io(&self.0))
+    }
+}
+
+impl std::error::Error for Unanswered {}
 
 /// Those of a literal, of /etc/hosts, or of the DNS; none: there is no such name.
 fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
@@ -147,7 +160,10 @@ impl Configuration {
             for server in &self.servers {
                 match exchange(SocketAddr::new(*server, 53), name, kind, self.timeout) {
                     Ok(found) => return Ok(found),
-                    Err(error) => failure = io::Error::new(error.kind(), format!("name server {server}: {error}")),
+                    Err(error) => {
+                        let why = crate::error::of_io(&error);
+                        failure = io::Error::new(error.kind(), format!("the name server {server} does not: {why}"));
+                    }
                 }
             }
         }

@@ -42,7 +42,9 @@ pub fn fetch(repository: &Repository, top: Fetched, platform: Option<&Platform>)
     let text = repository.document(&manifest.config)?;
     let config: ImageConfig = parse(&text, "configuration")?;
     if platform.is_some() && wanted.rank(&config.platform).is_none() {
-        return Err(unusable(repository, format!("it is for {} only, not for {wanted}", config.platform)));
+        let has = &config.platform;
+        let failure = unusable(repository, format!("it is for {has} only, not for {wanted}"));
+        return Err(Failure { hint: Some(format!("--platform {has} takes it as it is")), ..failure });
     }
     entry.platform.get_or_insert_with(|| config.platform.clone());
     bytes.push((manifest.config.clone(), text));
