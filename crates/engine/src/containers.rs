@@ -313,6 +313,16 @@ pub(crate) fn load(path: &Path) -> Option<Record> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
+/// Directories of containers whose record is there and says nothing.
+#[must_use]
+pub fn unreadable(paths: &Paths) -> Vec<PathBuf> {
+    let damaged = |place: &PathBuf| {
+        let record = place.join("record.json");
+        record.exists() && load(&record).is_none()
+    };
+    entries(&paths.containers()).into_iter().filter(damaged).collect()
+}
+
 /// What a container is called whose whole id is known, whether it runs or not.
 #[must_use]
 pub fn name_of(paths: &Paths, id: &str) -> Option<String> {
@@ -368,7 +378,18 @@ pub fn select(paths: &Paths, filters: &[filter::Container], all: bool) -> Result
 /// # Errors
 /// When there is none, or more than one.
 pub fn find(paths: &Paths, word: &str) -> Result<Listed> {
-    look_up(paths, word)?.ok_or_else(|| absent(word))
+    look_up(paths, word)?.ok_or_else(|| damaged(paths, word).unwrap_or_else(|| absent(word)))
+}
+
+/// It has the name, and nobody can read what else it is.
+fn damaged(paths: &Paths, word: &str) -> Option<Error> {
+    let id = std::fs::read_link(paths.names().join(word)).ok()?;
+    let record = paths.record(&id.to_string_lossy());
+    let what = format!("cannot read the record of container {word}");
+    record.exists().then(|| {
+        Error::rejected(what, format!("{} is damaged", record.display()))
+            .hint(format!("rm -r {} takes the container away", paths.container(&id.to_string_lossy()).display()))
+    })
 }
 
 pub(crate) fn absent(word: &str) -> Error {
@@ -491,7 +512,8 @@ pub fn first(paths: &Paths, record: &Record, what: &str) -> Result<Process> {
     if record.pid > 0 && paths.running(&record.id).exists() && process.lives() {
         return Ok(process);
     }
-    Err(Error::rejected(what, "it is not running"))
+    let name = if record.name.is_empty() { &record.id } else { &record.name };
+    Err(Error::rejected(what, "it is not running").hint(format!("sampan start {name}")))
 }
 
 /// Remove a container that is kept; with `force` one that runs, too, and one that is not there is no error; with

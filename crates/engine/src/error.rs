@@ -38,6 +38,20 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The fix, where one is known and can be shown beside a message of one line.
+    #[must_use]
+    pub fn fix(&self) -> Option<&str> {
+        match self {
+            Self::Rejected(rejected) => rejected.hint.as_deref(),
+            Self::Image(error) | Self::NoImage(error) => error.hint.as_deref(),
+            Self::Refused(_) => None,
+            Self::Runtime(error) => error.hint(),
+            Self::Told(told) => told.hint.as_deref(),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

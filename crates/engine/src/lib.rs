@@ -9,6 +9,7 @@ pub mod containers;
 pub mod content;
 pub mod control;
 pub mod copy;
+pub mod doctor;
 pub mod events;
 pub mod exec;
 pub mod filter;

@@ -36,7 +36,7 @@ pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
 pub use lifecycle::{
     Attach, ContainerPrune, Disable, Enable, HealthCheck, Kill, Rename, Restart, Start, StartAll, Stop, StopAll, Wait,
 };
-pub use list::{Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
+pub use list::{Doctor, Format, ImageBootstrap, ImageList, ImageRemove, Info, Ps, Remove, Version, format};
 pub use live::{Port, Selected, Stats, Top};
 pub use logs::{Events, Logs};
 pub use push::{Outgoing, Push};
@@ -121,6 +121,7 @@ pub enum Verb {
     SystemPrune(SystemPrune),
     DiskUsage(DiskUsage),
     Check(Check),
+    Doctor(Doctor),
     VolumeCreate(VolumeCreate),
     VolumeList(VolumeList),
     VolumeInspect(VolumeInspect),

@@ -7,6 +7,7 @@ mod completion;
 mod cp;
 mod df;
 mod diff;
+mod doctor;
 mod events;
 mod exec;
 mod history;
@@ -104,6 +105,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::ImagePrune(arguments) => prune::images(&arguments, &globals, ui),
         Verb::SystemPrune(arguments) => prune::system(&arguments, &globals, ui),
         Verb::Check(arguments) => check::run(&arguments, &globals, ui),
+        Verb::Doctor(arguments) => doctor::run(&arguments, &globals),
         Verb::DiskUsage(arguments) => df::run(&arguments, &globals),
         Verb::History(arguments) => history::history(&arguments, &globals),
         Verb::Commit(arguments) => commit::commit(&arguments, &globals, ui),
@@ -155,9 +157,14 @@ fn paths(globals: &crate::cli::Globals) -> Result<engine::Paths, Failure> {
 fn clean_paths(globals: &crate::cli::Globals, ui: &Ui) -> Result<engine::Paths, Failure> {
     let paths = paths(globals)?;
     for error in engine::containers::clean(&paths) {
-        ui.warn(&format!("not undone yet, the next command tries again: {error}"));
+        warn_of_rest(&error, ui);
     }
     Ok(paths)
+}
+
+fn warn_of_rest(error: &engine::Error, ui: &Ui) {
+    let hint = error.fix().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+    ui.warn(&format!("not undone yet, the next command tries again: {error}{hint}"));
 }
 
 /// The last that failed; those before it are told.

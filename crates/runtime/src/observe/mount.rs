@@ -94,6 +94,31 @@ pub fn filesystem(path: &Path) -> String {
     known.map_or_else(|| format!("{number:#x}"), |(_, name)| (*name).to_owned())
 }
 
+/// What is left where this path is, or will be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this user may still write.
+    pub free: u64,
+    /// `None`: of a file system that does not count them (btrfs).
+    pub inodes: Option<u64>,
+    pub read_only: bool,
+    /// This user may make something there.
+    pub writable: bool,
+}
+
+/// # Errors
+/// statvfs(2) on the path, or the nearest directory above it.
+pub fn space(path: &Path) -> Result<Space> {
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let found = rustix::fs::statvfs(there).map_err(sys::Error::of(|| format!("statvfs({there:?})")))?;
+    Ok(Space {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        inodes: (found.f_files > 0).then_some(found.f_favail),
+        read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        writable: rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Propagation, of_table, parse};

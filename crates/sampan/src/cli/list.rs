@@ -1,7 +1,7 @@
 //! The verbs with few flags.
 
 use super::lifecycle::Which;
-use super::tree::Leaf;
+use super::tree::{Leaf, named};
 use super::{Shell, Verb};
 use crate::template::Template;
 use crate::ui::Failure;
@@ -206,6 +206,15 @@ pub struct Info {
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Doctor {
+    /// table, json, or a template as docker takes
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+named!(Doctor, ["doctor"], "Find what will fail on this host before it fails", "sampan doctor [OPTIONS]");
 
 impl Leaf for Info {
     const NAMES: &[&str] = &["info", "system info"];

@@ -127,6 +127,7 @@ static ENTRIES: &[Entry] = &[
     entry::<archive::SystemPrune>(),
     entry::<archive::DiskUsage>(),
     entry::<archive::Check>(),
+    entry::<list::Doctor>(),
     entry::<network::Create>(),
     entry::<network::List>(),
     entry::<network::Inspect>(),
