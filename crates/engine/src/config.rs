@@ -60,7 +60,7 @@ pub struct Facts {
 /// # Errors
 /// What contradicts itself, or this host.
 pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejected> {
-    let bounding = capabilities(request, facts, host);
+    let bounding = capabilities(request, facts, host)?;
     let linux = linux(request, facts, host, &bounding)?;
     let user_namespace = !host.initial || linux.namespaces.iter().any(|ns| ns.kind == NamespaceKind::User);
     // Those of a namespace that is shared are somebody else's.
@@ -80,15 +80,20 @@ pub fn config(request: &Run, facts: &Facts, host: &Host) -> Result<Config, Rejec
 
 /// "All" is all that can be given: what the host's bounding set lacks, no process of it can have (capabilities(7)). In
 /// a user namespace the sets start full.
-fn capabilities(request: &Run, facts: &Facts, host: &Host) -> Vec<String> {
+fn capabilities(request: &Run, facts: &Facts, host: &Host) -> Result<Vec<String>, Rejected> {
     let security = &request.security;
     let mut chosen = capability::select(security.privileged, &security.cap_add, &security.cap_drop);
     let user_namespace = !facts.uid_map.is_empty() || facts.joined.iter().any(|(kind, _)| *kind == NamespaceKind::User);
     if !user_namespace {
-        let by_name = |name: &String| security.cap_add.iter().any(|asked| asked.is(name));
-        chosen.retain(|name| by_name(name) || capability::bits(std::slice::from_ref(name)) & host.capabilities != 0);
+        let has = |name: &String| capability::bits(std::slice::from_ref(name)) & host.capabilities != 0;
+        let by_name = |name: &&String| security.cap_add.iter().any(|asked| asked.is(name));
+        if let Some(name) = chosen.iter().filter(by_name).find(|name| !has(name)) {
+            return Err(Rejected::new(format!("cannot give the container {name}"), "sampan does not have it itself")
+                .hint("run sampan with it: CapEff and CapBnd of /proc/self/status show what it has"));
+        }
+        chosen.retain(has);
     }
-    chosen
+    Ok(chosen)
 }
 
 fn process(request: &Run, facts: &Facts, bounding: Vec<String>) -> Process {

@@ -175,7 +175,7 @@ fn join(
     };
     let names = names(&request.network, who, &endpoint);
     let asked = Request { definition, reserved, leads_out, published, ..asked(who.id, &endpoint, link, names) };
-    let (mut observed, held) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+    let (mut observed, held) = runtime::observe::network::host(&directory, &asked)?;
     name_holder(paths, &mut observed.holder);
     name_holder(paths, &mut observed.holder6);
     name_takers(paths, &mut observed.ports);

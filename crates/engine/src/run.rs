@@ -52,6 +52,8 @@ pub struct Ended {
     pub code: u8,
     /// The kernel killed something in it because its memory was at the limit (bytes).
     pub out_of_memory: Option<Option<u64>>,
+    /// How often the kernel let it make no more processes, because of its own limit.
+    pub refused_processes: u64,
     pub timings: Option<Timings>,
 }
 
@@ -403,7 +405,9 @@ fn live(
     let killed = runtime::apply::cgroup::oom_kills(&prepared.cgroup).unwrap_or(0) > 0;
     let command = executed.elapsed();
     let timings = started.timings.map(|start| Timings { start, command, ..Timings::default() });
-    Ok(Ended { code, out_of_memory: (killed && code != 0).then_some(prepared.memory_limit), timings })
+    let out_of_memory = (killed && code != 0).then_some(prepared.memory_limit);
+    let refused_processes = if code == 0 { 0 } else { runtime::apply::cgroup::refused_processes(&prepared.cgroup) };
+    Ok(Ended { code, out_of_memory, refused_processes, timings })
 }
 
 /// Before its command runs, others can see the container.

@@ -11,6 +11,8 @@ use crate::step::{At, HostStep, Upper, inside};
 /// Without the byte that ends the string.
 const STRING: usize = 255;
 const PAGE: usize = 4095;
+/// The kernel's OVL_MAX_STACK.
+const MOST: usize = 500;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -25,6 +27,11 @@ pub enum Told {
 /// # Errors
 /// A list that is too long for this kernel.
 pub fn tell(host: &Host, lower: &[String], upper: Option<&Upper>, at: &At) -> Result<Told, Rejected> {
+    if lower.len() > MOST {
+        let why = format!("overlayfs takes {MOST} at most");
+        return Err(Rejected::new(format!("cannot stack {} layers", lower.len()), why)
+            .hint("make one of them: sampan create, sampan export, sampan import"));
+    }
     let fits = |path: &String| path.len() <= STRING;
     if upper.is_none_or(|upper| fits(&upper.upper) && fits(&upper.work)) {
         if fits(&join(lower)) {
@@ -173,7 +180,8 @@ mod tests {
     fn as_the_kernel_takes_them() {
         assert_eq!(told((5, 11), &layers(2)), Ok(Told::Together));
         assert_eq!(told((6, 8), &layers(45)), Ok(Told::Each));
-        assert_eq!(told((6, 8), &layers(400)), Ok(Told::Each));
+        assert_eq!(told((6, 8), &layers(500)), Ok(Told::Each));
+        assert_eq!(told((6, 8), &layers(501)).unwrap_err().why, "overlayfs takes 500 at most");
         assert_eq!(told((6, 7), &layers(45)), Ok(Told::Page { from: "/var/lib/sampan/layers".into() }));
         assert_eq!(told((6, 7), &layers(60)).unwrap_err().what, "cannot stack 60 layers");
         // Seen through a user namespace's maps they have short names.

@@ -125,7 +125,7 @@ impl Journal {
         let foreign = |line: &str| {
             plan::Rejected::new(
                 format!("cannot undo {}", self.path.display()),
-                format!("{line:?} is not a line of {VERSION:?}"),
+                format!("{:?} is no line of this version of sampan, which writes {VERSION:?}", line.trim_end()),
             )
             .hint("a newer sampan wrote it: let that one clean up")
         };

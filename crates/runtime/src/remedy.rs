@@ -39,6 +39,9 @@ pub(crate) fn hint(doing: Doing<'_>, error: &Error) -> Option<String> {
         Doing::Host(HostStep::Cgroup(_)) if matches!(errno, Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
             Some("these cgroups are not sampan's to change: run as the host's root, or have some delegated".to_owned())
         }
+        Doing::Attach(AttachStep::Network(plan::network::AttachStep::Pasta(_))) if errno == Errno::IO => {
+            Some("pasta needs a link with a way out: --network none and host do without".to_owned())
+        }
         Doing::Host(_) | Doing::Attach(_) => None,
     };
     own.or_else(|| sys::remedy(errno).map(str::to_owned))
@@ -109,6 +112,9 @@ fn init(step: &InitStep, errno: Errno) -> Option<String> {
     Some(match (step, errno) {
         (InitStep::Chdir { path, .. }, Errno::NOTDIR) => {
             format!("part of {path} is a file in there: name a directory with --workdir")
+        }
+        (InitStep::Chdir { path, .. }, Errno::NOENT) => {
+            format!("there is no {path} in there: name a directory with --workdir")
         }
         (InitStep::Chdir { path, .. }, Errno::LOOP) => {
             format!("{path} goes round in links, or through /proc to what is not the container's: name its real path")
@@ -210,7 +216,7 @@ fn mount(mount: &Mount, errno: Errno) -> Option<String> {
                 .to_owned()
         }
         (Source::Bind { path, .. }, Errno::NOENT) => format!("{path} is not there any more"),
-        (Source::Bind { path, .. }, Errno::NOTDIR) => {
+        (Source::Bind { path, .. }, Errno::NOTDIR | Errno::ISDIR) => {
             format!("{path} and {} must both be directories, or both be files", mount.destination)
         }
         (Source::Bind { path, .. }, Errno::ACCESS) => format!("the caller may not look into {path}: change its mode"),

@@ -183,7 +183,7 @@ impl<'a> Member<'a> {
             ..net::asked(id, endpoint, link, names)
         };
         let directory = paths.networks();
-        let (observed, _) = runtime::observe::network::host(&directory, &asked).map_err(runtime::Error::from)?;
+        let (observed, _) = runtime::observe::network::host(&directory, &asked)?;
         let observed = named(paths, observed);
         let connection = plan::network::connect(&asked, &observed)?;
         let pid = self.record.pid.cast_unsigned();

@@ -382,7 +382,9 @@ impl Draft<'_> {
                 Ok(Place::V1(at))
             } else {
                 let why = format!("the cgroup v1 hierarchy of the `{v1_name}` controller, {mount}, is not writable");
-                Err((why, Some("run as root, or on a host with cgroup v2, where it can be delegated".into())))
+                let fix = "run as the host's root (a container's needs it mounted writable: mount -o remount,rw), or on a \
+                           host with cgroup v2, where it can be delegated";
+                Err((why, Some(fix.into())))
             };
         }
         self.place_v2(v2_name).map(Place::V2)

@@ -175,10 +175,14 @@ fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ip
                 shared.subnet4,
                 shared.subnet4.gateway()
             );
-            return Err(Rejected::new(what, why));
+            return Err(
+                Rejected::new(what, why).hint(format!("choose one of {}, or leave it to sampan", shared.subnet4))
+            );
         }
         return match &host.holder {
-            Some(id) => Err(Rejected::new(what, format!("container {id} has it"))),
+            Some(id) => {
+                Err(Rejected::new(what, format!("container {id} has it")).hint("choose another, or leave it to sampan"))
+            }
             None => Ok(ip),
         };
     }

@@ -45,7 +45,8 @@ impl Definition {
 pub fn define(wish: &Wish, host: &HostNetwork, others: &[(String, Network)]) -> Result<Definition, Rejected> {
     let refuse = |why: String| Rejected::new(format!("cannot create network {}", wish.name), why);
     for subnet in &wish.subnets {
-        check(subnet, host, others).map_err(&refuse)?;
+        check(subnet, host, others)
+            .map_err(|why| refuse(why).hint("choose another --subnet, or leave it to sampan"))?;
     }
     let (fours, sixes): (Vec<&Network>, Vec<&Network>) = wish.subnets.iter().partition(|net| net.ip.is_ipv4());
     if fours.len() > 1 || sixes.len() > 1 {
@@ -56,7 +57,9 @@ pub fn define(wish: &Wish, host: &HostNetwork, others: &[(String, Network)]) -> 
     for gateway in &wish.gateways {
         match gateway {
             IpAddr::V4(ip) if !fours.is_empty() => {
-                subnet4 = subnet4.with_gateway(*ip).ok_or_else(|| outside(*ip)).map_err(&refuse)?
+                subnet4 = subnet4
+                    .with_gateway(*ip)
+                    .ok_or_else(|| refuse(outside(*ip)).hint(format!("name one of {subnet4}")))?
             }
             IpAddr::V6(ip) if !sixes.is_empty() => {
                 let moved =

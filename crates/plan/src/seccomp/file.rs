@@ -22,8 +22,10 @@ pub fn parse(
 ) -> Result<Option<Seccomp>, Rejected> {
     let file: File = serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))?;
     let rules = file.syscalls.unwrap_or_default();
-    if file.default_action.is_none() && rules.is_empty() {
-        return Ok(None);
+    if file.default_action.is_none() {
+        // docker's: a profile that says nothing is none. One whose keys are mistyped must not be that.
+        let all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+        return if all.is_empty() { Ok(None) } else { Err(unreadable("it has no `defaultAction`")) };
     }
     let here = Here { caps: caps.iter().map(AsRef::as_ref).collect(), arch, kernel };
     let mut syscalls = Vec::with_capacity(rules.len());

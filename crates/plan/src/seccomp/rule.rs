@@ -43,7 +43,10 @@ impl Verdict {
             "SCMP_ACT_NOTIFY" => Self::NOTIFY,
             "SCMP_ACT_LOG" => Self::LOG,
             "SCMP_ACT_ALLOW" => Self::ALLOW,
-            _ => return Err(rejected(format!("there is no action {action:?}"))),
+            _ => {
+                return Err(rejected(format!("there is no action {action:?}"))
+                    .hint("such as SCMP_ACT_ERRNO or SCMP_ACT_ALLOW; seccomp(2) explains them"));
+            }
         };
         match errno {
             // config-linux.md: "the runtime MUST print and error and fail".

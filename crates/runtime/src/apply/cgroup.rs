@@ -544,6 +544,15 @@ pub fn oom_kills(cgroup: &Cgroup) -> Result<u64> {
     Ok(kills)
 }
 
+/// How often the container could not have another process, because of its own limit (cgroup-v2.rst, "PID Interface
+/// Files"; on v1, too).
+#[must_use]
+pub fn refused_processes(cgroup: &Cgroup) -> u64 {
+    let path = cgroup.v2("pids").or_else(|| cgroup.v1("pids"));
+    let events = path.and_then(|path| Dir::open(path).ok()?.read("pids.events").ok());
+    events.map_or(0, |events| field(&events, "max"))
+}
+
 /// The most memory that the container had, in bytes; `None` where nobody counts it.
 #[must_use]
 pub fn memory_peak(cgroup: &Cgroup) -> Option<u64> {

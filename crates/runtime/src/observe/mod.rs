@@ -12,6 +12,7 @@ use plan::host::{Host, Subordinate};
 use plan::ids::UserNamespaces;
 use plan::mounts::Ids;
 use plan::step::namespace_word;
+use rustix::io::Errno;
 use spec::runtime::{IdMapping, NamespaceKind};
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -226,7 +227,11 @@ pub fn hostname() -> String {
 pub fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(), Rejected> {
     let word = namespace_word(kind);
     let what = format!("cannot share the {word} namespace {path}");
-    let refused = |error: sys::Error| crate::refused(what.clone(), &error.errno.into());
+    let refused = |error: sys::Error| {
+        let refused = crate::refused(what.clone(), &error.errno.into());
+        // proc_pid_ns(5): PTRACE_MODE_READ.
+        if error.errno == Errno::ACCESS { refused.hint("it is somebody else's: run as root") } else { refused }
+    };
     let fd = sys::process::open_namespace(path).map_err(refused)?;
     let why = match sys::process::namespace_flag(fd.as_fd()) {
         Ok(flag) if flag as u64 == crate::init::clone_flag(kind) => return Ok(()),

@@ -24,7 +24,7 @@ impl<'a> Teller<'a> {
             Notice::Pulling(name) => self.bars.line(&format!("Unable to find image '{name}' locally")),
             Notice::Progress(progress) => self.bars.show(&progress),
             Notice::Pulled(pulled) => self.bars.line(&super::pull::status(&pulled)),
-            Notice::Leftover(error) => self.ui.warn(&format!("not undone yet, the next command tries again: {error}")),
+            Notice::Leftover(error) => super::warn_of_rest(&error, self.ui),
         }
     }
 }
@@ -55,11 +55,22 @@ pub fn run(mut request: Run, globals: &Globals, ui: &Ui) -> Result<u8, Failure> 
     Ok(self::ended(&ended, ui))
 }
 
+/// 128 and SIGSYS, which nothing but a filter sends.
+const KILLED_BY_FILTER: u8 = 159;
+
 /// The exit code, and what is to be said of the end.
 pub fn ended(ended: &Ended, ui: &Ui) -> u8 {
     if let Some(limit) = ended.out_of_memory {
         let limit = limit.map_or(String::new(), |bytes| format!(" (the limit is {})", spec::unit::binary(bytes)));
         ui.warn(&format!("out of memory: the kernel killed a process of the container{limit}"));
+    }
+    if ended.refused_processes > 0 {
+        ui.warn("no more processes: the container was at its limit, which --pids-limit raises");
+    }
+    if ended.code == KILLED_BY_FILTER {
+        ui.warn(
+            "killed by SIGSYS: a seccomp filter forbids a system call that it made (--security-opt seccomp=PROFILE)",
+        );
     }
     ended.code
 }

@@ -27,7 +27,9 @@ pub(super) fn start(pasta: &Pasta, pid: u32) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&run.stderr);
-    Err(Error::new(format!("{} {}: {}", pasta.path, arguments.join(" "), said.trim()), Errno::IO))
+    // Where there is no syslog it says so of each of its lines.
+    let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.ends_with("to syslog")).collect();
+    Err(Error::new(format!("pasta: {}", said.join("; ")), Errno::IO))
 }
 
 /// # Errors

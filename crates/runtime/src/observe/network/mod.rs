@@ -24,7 +24,15 @@ use sys::nft::{BaseChain, Hook};
 ///
 /// # Errors
 /// The call that was refused.
-pub fn host(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> {
+pub fn host(state_dir: &Path, request: &Request) -> std::result::Result<(HostNetwork, Held), plan::Rejected> {
+    look(state_dir, request).map_err(|error| {
+        let refused = plan::Rejected::new("cannot look at this host's network", error.to_string());
+        let denied = error.errno == rustix::io::Errno::PERM;
+        if denied { refused.hint("run as root with CAP_NET_ADMIN, or with --network none or host") } else { refused }
+    })
+}
+
+fn look(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> {
     let (taken, held) = ports(state_dir, &request.published)?;
     let mut host =
         HostNetwork { state_dir: state_dir.to_string_lossy().into_owned(), ports: taken, ..HostNetwork::default() };

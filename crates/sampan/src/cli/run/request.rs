@@ -278,7 +278,8 @@ fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
 
 fn read(path: &Path) -> Result<String, Failure> {
     let what = || format!("cannot read {}", path.display());
-    std::fs::read_to_string(path).map_err(|error| engine::refused(what(), &error).into())
+    let bytes = std::fs::read(path).map_err(|error| engine::refused(what(), &error))?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(what()).cause("it is no text (UTF-8)"))
 }
 
 fn unreadable(path: &Path, error: Invalid) -> Failure {
