@@ -4,16 +4,20 @@
 //! Must not: touch what it did not make. A lab needs the machine to itself only where its usage says so.
 
 mod chaos;
+pub mod errors;
 mod escape;
 mod firewall;
+pub mod limits;
 
 /// A line for each lab.
 pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of what the tests do shortly
            lab chaos: random operations at once, killed at any moment; --operations N (2000), --seconds N,
                --workers N (4), --seed S, --round N (the first)
+           lab errors [--alone] [GROUP | WORDS]...: failures as users meet them, beside podman and docker
            lab escape: each kind of escape that SECURITY.md names is tried, --rounds N (1); then components of
                paths are swapped while sampan works, --seconds N (60)
            lab firewall: which ports are reached from where, beside each kind of firewall
+           lab limits: each limit is in force on the cgroups of this host, or refused
 ";
 
 /// # Errors
@@ -21,8 +25,10 @@ pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of 
 pub fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["chaos", flags @ ..] => chaos::run(&Flags::of(flags, &chaos::FLAGS)?),
+        ["errors", words @ ..] => errors::run(words),
         ["escape", flags @ ..] => escape::run(&Flags::of(flags, &["rounds", "seconds"])?),
         ["firewall"] => firewall::run(),
+        ["limits", words @ ..] => limits::run(words),
         _ => Err(format!("usage: cargo xtask JOB\n{USAGE}")),
     }
 }

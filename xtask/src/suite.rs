@@ -26,6 +26,8 @@ pub fn run() -> Result<bool, String> {
     });
     count.add(tests()?);
     chaos(&mut count);
+    count.add(lab::errors::short()?);
+    count.add(lab::limits::short()?);
     let left = before.differences(SETTLE);
     check::gate(&mut count, "the host is as it was", || {
         if left.is_empty() { Ok(()) } else { Err(format!("{} differences", left.len())) }

@@ -1,0 +1,65 @@
+//! Words that are no request, and files of options.
+
+use super::{Case, case};
+
+pub const CASES: &[Case] = &[
+    case(
+        "a flag that is not there",
+        125,
+        "unknown flag --no-such",
+        "sampan run --help",
+        "fails run --no-such lab true",
+    ),
+    case("a mistyped flag", 125, "unknown flag --memroy", "--memory", "fails run --memroy 64m lab true"),
+    case("a mistyped command", 1, "versoin", "version", r#"fails engine versoin"#),
+    case("no image", 125, "image", "", "fails engine run"),
+    case("a memory size with a wrong unit", 125, "unknown unit", "100m", "fails run --memory 64x lab true"),
+    case("a volume without a target", 125, "", "/", "fails run -v /etc: lab true"),
+    case("a volume with a relative target", 125, "etc", "/", "fails run -v /etc:etc lab true"),
+    case("an unknown option of a volume", 125, "nosuch", "", "fails run -v /etc:/mnt:nosuch lab true"),
+    case(
+        "an unknown key of --mount",
+        125,
+        "sauce",
+        "src=",
+        "fails run --mount type=bind,sauce=/etc,target=/mnt lab true",
+    ),
+    case("a file of variables that is not there", 125, "ENOENT", "", "fails run --env-file /no/such lab true"),
+    case(
+        "a file of variables with a space in a name",
+        125,
+        "line 2: \"NOT FINE\" has a space",
+        "NAME=VALUE",
+        r#"
+        printf 'FINE=1\nNOT FINE=2\n' >environment; fails run --env-file environment lab true"#,
+    ),
+    case("a binary file of variables", 125, "it is no text", "", "fails run --env-file $(command -v busybox) lab true"),
+    case("a file of labels that is not there", 125, "ENOENT", "", "fails run --label-file /no/such lab true"),
+    case("a host name with a space", 125, "not a host name", "letters", "fails run --hostname 'no host' lab true"),
+    case("a name with a slash", 125, "only [a-zA-Z0-9]", "a letter or digit", "fails run --name a/b lab true"),
+    case(
+        "a template that does not end",
+        64,
+        "",
+        "",
+        "quietly engine create --network=none --name=one lab true; fails engine inspect --format '{{.Id' one",
+    ),
+    case("a template with a key that is not there", 1, "Nosuch", "", "fails engine ps --format '{{.Nosuch}}'; echo ps"),
+    case("an unknown filter", 1, "nosuch", "status", "fails engine ps --filter nosuch=1"),
+    case("a filter without a value", 1, "status", "=", "fails engine ps --filter status"),
+    case("a filter with an unknown state", 1, "asleep", "running", "fails engine ps --filter status=asleep"),
+    case("a duration that is none", 125, "soon", "30s", "fails run --health-cmd true --health-interval soon lab true"),
+    case(
+        "a restart policy that is none",
+        125,
+        "sometimes",
+        "on-failure",
+        "fails engine run --network=none --restart sometimes lab true",
+    ),
+    case("a signal that is none", 125, "SIGNOSUCH", "", "fails run --stop-signal SIGNOSUCH lab true"),
+    case("detach keys that are none", 125, "ctrl-plus", "ctrl-p,ctrl-q", "fails run --detach-keys ctrl-plus lab true"),
+    case("a log driver that is none", 125, "fluentd", "k8s-file", "fails run --log-driver fluentd lab true"),
+    case("a pull policy that is none", 125, "sometimes", "missing", "fails run --pull sometimes lab true"),
+    case("a platform that is none", 125, "amd", "linux/", "fails run --platform linux/amd/64/x/y lab true"),
+    case("a cidfile that is there", 125, "cid", "remove it", "echo x >cid; fails run --cidfile cid lab true"),
+];
