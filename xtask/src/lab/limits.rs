@@ -8,7 +8,7 @@ use crate::command;
 use crate::libtest::Count;
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -298,6 +298,7 @@ fn all(sampan: PathBuf) -> Result<Count, String> {
     println!("limits: this host has {}", layout());
     let whom: &[Who] = if command::is_root() { &[Who::Root, Who::User] } else { &[Who::User] };
     for who in whom {
+        lab.starts(*who)?;
         for limit in LIMITS {
             lab.judge(&mut count, *who, limit)?;
         }
@@ -324,7 +325,9 @@ impl Lab {
         let folder = std::env::temp_dir().join(format!("sampan-lab-limits-{}", std::process::id()));
         let lab = Self { sampan: folder.join("sampan"), folder, disk: disk() };
         let failed = |error: std::io::Error| format!("cannot make {}: {error}", lab.folder.display());
-        fs::create_dir_all(lab.folder.join("user/state")).map_err(failed)?;
+        let state = lab.folder.join("user/state");
+        fs::create_dir_all(&state).map_err(failed)?;
+        fs::set_permissions(state, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         // A copy: an ordinary user may not look into the build.
         fs::copy(sampan, &lab.sampan).map_err(failed)?;
         command::output(Command::new("bash").args(["-c", super::errors::IMAGE]).env("LAB", &lab.folder))?;
@@ -334,6 +337,17 @@ impl Lab {
             command::output(Command::new("chown").args(["-R", "4321:4321"]).arg(&own))?;
         }
         Ok(lab)
+    }
+
+    /// Else every refusal would be about something else.
+    fn starts(&self, who: Who) -> Result<(), String> {
+        for by in [Flags(""), Bundle("{}")] {
+            let (code, _, err) = self.container(who, &limit("", by, REFUSED, REFUSED, None), "true")?;
+            if code != 0 {
+                return Err(format!("no container starts, with no limit: {}", err.trim()));
+            }
+        }
+        Ok(())
     }
 
     fn judge(&self, count: &mut Count, who: Who, limit: &Limit) -> Result<(), String> {

@@ -16,7 +16,7 @@ impl Report {
     pub fn new(engines: &[Engine]) -> Self {
         let mut text = "# What is said when it fails\n\nMade by `cargo xtask lab errors`.\n".to_owned();
         if engines.len() == 1 {
-            text += "Neither podman nor docker was in PATH.\n";
+            text += "Without podman and docker: neither is in PATH, or nobody asked.\n";
         }
         Self { text, engines: engines.to_vec(), group: String::new() }
     }
