@@ -69,7 +69,8 @@ pub(crate) const HOST: &str = "host";
 pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&Record>) -> Result<Ground> {
     let data = paths.container(id).to_string_lossy().into_owned();
     let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
-    let upper = Upper { upper, work, volatile: request.remove };
+    let limit = request.files.layer_size.map(spec::unit::Size::bytes);
+    let upper = Upper { upper, work, volatile: request.remove, limit };
     let had = made.map_or(&[][..], |record| &record.mounts);
     match &request.rootfs {
         Asked::Directory { path, overlay } => {

@@ -280,6 +280,8 @@ pub struct Files {
     pub mounts: Vec<Mount>,
     /// Whose mounts it has, too.
     pub volumes_from: Vec<mount::From>,
+    /// Of what it changes.
+    pub layer_size: Option<spec::unit::Size>,
     /// Of `/dev/shm`; docker's 64m where absent.
     pub shm_size: Option<spec::unit::Size>,
     pub devices: Vec<Device>,

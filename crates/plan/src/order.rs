@@ -274,11 +274,14 @@ fn prepare(input: Input<'_>, linux: &Linux, nodes: Vec<HostStep>, sources: Vec<H
         Existing::Nothing => HostStep::Home { path, mode, owner, mapped },
         Existing::Home | Existing::Layer => HostStep::Kept { path, mode, owner },
     }];
-    if let (Rootfs::Overlay { upper: Upper { upper, work, .. }, .. }, false) =
+    if let (Rootfs::Overlay { upper: Upper { upper, work, limit, .. }, .. }, false) =
         (&input.rootfs, input.existing == Existing::Layer)
     {
         steps.push(directory(upper.clone(), 0o755));
         steps.push(directory(work.clone(), 0o700));
+        // While they are empty: what is in them by then would not count.
+        let paths = [upper.clone(), work.clone()];
+        steps.extend(limit.map(|bytes| HostStep::Quota { paths, bytes }));
     }
     if matches!(input.rootfs, Rootfs::Host(_)) {
         steps.push(directory(format!("{}/scratch", input.data), 0o755));
@@ -630,7 +633,7 @@ fn host_view(
             steps.push(overlay(input.host, lower, None, at, unit.reader, userxattr)?);
             lower = vec![own("inner")];
         }
-        let upper = Some(Upper { upper: own("upper"), work: own("work"), volatile: false });
+        let upper = Some(Upper { upper: own("upper"), work: own("work"), volatile: false, limit: None });
         let at = if unit.at == "/" { At::Root(root.to_owned()) } else { At::Inside(unit.at.clone()) };
         steps.push(overlay(input.host, lower, upper, at, None, userxattr)?);
     }

@@ -79,7 +79,7 @@ pub fn options(lower: &[String], upper: Option<&Upper>, userxattr: bool, from: &
     let names: Vec<String> = lower.iter().map(|path| relative(path, from).to_owned()).collect();
     // The kernel splits at commas before overlayfs splits at colons, and takes the backslashes away last.
     let mut options = format!("lowerdir={}", join(&names).replace(',', "\\,"));
-    if let Some(Upper { upper, work, volatile }) = upper {
+    if let Some(Upper { upper, work, volatile, .. }) = upper {
         let escape = |path: &str| path.replace('\\', "\\\\").replace(',', "\\,");
         options += &format!(",upperdir={},workdir={}", escape(upper), escape(work));
         if *volatile {
@@ -172,7 +172,8 @@ mod tests {
 
     fn told(kernel: (u32, u32), lower: &[String]) -> Result<Told, Rejected> {
         let data = format!("/var/lib/sampan/containers/{:064}", 0);
-        let upper = Upper { upper: format!("{data}/upper"), work: format!("{data}/work"), volatile: false };
+        let upper =
+            Upper { upper: format!("{data}/upper"), work: format!("{data}/work"), volatile: false, limit: None };
         tell(&host(kernel), lower, Some(&upper), &At::Root(format!("{data}/merged")))
     }
 

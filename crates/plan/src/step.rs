@@ -85,6 +85,11 @@ pub enum HostStep {
         owner: (u32, u32),
         mapped: bool,
     },
+    /// So many bytes at most in these empty directories together.
+    Quota {
+        paths: [String; 2],
+        bytes: u64,
+    },
     /// A volume, which stays; another may have been faster. `claim`: a file that says that it goes with this container.
     Volume {
         directory: String,
@@ -385,6 +390,8 @@ pub struct Upper {
     /// Nobody reads it once the container is gone: overlayfs need not bring it to the disk when it is unmounted, which
     /// waits for whatever else the disk has to write (`volatile`, since Linux 5.10).
     pub volatile: bool,
+    /// So many bytes at most.
+    pub limit: Option<u64>,
 }
 
 /// Directories that the child holds open.
@@ -466,6 +473,7 @@ impl HostStep {
             Self::Node { device, .. } => format!("{}, which a user namespace may not make", device.path),
             Self::Fifo { .. } => "by which the container is started, and tells what came of it".into(),
             Self::Source { .. } => "the volume's directory, which is not there yet; it is kept".into(),
+            Self::Quota { .. } => "how large what the container changes may become".into(),
             Self::Volume { claim: Some(_), .. } => {
                 "a volume, which goes with the container where that is asked for".into()
             }
@@ -500,6 +508,9 @@ impl HostStep {
             Self::Fifo { path, mode } => format!("mkfifo -m {mode:o} {}", quote(path)),
             Self::Node { path, device, owner } => make_node(&quote(path), device, *owner),
             Self::Source { path, owner } => format!("mkdir -p {}{}", quote(path), chown(path, *owner)),
+            Self::Quota { paths: [one, other], bytes } => {
+                format!("# no shell equivalent: a project for {one} and {other}, which may have {bytes} bytes")
+            }
             Self::Volume { directory, record, claim, owner, quota } => {
                 volumes::make_shell(directory, record, claim.as_deref(), *owner, *quota)
             }
@@ -545,6 +556,8 @@ impl HostStep {
             | Self::Node { .. }
             | Self::Source { .. }
             // One that nobody named goes when its container is gone, whoever sees that.
+            // Its number is free when the directories are gone.
+            | Self::Quota { .. }
             | Self::Volume { .. }
             | Self::Fill { .. }
             | Self::Secret { .. }

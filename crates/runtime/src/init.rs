@@ -350,7 +350,7 @@ impl Compiler<'_> {
         reader: Option<(u32, u32)>,
         userxattr: bool,
     ) -> Result<()> {
-        if let Some(Upper { upper, work, volatile }) = upper {
+        if let Some(Upper { upper, work, volatile, .. }) = upper {
             config.push((c"upperdir".to_owned(), Some(c(upper)?)));
             config.push((c"workdir".to_owned(), Some(c(work)?)));
             if *volatile {

@@ -11,14 +11,25 @@ use std::path::Path;
 /// # Errors
 /// Its filesystem has no project quotas, or does not enforce them.
 pub fn limit(path: &Path, bytes: u64) -> Result<()> {
-    let directory = open(path)?;
-    let limited = project(&directory).and_then(|project| sys::quota::limit(directory.as_fd(), project, bytes));
+    limit_all(&[path], bytes, "volumes")
+}
+
+/// The same of several together. `what` is kept there: for the message.
+///
+/// # Errors
+/// As [`limit`].
+pub fn limit_all(paths: &[&Path], bytes: u64, what: &str) -> Result<()> {
+    let directories: Vec<OwnedFd> = paths.iter().map(|path| open(path)).collect::<Result<_>>()?;
+    let (Some(first), Some(path)) = (directories.first(), paths.first()) else { return Ok(()) };
+    let limited = project(first).and_then(|project| {
+        directories.iter().try_for_each(|directory| sys::quota::limit(directory.as_fd(), project, bytes))
+    });
     limited.map_err(|error| match error.errno {
         Errno::SRCH | Errno::NOSYS | Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL => plan::Rejected::new(
             format!("cannot limit {} to {}", path.display(), spec::unit::binary(bytes)),
             format!("its file system keeps no project quotas: {error}"),
         )
-        .hint("keep the volumes on an xfs or ext4 that is mounted with prjquota, or leave the size out")
+        .hint(format!("keep the {what} on an xfs or ext4 that is mounted with prjquota, or leave the size out"))
         .into(),
         _ => error.into(),
     })

@@ -245,7 +245,7 @@ mod tests {
         spawn.namespaces.pop();
         says(Doing::Spawn(&spawn), Errno::PERM, "CAP_SYS_ADMIN");
 
-        let upper = Some(Upper { upper: "/u".into(), work: "/w".into(), volatile: false });
+        let upper = Some(Upper { upper: "/u".into(), work: "/w".into(), volatile: false, limit: None });
         let at = At::Root("/r".into());
         let (lower, told) = (vec!["/l".into()], plan::overlay::Told::Together);
         let overlay = InitStep::Overlay { lower, upper, at, reader: None, userxattr: true, told };

@@ -15,6 +15,8 @@ use sys::process::{Exit, SingleThread};
 /// # Errors
 /// The first call that failed.
 pub fn remove(path: &str, mapped: bool) -> Result<()> {
+    // The limit of a container's layer, if it has one: the filesystem would remember it for nobody.
+    crate::quota::release(&Path::new(path).join("upper"));
     match sys::tree::remove_path(Path::new(path)) {
         // Only then: two more programs and a process are too much for what mostly is the caller's own.
         Err(error) if mapped && matches!(error.errno, Errno::ACCESS | Errno::PERM) => {

@@ -75,7 +75,12 @@ impl Ground {
             secrets: plan::secrets::Secrets::default(),
             rootfs: Rootfs::Overlay {
                 lower,
-                upper: Upper { upper: format!("{data}/upper"), work: format!("{data}/work"), volatile: false },
+                upper: Upper {
+                    upper: format!("{data}/upper"),
+                    work: format!("{data}/work"),
+                    volatile: false,
+                    limit: None,
+                },
             },
             host,
             data: &data,

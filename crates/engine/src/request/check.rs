@@ -16,6 +16,7 @@ impl Run {
     pub fn check(&self) -> Result<Vec<String>, Rejected> {
         self.limits.check()?;
         self.check_command()?;
+        self.check_layer()?;
         self.check_mounts()?;
         self.check_namespaces()?;
         self.check_network()?;
@@ -30,6 +31,22 @@ impl Run {
             return Err(Rejected::new("no command to run", "a directory has no default as an image has").hint(hint));
         }
         Ok(())
+    }
+
+    fn check_layer(&self) -> Result<(), Rejected> {
+        let layered = match &self.rootfs {
+            Rootfs::Image { reference, .. } => reference != crate::ground::HOST,
+            Rootfs::Directory { overlay, .. } => *overlay,
+            Rootfs::Nothing => false,
+        };
+        match self.files.layer_size {
+            Some(size) if !layered => {
+                let why = "it has no layer of its own on the disk";
+                Err(Rejected::new(format!("cannot limit what the container changes to {size}"), why)
+                    .hint("leave --storage-opt out"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is timed this process does itself, so there is no monitor.

@@ -101,6 +101,9 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             own(path, *owner)
         }
         HostStep::Own { path, owner, mapped } => crate::tree::chown(path, *owner, *mapped),
+        HostStep::Quota { paths: [one, other], bytes } => {
+            crate::quota::limit_all(&[Path::new(one), Path::new(other)], *bytes, "containers")
+        }
         HostStep::Volume { directory, record, claim, owner, quota } => {
             let new = crate::volume::New { record, claim: claim.as_deref(), owner: *owner, quota: *quota };
             crate::volume::make(Path::new(directory), &new).map(drop)

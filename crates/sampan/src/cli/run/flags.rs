@@ -216,6 +216,9 @@ pub struct Files {
     /// Size of /dev/shm [default: 64m]
     #[arg(long, value_name = "BYTES")]
     pub shm_size: Option<Size>,
+    /// size=BYTES: so much of the disk may be what it changes
+    #[arg(long, value_name = "size=BYTES", value_parser = storage)]
+    pub storage_opt: Option<Size>,
     /// Give it a device of the host, or one by its CDI name
     #[arg(long, value_name = "DEVICE[:PATH[:rwm]]|VENDOR/CLASS=NAME", value_parser = device)]
     pub device: Vec<Given>,
@@ -398,6 +401,13 @@ pub struct Security {
 pub enum Given {
     Node(Device),
     Name(String),
+}
+
+fn storage(text: &str) -> Result<Size, Invalid> {
+    match text.split_once('=') {
+        Some(("size", size)) => size.parse(),
+        _ => Err(Invalid::new("there is no such option of the storage").hint("size=BYTES")),
+    }
 }
 
 fn device(text: &str) -> Result<Given, Invalid> {

@@ -179,7 +179,8 @@ fn files_of(flags: flags::Files) -> Result<Files, Failure> {
             flags::Given::Name(name) => named_devices.push(name),
         }
     }
-    Ok(Files { read_only: flags.read_only, mounts, volumes_from, shm_size, devices, named_devices })
+    let layer_size = flags.storage_opt.filter(|size| size.bytes() > 0);
+    Ok(Files { read_only: flags.read_only, mounts, volumes_from, layer_size, shm_size, devices, named_devices })
 }
 
 fn log_of(driver: Option<log::Driver>, options: Vec<log::Opt>) -> Result<Log, Failure> {
