@@ -422,6 +422,11 @@ impl Compiler<'_> {
             Some(below) => sys::mount::tree_below(path, below, recursive)?,
             None => sys::mount::tree(path, recursive, !mount.links.source)?,
         };
+        // What is mounted in it in the container, masks among it, is seen on the host only where that was asked for: the
+        // child's change of its whole namespace does not reach a copy that is attached nowhere.
+        if mount.attributes.propagation & mounts::SHARED == 0 {
+            sys::mount::enslave(tree.as_fd())?;
+        }
         if let Some(idmap) = &mount.idmap {
             self.context.shift(tree.as_fd(), path, &idmap.maps, idmap.recursive)?;
         }

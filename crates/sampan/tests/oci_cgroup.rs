@@ -239,6 +239,27 @@ fn another_process_is_in_the_cgroup_that_is_named() {
     bundle.nothing_left(&id);
 }
 
+/// Its first process may have left the v2 cgroup, and somebody removed that.
+#[test]
+fn another_process_is_where_the_first_went() {
+    let id = id("moved");
+    let Some(bundle) = sleeping(&id, &json!({})) else { return };
+    let tops = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+    let Some(top) = tops.into_iter().find(|top| Path::new(top).join("cgroup.controllers").exists()) else {
+        eprintln!("skipped: no v2 tree");
+        return;
+    };
+    let (own, other) = (format!("{top}/sampan-{id}"), format!("{top}/{id}-other"));
+    fs::create_dir(&other).unwrap();
+    fs::write(format!("{other}/cgroup.procs"), bundle.state(&id)["pid"].to_string()).unwrap();
+    fs::remove_dir(own).unwrap();
+    let seen = bundle.oci(&["exec", &id, "cat", "/proc/self/cgroup"]).ok();
+    assert!(seen.lines().any(|line| line.starts_with("0::") && line.ends_with(&format!("/{id}-other"))), "{seen}");
+    bundle.oci(&["delete", "--force", &id]).ok();
+    ground::until("it is empty", || fs::remove_dir(&other).is_ok());
+    bundle.nothing_left(&id);
+}
+
 #[test]
 fn a_cgroup_that_is_in_use_is_refused() {
     let (id, second) = (id("first"), id("second"));

@@ -220,6 +220,38 @@ fn a_path_that_is_masked_twice_is_covered_once() {
     assert_eq!(bundle.oci(&["run", &id("masked")]).ok(), "2");
 }
 
+/// On a host whose mounts are shared, as a systemd has it: neither by the runtime nor by the container.
+#[test]
+fn what_is_mounted_in_a_bind_is_not_seen_on_the_host() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let source = bundle.at("source").to_string_lossy().into_owned();
+    fs::create_dir(&source).unwrap();
+    let set_up = format!(
+        "mount --make-rshared / && mount -t tmpfs top {source} && mkdir -p {source}/sub/in {source}/top {source}/hidden &&
+        mount -t tmpfs sub {source}/sub && mkdir {source}/sub/in;"
+    );
+    let good = bundle.config.clone();
+    for options in [&["rbind"][..], &["rbind", "private"], &["rbind", "rslave"], &["rbind", "rprivate"], &["bind"]] {
+        bundle.config = good.clone();
+        let capabilities = bundle.config["process"]["capabilities"].as_object_mut().unwrap();
+        capabilities.values_mut().for_each(|set| set.as_array_mut().unwrap().push("CAP_SYS_ADMIN".into()));
+        bundle.mount(&source, "/bound", options);
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        mounts.push(json!({ "destination": "/bound/top", "type": "tmpfs", "source": "runtime" }));
+        mounts.push(json!({ "destination": "/bound/sub/in", "type": "tmpfs", "source": "runtime" }));
+        bundle.config["linux"]["maskedPaths"] = json!(["/bound/hidden"]);
+        bundle.config["linux"]["seccomp"] = json!(null);
+        bundle.sh("mount -t tmpfs own /bound/top && mount -t tmpfs own /bound/sub && echo mounted");
+        bundle.save();
+        let run = bundle.command(&bundle.at("sampan-oci"), &["run", &id("tells")]);
+        let script = format!("{set_up} cat /proc/self/mountinfo >before; \"$@\"; diff before /proc/self/mountinfo");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-ec", &script, "sh"]).arg(run.get_program()).args(run.get_args());
+        let ran = ran(command.current_dir(bundle.at("")).stdin(Stdio::null()).output().unwrap());
+        assert_eq!(ran.ok(), "mounted", "{options:?}");
+    }
+}
+
 #[test]
 fn the_root_is_shared_with_its_own_only() {
     let Some(mut bundle) = Bundle::new() else { return };

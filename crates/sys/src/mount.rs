@@ -112,6 +112,15 @@ pub fn shift(tree: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bo
     set(tree, &attributes, recursive, "mount_setattr(MOUNT_ATTR_IDMAP)")
 }
 
+/// A [`tree`] with the mounts below hears of what is mounted in what it is a copy of, and tells nothing.
+///
+/// # Errors
+/// The kernel's.
+pub fn enslave(tree: BorrowedFd<'_>) -> Result<()> {
+    let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: libc::MS_SLAVE, userns_fd: 0 };
+    set(tree, &attributes, true, "mount_setattr(MS_SLAVE)")
+}
+
 /// Of a [`tree`] that shall be nobody's peer: its devices can be opened.
 ///
 /// # Errors

@@ -286,15 +286,30 @@ fn is_frozen(dir: &Dir) -> bool {
 }
 
 /// Where one more process of a container can be that has this v2 directory: there, or where the kernel lets nobody be,
-/// as controllers are enabled for those below (cgroups(7), "no internal processes"), where its first process is.
+/// as controllers are enabled for those below (cgroups(7), "no internal processes"), where its first process is. It may
+/// have left, and somebody removed what it left.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn of_another(path: &str, first: i32) -> Result<String> {
+    if !Path::new(path).exists() {
+        return Ok(unified_of(first).unwrap_or_else(|| path.to_owned()));
+    }
     if read(&format!("{path}/cgroup.subtree_control"))?.trim().is_empty() {
         return Ok(path.to_owned());
     }
     Ok(holder(Dir::open(path)?, first).unwrap_or_else(|| path.to_owned()))
+}
+
+/// The v2 directory that the process is in, wherever that is.
+fn unified_of(pid: i32) -> Option<String> {
+    let mounts = mounts(&read("/proc/self/mountinfo").ok()?);
+    let memberships = memberships(&read("/proc/self/cgroup").ok()?);
+    let own = memberships.iter().find(|membership| membership.controllers.is_empty())?;
+    let place = mounts.iter().rev().find_map(|mount| Place::find(mount, own))?;
+    let (_, path) = places(pid).ok()?.into_iter().find(|(controller, _)| controller.is_empty())?;
+    let dir = format!("{}{path}", place.mount.trim_end_matches('/'));
+    Dir::open(&dir).and_then(|dir| dir.processes()).is_ok_and(|pids| pids.contains(&pid)).then_some(dir)
 }
 
 /// The cgroup of this tree that the process is in.
