@@ -12,7 +12,7 @@ pub mod limits;
 /// A line for each lab.
 pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of what the tests do shortly
            lab chaos: random operations at once, killed at any moment; --operations N (2000), --seconds N,
-               --workers N (4), --seed S, --round N (the first)
+               --workers N (4), --seed S, --round N (the first), --wild 1 (all on the same few)
            lab errors [--alone] [GROUP | WORDS]...: failures as users meet them, beside podman and docker
            lab escape: each kind of escape that SECURITY.md names is tried, --rounds N (1); then components of
                paths are swapped while sampan works, --seconds N (60)

@@ -25,7 +25,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-pub const FLAGS: [&str; 5] = ["operations", "workers", "seed", "round", "seconds"];
+pub const FLAGS: [&str; 6] = ["operations", "workers", "seed", "round", "seconds", "wild"];
 
 /// Where the second stage is told of its room.
 const ROOM: &str = "SAMPAN_LAB_ROOM";
@@ -96,7 +96,7 @@ fn inside(base: PathBuf, flags: &Flags) -> Result<(), String> {
         if done >= operations || start.elapsed().as_secs() >= seconds {
             break;
         }
-        let wild = round % 3 == 2;
+        let wild = round % 3 == 2 || flags.number("wild", 0) > 0;
         let each = (ROUND / workers).max(1);
         let mut team = worker::team(&room, &stage, seed, round, workers, wild);
         let found = worker::work(&mut team, each);

@@ -148,7 +148,8 @@ fn of_running(model: &Model, at: usize, token: &str, dice: &mut Dice) -> Act {
         6 | 7 => Act::new(&["stop", "--time=0", name], Exited).or(&[Running]).lingers(),
         8 => Act::new(&["kill", name], Exited).or(&[Running]).lingers(),
         9 => Act::new(&["restart", "--time=0", name], Running).or(&[Exited]).lingers().starts(),
-        10 => Act::new(&["pause", name], Paused),
+        // On v1 the kernel may still be at it.
+        10 => Act::new(&["pause", name], Paused).lingers(),
         11 | 12 => Act::new(&["rm", "-f", "-v", name], Gone).or(&[Exited, Running]).lingers(),
         13 => rename(container),
         14 => commit(model, at),

@@ -128,6 +128,7 @@ fn remove_unknown(room: &Room, wild: bool) -> Result<(), String> {
     for (list, remove) in [
         (&["ps", "--all", "--format={{.Names}}"][..], &["rm", "-f", "-v"][..]),
         (&["volume", "ls", "--quiet"], &["volume", "rm"]),
+        (&["secret", "ls", "--quiet"], &["secret", "rm"]),
         (&["network", "ls", "--filter=type=custom", "--format={{.Name}}"], &["network", "rm"]),
     ] {
         for name in room.succeeds(WHO, list)?.lines() {

@@ -45,6 +45,8 @@ pub fn set(room: &Room, workers: u64) -> Result<Stage, String> {
     for words in [
         &["network", "create", "first"][..],
         &["volume", "create", "first"],
+        &["secret", "create", "first", "/etc/hostname"],
+        &["secret", "rm", "first"],
         &[
             "run",
             "-d",

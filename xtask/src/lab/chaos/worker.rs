@@ -63,6 +63,7 @@ impl Worker<'_> {
             66..75 => self.volume(at, dice),
             75..82 => self.network(dice),
             82..92 => self.image(dice),
+            92..97 if self.wild && dice.percent(70) => self.anything(dice),
             92..97 => self.brief(at, dice),
             _ => self.look_around(dice),
         }
@@ -444,17 +445,63 @@ impl Worker<'_> {
             &["network", "ls"],
             &["info"],
         ]);
-        let wild: &[&str] = dice.pick(&[
-            &["system", "prune", "--force"][..],
-            &["container", "prune", "--force"],
-            &["volume", "prune", "--all", "--force"],
-            &["network", "prune", "--force"],
-            &["image", "prune", "--all", "--force"],
-        ]);
         if self.wild && dice.percent(60) {
-            return self.call(wild, &Fate::Lives).map(drop);
+            return self.anything(dice);
         }
         self.succeeds(words).map(drop)
+    }
+}
+
+impl Worker<'_> {
+    /// What no worker could keep account of.
+    fn anything(&self, dice: &mut Dice) -> Result<(), String> {
+        let pick = |dice: &mut Dice| dice.below(3) as usize;
+        let container = self.model.containers[pick(dice)].names[dice.below(2) as usize].clone();
+        let other = self.model.containers[pick(dice)].names[0].clone();
+        let [one, two] = [0, 1].map(|at| self.model.networks[at].name.clone());
+        let volume = self.model.volumes[dice.below(2) as usize].name.clone();
+        let named = format!("--name={other}");
+        let parent = format!("--cgroup-parent=/{}", self.room.cgroup);
+        let (one_of, two_of, mount) = (format!("--network={one}"), format!("--network={two}"), format!("{volume}:/v"));
+        let (saved, secret) = (self.room.path(&format!("saved-{}", self.number)), format!("secret-{}", self.number));
+        let from = format!("--volumes-from={container}");
+        let run = ["run", "-d", &parent, &named];
+        let with = |flags: &[&'static str], command: &[&'static str]| [&run, flags, &[BASE], command].concat();
+        let memory = ["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", &volume];
+        let all: [Vec<&str>; 26] = [
+            vec!["system", "prune", "--force"],
+            vec!["container", "prune", "--force"],
+            vec!["volume", "prune", "--all", "--force"],
+            vec!["network", "prune", "--force"],
+            vec!["image", "prune", "--all", "--force"],
+            vec!["system", "check", "--repair"],
+            vec!["stop", "--all", "--time=0"],
+            vec!["rm", "--force", "--all"],
+            vec!["tag", BASE, "localhost/tagged:1"],
+            vec!["untag", "localhost/tagged:1"],
+            vec!["save", "--quiet", "-o", &saved, BASE],
+            vec!["network", "disconnect", &one, &container],
+            vec!["network", "connect", &two, &container],
+            vec!["exec", "-d", &container, "sleep", "1"],
+            vec!["secret", "create", &secret, "/etc/hostname"],
+            vec!["secret", "rm", &secret],
+            memory.to_vec(),
+            with(&["--rm"], &["sleep", "1"]),
+            with(&["--restart=always"], &["sleep", "0.2"]),
+            with(&["--restart=on-failure:3", "-p=80"], &["sh", "-c", "exit 3"]),
+            with(
+                &["--health-cmd=false", "--health-interval=1s", "--health-retries=1", "--health-on-failure=kill"],
+                &["sleep", "99"],
+            ),
+            with(&["--replace"], &["sleep", "99"]),
+            [&run[..], &[&one_of, &two_of, BASE, "sleep", "99"]].concat(),
+            [&run[..], &["-v", &mount, "--init", BASE, "sleep", "99"]].concat(),
+            [&run[..], &[&from, BASE, "sleep", "99"]].concat(),
+            vec!["update", "--restart=always", &container],
+        ];
+        let words = &all[dice.below(all.len() as u64) as usize];
+        let fate = self.fate(words[0] == "run", dice);
+        self.call(words, &fate).map(drop)
     }
 }
 
