@@ -646,6 +646,7 @@ fn undo_container(paths: &Paths, path: &Path, journal: Journal) -> Vec<runtime::
 
 /// One that got a new name while it ran, by who was killed between the two records, was seen under that.
 fn keep_name(paths: &Paths, id: &str) -> Result<(), plan::Rejected> {
+    let _held = hold_records(paths, id);
     let path = paths.record(id);
     match (load(&paths.running(id)), load(&path)) {
         (Some(Record { name, .. }), Some(kept)) if name != kept.name => {
@@ -662,6 +663,8 @@ fn sweep(paths: &Paths) -> Vec<runtime::Error> {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // In this order: a container without a journal has ended, and its record is there or will never be.
         if paths.journal(&id).exists() {
+            // Before its names are looked at.
+            errors.extend(keep_name(paths, &id).err().map(runtime::Error::from));
             continue;
         }
         if !end(paths, &path) {

@@ -74,6 +74,26 @@ fn a_new_name() {
 }
 
 #[test]
+fn a_new_name_of_one_that_runs() {
+    let Some(ground) = Ground::new() else { return };
+    ground.make(&["run", "-d", "--name=a"], &["sleep", "1000"]).ok();
+    let id = ground.record("a")["id"].as_str().unwrap().to_owned();
+    // As it is when it was killed between its two records.
+    let running = ground.dir.join("state/containers").join(&id).with_extension("json");
+    let text = fs::read_to_string(&running).unwrap();
+    fs::write(&running, text.replace("\"name\":\"a\"", "\"name\":\"b\"")).unwrap();
+    std::os::unix::fs::symlink(&id, ground.dir.join("data/names/b")).unwrap();
+    fs::remove_file(ground.dir.join("state/swept")).unwrap();
+    assert_eq!(ground.state("b"), "running");
+    assert_eq!(names(&ground.dir.join("data/names")), ["b"]);
+    ground.call(&["rename", "b", "a"]).ok();
+    ground.call(&["stop", "--time=0", "a"]).ok();
+    assert_eq!(ground.state("a"), "exited");
+    ground.call(&["rm", "a"]).ok();
+    ground.is_empty();
+}
+
+#[test]
 fn a_new_network() {
     let Some(ground) = Ground::new() else { return };
     let networks = ground.dir.join("data/networks");
