@@ -3,7 +3,8 @@
 //!
 //! A round has two forms. In a strict one each worker has containers, volumes, networks and images of its own, and knows
 //! what they are: whatever sampan said was done must be so, and what is not broken off must succeed. In a wild one all
-//! workers do anything to the same few. At the end of every other round everything is killed at once.
+//! workers do anything to the same few. At the end of every other round everything is killed at once, some commands
+//! in their midst.
 //!
 //! Invariant: the numbers drawn depend on the seed, the round, the worker and the number of the operation alone; so a
 //! seed gives the same operations again as far as the kernel's timing allows.
@@ -19,6 +20,7 @@ mod worker;
 
 use super::Flags;
 use crate::command;
+use dice::Dice;
 use room::Room;
 use std::path::PathBuf;
 use std::process::Command;
@@ -101,7 +103,8 @@ fn inside(base: PathBuf, flags: &Flags) -> Result<(), String> {
         let mut team = worker::team(&room, &stage, seed, round, workers, wild);
         let found = worker::work(&mut team, each);
         let crash = round % 2 == 0;
-        let found = found.and_then(|()| end::of_round(&room, &mut stage, &team, crash, &before));
+        let found =
+            found.and_then(|()| end::of_round(&room, &mut stage, &team, crash, &before, &mut Dice::of(&[seed, round])));
         if let Err(what) = found {
             println!("FOUND in round {round} of seed {seed}:\n{what}\n");
             room.keep("found", &what);

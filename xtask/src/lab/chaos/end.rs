@@ -1,21 +1,38 @@
 //! The end of a round: one ordinary command, the host compared with before, what was acknowledged looked for; then all of
 //! it is removed, and the store compared, too.
 
+use super::dice::Dice;
 use super::model::State;
 use super::room::{Fate, Room};
-use super::stage::{BASE, Stage};
+use super::stage::{self, BASE, Stage};
 use super::worker::{self, Worker};
 use crate::leftovers::{SETTLE, Snapshot};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 const WHO: &str = "end";
 
+/// Begins the names of what was being made while all was killed: it may be there or not.
+const FLYING: &str = "flying-";
+
 /// # Errors
 /// What is left, lost or broken.
-pub fn of_round(room: &Room, stage: &mut Stage, team: &[Worker], crash: bool, before: &Snapshot) -> Result<(), String> {
+pub fn of_round(
+    room: &Room,
+    stage: &mut Stage,
+    team: &[Worker],
+    crash: bool,
+    before: &Snapshot,
+    dice: &mut Dice,
+) -> Result<(), String> {
     let mut models: Vec<_> = team.iter().map(|worker| (worker.model.clone(), worker.wild)).collect();
     if crash {
+        let flying = begin(room, dice)?;
+        std::thread::sleep(Duration::from_micros(dice.below(120_000)));
         kill_all(room, stage)?;
+        for mut child in flying {
+            child.wait().map_err(|error| format!("cannot wait: {error}"))?;
+        }
     }
     let said = room.call(WHO, &["ps"])?;
     if said.code != Some(0) || !said.err.is_empty() {
@@ -53,6 +70,28 @@ pub fn of_round(room: &Room, stage: &mut Stage, team: &[Worker], crash: bool, be
     } else {
         Err(format!("all was removed, and there is a difference:\n{}", left.join("\n")))
     }
+}
+
+/// Some that all are killed in the midst of.
+fn begin(room: &Room, dice: &mut Dice) -> Result<Vec<Child>, String> {
+    let parent = format!("--cgroup-parent=/{}", room.cgroup);
+    let (archive, pulled) = (stage::archive(room, 0), stage::pulled(0));
+    let names: Vec<String> = (0..4).map(|at| format!("--name={FLYING}{at}")).collect();
+    let (volume, network) = (format!("{FLYING}v:/v"), format!("{FLYING}n"));
+    let sleep = [BASE, "sleep", "1000"];
+    let all: [Vec<&str>; 9] = [
+        [&["run", "-d", &parent, &names[0], "-p=80", "-v", &volume], &sleep[..]].concat(),
+        [&["run", "-d", &parent, &names[1], "--network=none", "-v", "/bin", "-m=64m"], &sleep[..]].concat(),
+        [&["run", "-d", "--rm", &parent, &names[2]], &sleep[..]].concat(),
+        [&["create", &parent, &names[3]], &sleep[..]].concat(),
+        ["run", "--rm", &parent, BASE, "true"].to_vec(),
+        ["load", "--quiet", "-i", &archive].to_vec(),
+        ["pull", "--quiet", "--tls-verify=false", &pulled].to_vec(),
+        ["network", "create", &network].to_vec(),
+        ["system", "check", "--repair"].to_vec(),
+    ];
+    let some = all.iter().filter(|_| dice.percent(60));
+    some.map(|words| room.begin(WHO, words)).collect()
 }
 
 fn kill_all(room: &Room, stage: &Stage) -> Result<(), String> {
@@ -132,7 +171,7 @@ fn remove_unknown(room: &Room, wild: bool) -> Result<(), String> {
         (&["network", "ls", "--filter=type=custom", "--format={{.Name}}"], &["network", "rm"]),
     ] {
         for name in room.succeeds(WHO, list)?.lines() {
-            if !wild {
+            if !wild && !name.starts_with(FLYING) {
                 return Err(format!("{name} is there, of which nobody knows ({list:?})"));
             }
             room.run(

@@ -125,6 +125,18 @@ impl Room {
         self.run(who, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), &Fate::Lives)
     }
 
+    /// A command that nobody waits for, yet.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn begin(&self, who: &str, words: &[&str]) -> Result<Child, String> {
+        self.note(&format!("{who} begins: {}", words.join(" ")));
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let mut command = self.command(&words, &Fate::Lives);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map_err(|error| format!("cannot start sampan: {error}"))
+    }
+
     /// A command that must succeed.
     ///
     /// # Errors
