@@ -11,6 +11,7 @@ use crate::request::Run;
 use crate::request::health::Check;
 use crate::start;
 use crate::time::Moment;
+use runtime::monitor::standing::Standing;
 use runtime::probe::Probe;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -89,10 +90,11 @@ pub(crate) struct Watcher {
     begun: Instant,
     next: Instant,
     probe: Option<(Probe, Instant, Moment)>,
+    standing: Standing,
 }
 
 impl Watcher {
-    pub fn new(paths: &Paths, id: &str, check: Check) -> Self {
+    pub fn new(paths: &Paths, id: &str, check: Check, standing: Standing) -> Self {
         let begun = Instant::now();
         let mut watcher = Self {
             paths: paths.clone(),
@@ -102,6 +104,7 @@ impl Watcher {
             begun,
             next: begun,
             probe: None,
+            standing,
         };
         watcher.next = begun + watcher.pause();
         watcher.save();
@@ -156,7 +159,10 @@ impl Watcher {
         let globals =
             [OsStr::new("--root"), data, OsStr::new("--state"), state, OsStr::new("exec"), OsStr::new(&self.id)];
         let words = globals.into_iter().chain(self.check.command.iter().map(OsStr::new));
-        match Probe::start(words) {
+        self.standing.give_up();
+        let started = Probe::start(words);
+        self.standing.resume();
+        match started {
             Ok(probe) => self.probe = Some((probe, now, Moment::now())),
             Err(error) => _ = self.answered(Moment::now(), -1, format!("cannot ask: {error}")),
         }

@@ -24,6 +24,7 @@ use runtime::apply::cgroup;
 use runtime::container::{Call, Stage, Started};
 use runtime::journal::Journal;
 use runtime::monitor::channel::{self, Stream};
+use runtime::monitor::standing::Standing;
 use runtime::monitor::{Beside, Ended, Ends, Manners, Monitor, Stop, handover};
 use runtime::process::{Process, Signal};
 use runtime::resolver::{Resolver, Sockets, View};
@@ -139,7 +140,8 @@ fn serve(handover: Handover) -> Result<()> {
     let listener = handover::take(listener)?;
     let Some(running) = running else {
         let manners = Manners { signal: Signal::TERM, patience: None, input_once: false };
-        return Post { id, paths, journal, tally, monitor: Monitor::new(listener, None, manners) }.again();
+        let (monitor, standing) = (Monitor::new(listener, None, manners), Standing::default());
+        return Post { id, paths, journal, tally, monitor, standing }.again();
     };
     let Running { pid, pidfd, terminal, input, outputs: [out, err], client, cgroup, memory_limit, .. } = running;
     let take = |number: Option<RawFd>| number.map(handover::take).transpose();
@@ -153,7 +155,7 @@ fn serve(handover: Handover) -> Result<()> {
     let ends = Ends { pid, pidfd, terminal, input, outputs: [take(out)?, take(err)?] };
     let resolver = running.resolver.map(|(fds, servers)| resolver(fds, &servers, &paths, &id)).transpose()?;
     let monitor = Monitor::new(listener, client, manners);
-    Post { id, paths, journal, tally, monitor }.watch(ends, &cgroup, memory_limit, resolver)
+    Post { id, paths, journal, tally, monitor, standing: Standing::take() }.watch(ends, &cgroup, memory_limit, resolver)
 }
 
 /// The host's servers are where its C library finds them.
@@ -386,6 +388,7 @@ struct Post {
     journal: Journal,
     tally: Tally,
     monitor: Monitor,
+    standing: Standing,
 }
 
 impl Post {
@@ -398,7 +401,7 @@ impl Post {
     ) -> Result<()> {
         let begun = Instant::now();
         let manners = self.monitor.manners();
-        let mut sideline = Sideline::new(&self.paths, &self.id, cgroup, resolver, manners);
+        let mut sideline = Sideline::new(&self.paths, &self.id, cgroup, resolver, manners, self.standing);
         let ended = self.monitor.watch(ends, &mut sideline)?;
         // What could not be written by now is counted as lost.
         sideline.log.as_mut().map(|log| log.finish(Moment::now()));
@@ -538,7 +541,8 @@ impl Post {
     }
 
     fn execute(self) -> Result<()> {
-        let Self { id, paths, journal, tally, monitor } = self;
+        let Self { id, paths, journal, tally, monitor, standing } = self;
+        standing.give_up();
         let Err(error) = execute(&paths, &id, &journal, monitor.listener(), tally, None, &[monitor.listener()]);
         Err(error)
     }
@@ -591,14 +595,21 @@ struct Sideline<'a> {
 }
 
 impl<'a> Sideline<'a> {
-    fn new(paths: &Paths, id: &str, cgroup: &'a Cgroup, resolver: Option<Resolver>, manners: Manners) -> Self {
+    fn new(
+        paths: &Paths,
+        id: &str,
+        cgroup: &'a Cgroup,
+        resolver: Option<Resolver>,
+        manners: Manners,
+        standing: Standing,
+    ) -> Self {
         let record = containers::load(&paths.running(id)).unwrap_or_default();
         let settings = logs::settings(paths, id).unwrap_or_default();
         let command = record.command.join(" ");
         let log = Writer::open(&settings, &paths.container(id), logs::whose(&record, &command));
         let request = start::load(paths, &record).unwrap_or_default();
         let check = health::check(&request, &record);
-        let health = check.map(|check| Watcher::new(paths, id, check));
+        let health = check.map(|check| Watcher::new(paths, id, check, standing));
         Self { log: log.ok(), cgroup, resolver, health, on_failure: request.health.on_failure, manners }
     }
 

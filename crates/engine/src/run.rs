@@ -84,6 +84,8 @@ pub struct Prepared {
     pub(crate) hold: Option<image::store::Hold>,
     pub(crate) volumes: volumes::Found,
     pub(crate) cgroup: plan::cgroup::Cgroup,
+    /// Where on cgroup v2 its monitor is to be: the top, which nobody ends.
+    pub(crate) apart: Option<String>,
     /// Of the devices that it has by name.
     pub(crate) hooks: cdi::Hooks,
     pub(crate) model: Model,
@@ -174,6 +176,9 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     let notes = cgroup.notes.clone();
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
+    // Not where the container would be there with it.
+    let apart = layout.v2.as_ref().filter(|_| host.is_machines_root() && layout.path.is_absolute());
+    let apart = apart.filter(|_| planned_cgroup.v2.is_some()).map(|tree| tree.target.anchor.clone());
     let model = Model::of(request, &config, &layout.path, &planned_cgroup);
     // An ordinary user's files are those of the ids that his store has, too.
     let ids = if host.is_machines_root() {
@@ -214,6 +219,7 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
         hold: ground.hold,
         volumes,
         cgroup: planned_cgroup,
+        apart,
         hooks: cdi::Hooks { hooks: config.hooks.unwrap_or_default(), state },
         model,
         memory_limit,

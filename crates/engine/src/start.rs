@@ -254,7 +254,8 @@ pub(crate) fn launch(mut launch: Launch<'_>) -> Result<()> {
     let (mut told, report) = std::io::pipe().map_err(cannot)?;
     // Not dropped here with all else that is the child's: that would unlock it for both.
     let mut lock = launch.prepared.net.lock.take();
-    let child = handover::fork(|| {
+    let apart = launch.prepared.apart.take();
+    let child = handover::fork(apart.as_deref(), || {
         handover::leave();
         let mut launch = launch;
         launch.prepared.net.lock = lock.take();

@@ -66,6 +66,19 @@ pub fn fork(one: SingleThread, namespaces: u64, work: impl FnOnce() -> u8) -> Re
     clone3(one, namespaces, None, work)
 }
 
+/// [`fork`] straight into a cgroup of v2, or, where the kernel has it not be there, beside this process.
+///
+/// # Errors
+/// The kernel's, with the call.
+pub fn fork_into(one: SingleThread, cgroup: Option<BorrowedFd<'_>>, work: impl FnOnce() -> u8) -> Result<Child> {
+    let mut work = Some(work);
+    let mut child = || work.take().map_or(1, |work| work());
+    match clone3(one, 0, cgroup, &mut child) {
+        Err(_) if cgroup.is_some() => clone3(one, 0, None, &mut child),
+        forked => forked,
+    }
+}
+
 /// [`spawn`] by a process in between, which enters these namespaces first (each with its `CLONE_NEW*`); the child is
 /// still one of this process.
 ///

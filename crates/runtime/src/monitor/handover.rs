@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use sys::process::{Child, SingleThread};
@@ -12,12 +12,14 @@ use sys::process::{Child, SingleThread};
 /// What the program is called when it is one.
 pub const NAME: &str = "sampan-monitor";
 
-/// A child that goes on when this process has ended.
+/// A child that goes on when this process has ended, at once in this directory of cgroup v2 if there is one: whoever ends
+/// all that is in the caller's cgroup, as at the end of a session or of a service, is to leave it alone.
 ///
 /// # Errors
 /// The kernel's.
-pub fn fork(work: impl FnOnce() -> u8) -> Result<Child> {
-    Ok(sys::process::fork(SingleThread::check()?, 0, work)?)
+pub fn fork(apart: Option<&str>, work: impl FnOnce() -> u8) -> Result<Child> {
+    let dir = apart.and_then(|path| std::fs::File::open(path).ok());
+    Ok(sys::process::fork_into(SingleThread::check()?, dir.as_ref().map(AsFd::as_fd), work)?)
 }
 
 /// Until that child has gone, and with it its locks.
@@ -29,6 +31,7 @@ pub fn wait(child: &Child) {
 pub fn leave() {
     sys::process::close_on_exec();
     sys::process::leave_terminal();
+    super::standing::leave_session();
     let _ = std::env::set_current_dir("/");
 }
 

@@ -11,6 +11,7 @@
 pub mod channel;
 mod client;
 pub mod handover;
+pub mod standing;
 
 use crate::backlog::Backlog;
 use crate::error::Result;
