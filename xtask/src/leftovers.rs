@@ -120,6 +120,10 @@ fn routes() -> Vec<String> {
     });
     let six = lines("/proc/net/ipv6_route").into_iter().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
+        // The end of each table, not a route in it; the kernel keeps a table that was used once.
+        if words.get(1) == Some(&"00") && words.get(9) == Some(&"lo") {
+            return None;
+        }
         Some(format!("{} {}/{} via {}", words.get(9)?, words.first()?, words.get(1)?, words.get(4)?))
     });
     numbered(four.chain(six))

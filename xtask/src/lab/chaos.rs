@@ -76,12 +76,7 @@ pub fn run(flags: &Flags) -> Result<(), String> {
         }
         Err(_) => println!("evidence: {}", base.display()),
     }
-    done.map_err(|_| {
-        format!(
-            "chaos: not as it should be; again with: cargo xtask lab chaos {} --seed {seed}",
-            flags.words().join(" ")
-        )
-    })
+    done.map_err(|_| format!("chaos: not as it should be; again with: cargo xtask lab chaos {}", words.join(" ")))
 }
 
 fn inside(base: PathBuf, flags: &Flags) -> Result<(), String> {
