@@ -68,8 +68,8 @@ impl Reference {
             Some(name) if !name.contains('/') => name,
             _ => rest,
         });
-        // What is left may begin as a registry does: then it would be another name.
-        short.filter(|short| Self::is_short(short)).unwrap_or(&full).to_owned()
+        // What is left may begin as a registry does, or be as long as an id: then it would be another name, or none.
+        short.filter(|short| short.parse().as_ref() == Ok(self)).unwrap_or(&full).to_owned()
     }
 }
 
@@ -211,11 +211,13 @@ mod tests {
 
     #[test]
     fn shortens_names() {
+        let id = "a".repeat(64);
         for (text, short) in [
             ("busybox", "busybox:latest"),
             ("a/b:c", "a/b:c"),
             ("quay.example/x", "quay.example/x:latest"),
             ("docker.io/a.b/c", "docker.io/a.b/c:latest"),
+            (&format!("library/{id}"), &format!("docker.io/library/{id}:latest")),
         ] {
             assert_eq!(text.parse::<Reference>().unwrap().familiar(), short);
         }
