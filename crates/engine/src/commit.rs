@@ -5,11 +5,12 @@ use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
 use crate::images::{collect, parse, which};
 use crate::paths::Paths;
-use crate::pause;
 use crate::remote::{self, Access, Task};
 use crate::request::change::{self, Changes};
 use crate::request::{Platform, Run};
+use crate::{pause, snapshot};
 use image::Store;
+use image::difference::Own;
 use serde::{Deserialize, Serialize};
 use spec::Reference;
 use spec::image::{Descriptor, Empty, Execution, History, ImageConfig};
@@ -68,7 +69,7 @@ pub(crate) struct Commit {
     name: Option<String>,
     /// The image that the container stands on.
     base: Descriptor,
-    upper: PathBuf,
+    own: Option<Own>,
     /// Top first.
     lower: Vec<PathBuf>,
     ids: image::Ids,
@@ -121,7 +122,7 @@ pub fn commit(paths: &Paths, container: &Which, name: Option<&str>, words: &Word
     let task = Commit {
         name: name.as_ref().map(Reference::to_string),
         base,
-        upper: paths.container(&record.id).join("upper"),
+        own: snapshot::own(paths, &record.id),
         lower: record.layers,
         ids: record.ids,
         execution,
@@ -151,7 +152,7 @@ fn base(store: &Store, record: &Record, top: &std::path::Path) -> Result<Option<
 /// In the child.
 pub(crate) fn commit_in(store: &Store, task: Commit) -> Result<Put, image::Error> {
     let name = task.name.as_deref().map(named).transpose()?;
-    let changed = image::commit::Changed { upper: &task.upper, lower: &task.lower, ids: &task.ids };
+    let changed = image::commit::Changed { own: task.own.as_ref(), lower: &task.lower, ids: &task.ids };
     let change = |config: &mut ImageConfig| {
         config.created.clone_from(&task.history.created);
         config.author = (!task.author.is_empty()).then(|| task.author.clone()).or(config.author.take());

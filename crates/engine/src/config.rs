@@ -262,6 +262,10 @@ fn asked_image(
     user_namespace: bool,
     host: &Host,
 ) -> Result<Mount, Rejected> {
+    if found.copied {
+        let how = if image.writable { "rw" } else { "ro" };
+        return Ok(bind(target, &found.source, &["bind", how, "rprivate"]));
+    }
     let foreign = user_namespace && !host.rootless();
     if let ([layer], false) = (found.layers.as_slice(), image.writable) {
         let mut mount = bind(target, &layer.to_string_lossy(), &["bind", "ro", "rprivate"]);

@@ -100,6 +100,8 @@ pub struct Mounted {
     pub source: String,
     /// Of an image that is mounted: not to be removed while this is there.
     pub layers: Vec<std::path::PathBuf>,
+    /// The source is a copy of those.
+    pub copied: bool,
 }
 
 impl Mounted {

@@ -7,16 +7,18 @@ use crate::ground;
 use crate::images::{entry, which};
 use crate::paths::Paths;
 use crate::remote::{self, Access, Task};
+use crate::{copy, snapshot};
 use image::Store;
+use image::difference::Own;
 pub use image::difference::{Change, Kind};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What a container sees: its own layer, if it has one, and those below it, top first.
+/// What a container sees: its own files, if it has some, and the layers that it stands on, top first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Export {
-    upper: Option<PathBuf>,
+    own: Option<Own>,
     lower: Vec<PathBuf>,
     ids: image::Ids,
 }
@@ -29,8 +31,8 @@ impl Export {
                 "it stands on this machine itself, and nothing of what it changed was kept",
             ));
         }
-        let upper = Some(paths.container(&record.id).join("upper")).filter(|upper| upper.is_dir());
-        Ok(Self { upper, lower: record.layers.clone(), ids: record.ids.clone() })
+        let own = snapshot::own(paths, &record.id);
+        Ok(Self { own, lower: record.layers.clone(), ids: record.ids.clone() })
     }
 }
 
@@ -50,26 +52,28 @@ pub fn export(paths: &Paths, container: &Which, output: &mut dyn Write) -> Resul
 /// # Errors
 /// It cannot be read, or the output not be written.
 pub(crate) fn export_directory(paths: &Paths, directory: PathBuf, output: &mut dyn Write) -> Result<()> {
-    let task = Export { upper: None, lower: vec![directory], ids: image::Ids::default() };
+    let task = Export { own: None, lower: vec![directory], ids: image::Ids::default() };
     remote::call_for(paths, Task::Export(task), output)
 }
 
 /// In the child.
 pub(crate) fn export_in(task: &Export, output: &mut dyn Write) -> Result<(), image::Error> {
-    image::difference::pack_all(task.upper.as_deref(), &task.lower, &task.ids, output)
+    image::difference::pack_all(task.own.as_ref(), &task.lower, &task.ids, output)
 }
 
 /// What is compared, top first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Differ {
-    Layer { upper: PathBuf, lower: Vec<PathBuf> },
+    Container { own: Own, lower: Vec<PathBuf>, ids: image::Ids },
+    Layer { layer: PathBuf, lower: Vec<PathBuf> },
     Images { layers: Vec<PathBuf>, before: Vec<PathBuf> },
 }
 
 /// In the child.
 pub(crate) fn differ_in(task: &Differ) -> Result<Vec<Change>, image::Error> {
     match task {
-        Differ::Layer { upper, lower } => image::difference::of_layer(upper, lower),
+        Differ::Container { own, lower, ids } => image::difference::of_container(own, lower, ids),
+        Differ::Layer { layer, lower } => image::difference::of_layer(layer, lower),
         Differ::Images { layers, before } => image::difference::between(layers, before),
     }
 }
@@ -80,14 +84,16 @@ pub(crate) fn differ_in(task: &Differ) -> Result<Vec<Change>, image::Error> {
 /// No such container; one without a layer of its own.
 pub fn of_container(paths: &Paths, container: &Which) -> Result<Vec<Change>> {
     let found = containers::which(paths, container)?;
-    let Export { upper, lower, .. } = Export::of(paths, &found.record, "compare")?;
-    let upper = upper.ok_or_else(|| {
-        Error::rejected(
+    let Export { own, lower, ids } = Export::of(paths, &found.record, "compare")?;
+    match own {
+        Some(own) => differ(paths, Differ::Container { own, lower, ids }),
+        // It was never started.
+        None if copy::is_layered(paths, &found.record) => Ok(vec![]),
+        None => Err(Error::rejected(
             format!("cannot compare container {}", found.record.name),
             format!("its changes go to {} itself", found.record.image),
-        )
-    })?;
-    differ(paths, Differ::Layer { upper, lower })
+        )),
+    }
 }
 
 /// What an image changes in another one; `None`: its last layer in those below.
@@ -101,7 +107,7 @@ pub fn of_image(paths: &Paths, word: &str, other: Option<&str>) -> Result<Vec<Ch
     let task = match other {
         Some(other) => Differ::Images { before: self::layers(paths, &store, other)?, layers },
         None => match layers.split_first() {
-            Some((upper, lower)) => Differ::Layer { upper: upper.clone(), lower: lower.to_vec() },
+            Some((layer, lower)) => Differ::Layer { layer: layer.clone(), lower: lower.to_vec() },
             None => return Ok(vec![]),
         },
     };

@@ -9,9 +9,11 @@ use crate::ground::HOST;
 use crate::paths::Paths;
 use crate::remote::{self, Failure, Stream};
 use crate::request::Rootfs;
+use crate::snapshot::{self, Driver};
 use crate::start;
 pub use image::copy::Received as Copied;
 use image::copy::{Owner, Root, Rules, Source, Target, receive, send};
+use image::difference::Own;
 use runtime::inside::{self, Layers};
 use runtime::journal::Journal;
 use runtime::process::Process;
@@ -220,19 +222,18 @@ fn inside(paths: &Paths, listed: &Listed, what: &str, leases: &mut Leases) -> Re
         return Err(Error::rejected(what, "it stands on this machine itself, and nothing of what it changed was kept"));
     }
     let home = paths.container(&record.id);
-    let own = (home.join("upper"), home.join("work"));
-    let upper = if own.0.is_dir() {
-        Some(own)
-    } else if is_layered(paths, record) {
+    let own = match snapshot::own(paths, &record.id) {
         // It was never started.
-        let root = record.ids.outside(0, 0)?;
-        make(&own.0, 0o755, root).and_then(|()| make(&own.1, 0o700, root)).map_err(|error| Error::io(what, &error))?;
-        Some(own)
-    } else {
-        None
+        None if is_layered(paths, record) => Some(begin(paths, record, what)?),
+        own => own,
+    };
+    let (lower, upper) = match own {
+        Some(Own::Upper(upper)) => (record.layers.clone(), Some((upper, home.join("work")))),
+        Some(Own::Tree(tree)) => (vec![tree], None),
+        None => (record.layers.clone(), None),
     };
     Ok(Inside::Layers(Box::new(Stopped {
-        lower: record.layers.clone(),
+        lower,
         upper,
         ids: record.ids.clone(),
         scratch: home,
@@ -240,8 +241,30 @@ fn inside(paths: &Paths, listed: &Listed, what: &str, leases: &mut Leases) -> Re
     })))
 }
 
+/// The files that it will have of its own.
+fn begin(paths: &Paths, record: &Record, what: &str) -> Result<Own> {
+    let (home, host) = (paths.container(&record.id), runtime::observe::host()?);
+    let request = start::load(paths, record)?;
+    match snapshot::choose(paths, &host, request.driver)? {
+        Driver::Overlay => {
+            let (upper, work) = (home.join("upper"), home.join("work"));
+            let root = record.ids.outside(0, 0)?;
+            let made = make(&upper, 0o755, root).and_then(|()| make(&work, 0o700, root));
+            made.map_err(|error| Error::io(what, &error))?;
+            Ok(Own::Upper(upper))
+        }
+        Driver::Vfs => {
+            let tree = plan::order::tree(&home.to_string_lossy());
+            let layers: Vec<String> = record.layers.iter().map(|layer| layer.to_string_lossy().into_owned()).collect();
+            let ids = plan::mounts::Ids { uid: record.ids.uid.clone(), gid: record.ids.gid.clone() };
+            runtime::snapshot::copy(&layers, &tree, &ids, host.rootless())?;
+            Ok(Own::Tree(tree.into()))
+        }
+    }
+}
+
 /// Of an image, or of a directory that shall stay as it is.
-fn is_layered(paths: &Paths, record: &Record) -> bool {
+pub(crate) fn is_layered(paths: &Paths, record: &Record) -> bool {
     let of_image = record.layers.iter().any(|layer| layer.starts_with(&paths.data));
     of_image
         || start::load(paths, record)

@@ -7,12 +7,13 @@ use crate::error::{Error, Result};
 use crate::images;
 use crate::paths::Paths;
 use crate::request::{Mount, Rootfs as Asked, Run, User as Mode};
+use crate::snapshot::Driver;
 use crate::users;
 use crate::volumes::{self, Seen};
 use plan::Rootfs;
 use plan::host::Host;
 use plan::order::{Frame, Unit, View};
-use plan::step::{Upper, Veil};
+use plan::step::Veil;
 use spec::runtime::{Device, IdMapping, User};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -66,17 +67,23 @@ pub(crate) const HOST: &str = "host";
 ///
 /// # Errors
 /// No such image, user or program; a program that cannot be executed here.
-pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&Record>) -> Result<Ground> {
+pub fn find(
+    request: &Run,
+    paths: &Paths,
+    host: &Host,
+    (id, driver): (&str, Driver),
+    made: Option<&Record>,
+) -> Result<Ground> {
     let data = paths.container(id).to_string_lossy().into_owned();
-    let (upper, work) = (format!("{data}/upper"), format!("{data}/work"));
     let limit = request.files.layer_size.map(spec::unit::Size::bytes);
-    let upper = Upper { upper, work, volatile: request.remove, limit };
+    driver.check_limit(limit)?;
+    let stacked = |layers: &[PathBuf]| driver.root(layers, &data, request.remove, limit);
     let had = made.map_or(&[][..], |record| &record.mounts);
     match &request.rootfs {
         Asked::Directory { path, overlay } => {
             check_directory(path)?;
             let layers = [path.clone()];
-            let rootfs = if *overlay { stacked(&layers, upper) } else { Rootfs::Directory(text(path)) };
+            let rootfs = if *overlay { stacked(&layers) } else { Rootfs::Directory(text(path)) };
             let basis = Basis { rootfs, layers: layers.into(), name: text(path), ..Basis::default() };
             settle(request, (paths, had), host, basis)
         }
@@ -86,14 +93,14 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, made: Option<&R
             let store = image::Store::open(&paths.data);
             let hold = store.hold()?;
             if let Some(Record { layers, config, image, image_id, .. }) = made {
-                let rootfs = stacked(layers, upper);
+                let rootfs = stacked(layers);
                 let (layers, name, execution) = (layers.clone(), image.clone(), config.clone());
                 let basis = Basis { rootfs, layers, name, execution, ..Basis::default() };
                 let image_id = image_id.clone();
                 return Ok(Ground { hold, image_id, ..settle(request, (paths, had), host, basis)? });
             }
             let (name, image) = images::find_whole(&store, reference, platform.as_ref())?;
-            let rootfs = stacked(&image.layers, upper);
+            let rootfs = stacked(&image.layers);
             let image_id = image.id.to_string();
             let execution = image.config.config;
             let basis = Basis { rootfs, layers: image.layers, name, execution, ..Basis::default() };
@@ -198,6 +205,9 @@ fn settle(request: &Run, (paths, had): (&Paths, &[Mounted]), host: &Host, basis:
             .hint("name one after the image"));
     }
     let mut view = image::Rootfs::open(&layers)?;
+    if matches!(rootfs, Rootfs::Overlay { .. }) {
+        Driver::Overlay.check(&view, &name)?;
+    }
     let declared: Vec<String> = execution.volumes.keys().cloned().collect();
     let mounts = volumes::settle(request, &declared, had, paths)?;
     for mount in &mounts {
@@ -278,10 +288,6 @@ fn path(request: &Run, image: &[String]) -> Option<String> {
         Some(var) => var.value.clone(),
         None => image.iter().rev().find_map(|var| var.strip_prefix("PATH=")).map(str::to_owned),
     }
-}
-
-fn stacked(layers: &[PathBuf], upper: Upper) -> Rootfs {
-    Rootfs::Overlay { lower: layers.iter().map(|layer| text(layer)).collect(), upper }
 }
 
 /// Root of the container's user namespace has to get at the container's own directory: on this host he is nobody much,

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::paths::Paths;
+use crate::snapshot::{self, Driver};
 use crate::state::State;
 use plan::cgroup::CgroupPath;
 use spec::image::Platform;
@@ -14,6 +15,9 @@ pub struct Info {
     pub paused: usize,
     pub stopped: usize,
     pub images: usize,
+    pub driver: Driver,
+    /// Why overlayfs cannot work where containers are kept.
+    pub unfit: Option<String>,
     pub kernel: String,
     /// As uname(2) has it.
     pub machine: String,
@@ -52,8 +56,9 @@ pub struct Cgroup {
 
 /// # Errors
 /// When /proc cannot be read.
-pub fn info(paths: &Paths) -> Result<Info> {
+pub fn info(paths: &Paths, driver: Option<Driver>) -> Result<Info> {
     let host = runtime::observe::host()?;
+    let unfit = snapshot::unfit(paths, &host).ok().flatten().map(|unfit| unfit.why);
     let containers = crate::containers::list(paths);
     let count = |state: State| containers.iter().filter(|listed| State::of(listed) == state).count();
     let (running, paused) = (count(State::Running), count(State::Paused));
@@ -65,6 +70,8 @@ pub fn info(paths: &Paths) -> Result<Info> {
         paused,
         stopped: containers.len() - running - paused,
         images: crate::images::list(paths, &[])?.len(),
+        driver: driver.unwrap_or(if unfit.is_some() { Driver::Vfs } else { Driver::Overlay }),
+        unfit,
         kernel: kernel(),
         architecture: Platform::native().architecture,
         cgroup,

@@ -8,6 +8,8 @@ use crate::networks::{self, Place};
 use crate::paths::Paths;
 use crate::request::log::Driver;
 use crate::request::{Log, Run};
+use crate::snapshot;
+pub use image::difference::Own;
 use spec::runtime::Process;
 use std::path::PathBuf;
 
@@ -21,6 +23,8 @@ pub struct Inspected {
     pub image: Option<String>,
     pub digest: Option<String>,
     pub directory: PathBuf,
+    /// Absent until it was started.
+    pub own: Option<Own>,
     pub log: Option<PathBuf>,
     /// Its first process, while it runs.
     pub process: Option<Process>,
@@ -65,6 +69,7 @@ pub fn container(paths: &Paths, which: &Which, size: bool) -> Result<Inspected> 
         process: model.map(|model| model.process),
         size: size.then(|| self::size(paths, &listed)),
         networks: networks(paths, &listed),
+        own: snapshot::own(paths, &record.id),
         request,
         directory,
         listed,
@@ -75,7 +80,17 @@ pub fn container(paths: &Paths, which: &Which, size: bool) -> Result<Inspected> 
 /// of the user's.
 #[must_use]
 pub fn size(paths: &Paths, of: &Listed) -> Size {
-    let own = image::usage::of(&paths.container(&of.record.id).join("upper"));
-    let layers = of.record.layers.iter().filter(|layer| layer.starts_with(&paths.data));
-    Size { own, root: own + layers.map(|layer| image::usage::of(layer)).sum::<u64>() }
+    let layers: Vec<_> = of.record.layers.iter().filter(|layer| layer.starts_with(&paths.data)).collect();
+    let below = || layers.iter().map(|layer| image::usage::of(layer)).sum::<u64>();
+    match snapshot::own(paths, &of.record.id) {
+        None => Size { own: 0, root: below() },
+        Some(Own::Upper(upper)) => {
+            let own = image::usage::of(&upper);
+            Size { own, root: own + below() }
+        }
+        // A copy has it all, and what it changed is what there is not below.
+        Some(Own::Tree(tree)) => {
+            Size { own: image::difference::size(&tree, &layers, &of.record.ids), root: image::usage::of(&tree) }
+        }
+    }
 }

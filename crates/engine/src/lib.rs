@@ -30,6 +30,7 @@ pub mod remote;
 pub mod request;
 pub mod run;
 pub mod secrets;
+pub mod snapshot;
 pub mod start;
 pub mod startup;
 pub mod state;

@@ -1,12 +1,16 @@
 //! Images that are mounted on this machine, for who wants to look into them.
 //!
+//! Where overlayfs cannot work an image is copied instead, below `mounts` in the data directory.
+//!
 //! Invariant: what is below `mounts` in the state directory has a journal, and one that is mounted a record. A journal
 //! without one is of a sampan that was killed while it mounted or unmounted: the reaper undoes it. A reboot empties it all.
 
 use crate::error::{Error, Result};
 use crate::images::{self, which};
 use crate::paths::{Paths, cannot_use};
+use crate::snapshot::{self, Driver};
 use image::Store;
+use plan::host::Host;
 use runtime::journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -35,8 +39,12 @@ struct Record {
 ///
 /// # Errors
 /// No such image; the kernel's.
-pub fn mount(paths: &Paths, words: &[String], all: bool) -> Result<Vec<Mounted>> {
+pub fn mount(paths: &Paths, words: &[String], all: bool, driver: Option<Driver>) -> Result<Vec<Mounted>> {
     paths.ensure()?;
+    let host = runtime::observe::host()?;
+    let may = host.has(CAP_SYS_ADMIN) && host.owns(spec::runtime::NamespaceKind::Mount);
+    // Without that right nobody can tell whether overlayfs would work.
+    let driver = if may { snapshot::choose(paths, &host, driver)? } else { driver.unwrap_or_default() };
     let store = Store::open(&paths.data);
     // No layer goes between the look at an image and its record.
     let _hold = store.hold()?;
@@ -52,8 +60,8 @@ pub fn mount(paths: &Paths, words: &[String], all: bool) -> Result<Vec<Mounted>>
     for (entry, id) in entries {
         let image = store.image(&entry, None)?;
         let record = match read(&record_of(paths, &id.hex())) {
-            Some(record) if is_mounted(&record) => Record { count: record.count + 1, ..record },
-            _ => fresh(paths, &id.to_string(), &id.hex(), image.layers)?,
+            Some(record) if is_mounted(paths, &record) => Record { count: record.count + 1, ..record },
+            _ => fresh(paths, (&host, driver), &id.to_string(), &id.hex(), image.layers)?,
         };
         write(&record_of(paths, &id.hex()), &record)?;
         mounted.push(record);
@@ -61,9 +69,8 @@ pub fn mount(paths: &Paths, words: &[String], all: bool) -> Result<Vec<Mounted>>
     named(&store, mounted)
 }
 
-fn fresh(paths: &Paths, id: &str, hex: &str, layers: Vec<PathBuf>) -> Result<Record> {
-    let host = runtime::observe::host()?;
-    if !host.has(CAP_SYS_ADMIN) || !host.owns(spec::runtime::NamespaceKind::Mount) {
+fn fresh(paths: &Paths, (host, driver): (&Host, Driver), id: &str, hex: &str, layers: Vec<PathBuf>) -> Result<Record> {
+    if driver == Driver::Overlay && (!host.has(CAP_SYS_ADMIN) || !host.owns(spec::runtime::NamespaceKind::Mount)) {
         return Err(Error::rejected(format!("cannot mount image {id}"), "only root mounts on this machine").hint(
             "unshare --user --map-auto --map-root-user --mount sh: a shell that is root of namespaces of its own",
         ));
@@ -71,8 +78,19 @@ fn fresh(paths: &Paths, id: &str, hex: &str, layers: Vec<PathBuf>) -> Result<Rec
     // Of one that somebody unmounted by himself.
     undo(&journal_of(paths, hex))?;
     let lower: Vec<String> = layers.iter().map(|layer| layer.to_string_lossy().into_owned()).collect();
-    let directory = mounts(paths).join(hex).to_string_lossy().into_owned();
-    let (steps, at) = plan::overlay::image(&host, &lower, &directory)?;
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let (steps, at) = match driver {
+        Driver::Overlay => {
+            driver.check(&image::Rootfs::open(&layers)?, &format!("image {id}"))?;
+            plan::overlay::image(host, &lower, &text(mounts(paths).join(hex)))?
+        }
+        Driver::Vfs => {
+            let all = copies(paths);
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&all);
+            made.map_err(|error| cannot_use(format!("cannot make the directory {}", all.display()), &error))?;
+            plan::overlay::copied(host, &lower, &text(all.join(hex)))
+        }
+    };
     let mut journal = Journal::create(&journal_of(paths, hex))?;
     let record = Record { id: id.to_owned(), path: at.into(), layers, count: 1 };
     match runtime::container::prepare(&steps, &mut journal) {
@@ -92,7 +110,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// # Errors
 /// A store that is not whole.
 pub fn list(paths: &Paths) -> Result<Vec<Mounted>> {
-    named(&Store::open(&paths.data), records(paths).into_iter().filter(is_mounted).collect())
+    named(&Store::open(&paths.data), records(paths).into_iter().filter(|record| is_mounted(paths, record)).collect())
 }
 
 /// Once for each time that they were mounted, or with `force` at once; with `all` every one that is mounted. Their ids.
@@ -153,12 +171,12 @@ pub(crate) fn layers(paths: &Paths) -> Vec<PathBuf> {
 
 /// Whether an image is mounted.
 pub(crate) fn has(paths: &Paths, id: &str) -> bool {
-    read(&record_of(paths, &hex(id))).as_ref().is_some_and(is_mounted)
+    read(&record_of(paths, &hex(id))).is_some_and(|record| is_mounted(paths, &record))
 }
 
 /// Undo what sampans that were killed left.
 pub(crate) fn reap(paths: &Paths) -> Option<Error> {
-    if !mounts(paths).is_dir() {
+    if !mounts(paths).is_dir() && !copies(paths).is_dir() {
         return None;
     }
     lock(paths).and_then(|_lock| reap_locked(paths)).err()
@@ -166,7 +184,14 @@ pub(crate) fn reap(paths: &Paths) -> Option<Error> {
 
 fn reap_locked(paths: &Paths) -> Result<()> {
     let journals = files(paths, "journal");
-    journals.iter().filter(|path| !path.with_extension("json").exists()).try_for_each(|path| undo(path))
+    journals.iter().filter(|path| !path.with_extension("json").exists()).try_for_each(|path| undo(path))?;
+    // Since a boot nothing says what they are for.
+    let copies = std::fs::read_dir(copies(paths)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_none = |copy: &PathBuf| {
+        let name = copy.file_name().unwrap_or_default().to_string_lossy();
+        !record_of(paths, &name).exists() && !journal_of(paths, &name).exists()
+    };
+    copies.filter(of_none).try_for_each(|copy| Ok(runtime::tree::remove(&copy.to_string_lossy(), true)?))
 }
 
 fn undo(journal: &Path) -> Result<()> {
@@ -239,8 +264,16 @@ fn write(path: &Path, record: &Record) -> Result<()> {
     write().map_err(|error| cannot_use(format!("cannot write {}", path.display()), &error).into())
 }
 
+/// Where copies are.
+fn copies(paths: &Paths) -> PathBuf {
+    paths.data.join("mounts")
+}
+
 /// Here, in this mount namespace.
-fn is_mounted(record: &Record) -> bool {
+fn is_mounted(paths: &Paths, record: &Record) -> bool {
+    if record.path.starts_with(copies(paths)) {
+        return record.path.is_dir();
+    }
     let device = |path: &Path| path.symlink_metadata().map(|found| found.dev()).ok();
     let (own, above) = (device(&record.path), record.path.parent().and_then(device));
     own.is_some() && own != above

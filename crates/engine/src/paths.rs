@@ -176,6 +176,14 @@ impl Paths {
         self.state.join("swept")
     }
 
+    /// There when it is known since the machine was started whether overlayfs can write to these containers; empty if so.
+    #[must_use]
+    pub fn overlay(&self) -> PathBuf {
+        let text = self.data.to_string_lossy();
+        let name = spec::Digest::of(text.as_bytes()).hex();
+        self.state.join(format!("overlay-{}", name.get(..16).unwrap_or_default()))
+    }
+
     /// Where they are kept, a file each.
     #[must_use]
     pub fn secrets(&self) -> PathBuf {

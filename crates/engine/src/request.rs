@@ -40,6 +40,8 @@ pub use spec::unit::Invalid;
 #[serde(default)]
 pub struct Run {
     pub rootfs: Rootfs,
+    /// How layers become its root, where that is asked for.
+    pub driver: Option<crate::snapshot::Driver>,
     pub name: Option<ContainerId>,
     /// Remove the container when it has exited.
     pub remove: bool,

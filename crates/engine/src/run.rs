@@ -13,7 +13,7 @@ use crate::remote::{self, Progress, Pulled};
 use crate::request::process::Patience;
 use crate::request::{Limits, Platform, Pull, Rootfs, Run, Terminal};
 use crate::time::Moment;
-use crate::{cdi, images, secrets, targets, users, volumes};
+use crate::{cdi, images, secrets, snapshot, targets, users, volumes};
 use plan::cgroup::{CgroupPath, Layout};
 use plan::host::Host;
 use plan::order::{Existing, First};
@@ -115,7 +115,7 @@ impl Identity {
 
     /// Of a container that is there.
     pub fn of(record: Record, paths: &Paths) -> Self {
-        let layered = paths.container(&record.id).join("upper").exists();
+        let layered = snapshot::own(paths, &record.id).is_some();
         let existing = if layered { Existing::Layer } else { Existing::Home };
         let (id, name, created) = (record.id.clone(), record.name.clone(), record.created);
         Self { id, name, created, existing, made: Some(record) }
@@ -132,13 +132,14 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     }
     let host = runtime::observe::host()?;
     let Identity { id, name, created, existing, made } = identity.clone();
-    let mut ground = ground::find(request, paths, &host, &id, made.as_ref())?;
+    let driver = snapshot::driver(request, paths, &host, &id)?;
+    let mut ground = ground::find(request, paths, &host, (&id, driver), made.as_ref())?;
     let mut request = request.clone();
     request.files.mounts = std::mem::take(&mut ground.mounts);
     let request = &request;
     let mut warnings = request.check()?;
     warnings.append(&mut lsm::labels(request)?);
-    let mut volumes = volumes::find(request, paths, &host, &id, lock)?;
+    let mut volumes = volumes::find(request, paths, &host, (&id, driver), lock)?;
 
     // Whom it joins is there before it when it is started.
     let later = existing == Existing::Home && !lock;
@@ -173,7 +174,11 @@ pub(crate) fn prepare(request: &Run, paths: &Paths, identity: &Identity, lock: b
     targets::check(&ground, &config.mounts, &host, &facts.users.0)?;
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let cgroup = plan::cgroup::plan(&layout, &resources, !host.is_machines_root())?;
-    let notes = cgroup.notes.clone();
+    let mut notes = cgroup.notes.clone();
+    if let (plan::Rootfs::Copy { .. }, None) = (&ground.rootfs, request.driver) {
+        let why = snapshot::unfit(paths, &host)?.map_or_else(String::new, |unfit| format!(": {}", unfit.why));
+        notes.push(format!("the image is copied for the container{why}"));
+    }
     let memory_limit = request.limits.memory.map(spec::unit::Size::bytes);
     let planned_cgroup = cgroup.cgroup.clone();
     // Not where the container would be there with it.

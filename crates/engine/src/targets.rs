@@ -30,8 +30,8 @@ pub fn check(ground: &Ground, mounts: &[Mount], host: &Host, uid_map: &[IdMappin
                 Found::Unknown => break,
                 Found::Node(node) => node,
             };
-            // The root of an overlay is the upper directory's, so the user's own.
-            let copied = matches!(ground.rootfs, Rootfs::Overlay { .. });
+            // The root of an overlay is the upper directory's, so the user's own; and so is that of a copy.
+            let copied = matches!(ground.rootfs, Rootfs::Overlay { .. } | Rootfs::Copy { .. });
             let is_open = if copied { path == Path::new("/") } else { node.attributes.mode & 0o002 != 0 };
             if depth > 0 && !is_open && plan::ids::inside(uid_map, node.attributes.uid).is_none() {
                 return Err(refused(ground, target, path, node.attributes.uid));

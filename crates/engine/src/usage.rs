@@ -28,7 +28,7 @@ pub fn sum(paths: &Paths) -> Result<[Used; 3]> {
     let (images, users) = (store.list()?, containers::list(paths));
     let (used, free): (Vec<_>, Vec<_>) = images.iter().partition(|listed| is_used(listed, &users));
     let of = |path: &str| image::usage::of(&paths.data.join(path));
-    let size = of("images") + of("layers") + of("partial") + of("tmp");
+    let size = of("images") + of("layers") + of("partial") + of("tmp") + of("mounts");
     // Layers that a used image has stay, whoever else has them.
     let kept: HashSet<PathBuf> = in_use(paths).into_iter().collect();
     let needed: u64 = kept.iter().map(|layer| image::usage::of(layer)).sum::<u64>()

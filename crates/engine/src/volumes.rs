@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::request::mount::{Bind, Image, Kind, Object, Propagation};
 use crate::request::{Mount, Platform, Rootfs, Run};
+use crate::snapshot::Driver;
 use driver::Stands;
 use object::Record;
 use plan::host::Host;
@@ -110,7 +111,7 @@ fn from_others(request: &Run, paths: &Paths) -> Result<Vec<Mounted>> {
 /// # Errors
 /// A source that is not there and shall not be made, that the caller cannot reach, or whose mount has not the
 /// propagation that is asked for; a volume that is there with other options; an image that is not here.
-pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, lock: bool) -> Result<Found> {
+pub fn find(request: &Run, paths: &Paths, host: &Host, (id, driver): (&str, Driver), lock: bool) -> Result<Found> {
     let mut found = Found::default();
     for (number, mount) in request.files.mounts.iter().enumerate() {
         let target = mount.target.as_str();
@@ -139,15 +140,31 @@ pub fn find(request: &Run, paths: &Paths, host: &Host, id: &str, lock: bool) -> 
                     found.hold = store.hold()?;
                 }
                 mounted.layers = layers(&store, image, request)?;
-                if image.writable {
-                    let all = paths.container(id).join("images");
-                    let own = all.join(number.to_string());
-                    mounted.source = text(&own);
-                    let is_first = found.volumes.iter().all(|volume| volume.directories.is_empty());
-                    let directories = [own.clone(), own.join("upper"), own.join("work")];
-                    let directories =
-                        Some(all).filter(|_| is_first).into_iter().chain(directories).map(|path| text(&path)).collect();
-                    found.volumes.push(Volume { target: target.to_owned(), directories, ..Volume::default() });
+                let all = paths.container(id).join("images");
+                let own = all.join(number.to_string());
+                let is_first = found.volumes.iter().all(|volume| volume.directories.is_empty());
+                let all = Some(all).filter(|_| is_first);
+                match driver {
+                    Driver::Overlay if !image.writable => {}
+                    // A layer alone can be mounted as it is.
+                    Driver::Vfs if !image.writable && mounted.layers.len() == 1 => {}
+                    Driver::Overlay => {
+                        mounted.source = text(&own);
+                        let directories = [own.clone(), own.join("upper"), own.join("work")];
+                        let directories = all.into_iter().chain(directories).map(|path| text(&path)).collect();
+                        found.volumes.push(Volume { target: target.to_owned(), directories, ..Volume::default() });
+                    }
+                    Driver::Vfs => {
+                        check_whole(image)?;
+                        (mounted.source, mounted.copied) = (text(&own), true);
+                        found.volumes.push(Volume {
+                            source: text(&own),
+                            target: target.to_owned(),
+                            directories: all.iter().map(|path| text(path)).collect(),
+                            copied: mounted.layers.iter().map(|layer| text(layer)).collect(),
+                            ..Volume::default()
+                        });
+                    }
                 }
             }
             Kind::Tmpfs(_) | Kind::Devpts(_) => {}
@@ -221,6 +238,13 @@ fn layers(store: &image::Store, image: &Image, request: &Run) -> Result<Vec<Path
         return Err(Error::rejected(what, "there is no such directory or file in it"));
     }
     Ok(parts)
+}
+
+/// The marks of a layer are known by its root.
+fn check_whole(image: &Image) -> Result<()> {
+    let Some(subpath) = &image.subpath else { return Ok(()) };
+    let what = format!("cannot mount {subpath} of image {}", image.reference);
+    Err(Error::rejected(what, "the storage driver vfs copies whole images only").hint("mount all of it"))
 }
 
 /// What is seen at a mount's target before the container is there.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: as with a pull, an image has its name only when its layer and its documents are on disk.
 
-use crate::difference;
+use crate::difference::{self, Own};
 use crate::error::{Context, Error, Kind, Result};
 use crate::layer::{Expected, Layer};
 use crate::pack::Ids;
@@ -10,11 +10,12 @@ use crate::store::{Put, Store, Wanted, names};
 use spec::Reference;
 use spec::image::{Descriptor, ImageConfig, media};
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// What a container has changed. `lower`: its image's layers, top first; `ids`: whose its files are.
+/// What a container has changed; one that never ran, nothing. `lower`: its image's layers, top first; `ids`: whose its
+/// files are.
 pub struct Changed<'a> {
-    pub upper: &'a Path,
+    pub own: Option<&'a Own>,
     pub lower: &'a [PathBuf],
     pub ids: &'a Ids,
 }
@@ -39,7 +40,10 @@ pub fn commit(
     let (_, _, manifest) = stored.manifest().ok_or_else(gone)?;
     let mut layers: Vec<Layer> = Wanted::all(&manifest.layers, &stored.config)?.into_iter().map(known).collect();
     let parent = layers.last().map(|layer| layer.chain_id);
-    let pack = |output: &mut dyn std::io::Write| difference::pack(changed.upper, changed.lower, changed.ids, output);
+    let pack = |output: &mut dyn std::io::Write| match changed.own {
+        Some(own) => difference::pack(own, changed.lower, changed.ids, output),
+        None => difference::pack_all(None, &[], changed.ids, output),
+    };
     layers.push(writer.make_layer(parent.as_ref(), pack).context(what)?);
     let mut config = stored.config;
     change(&mut config);

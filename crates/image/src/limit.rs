@@ -123,6 +123,10 @@ impl<'a> Room<'a> {
 /// Bytes without the reserve. A filesystem that makes inodes as it goes counts none.
 fn free(dir: BorrowedFd<'_>) -> Result<u64> {
     let disk = rustix::fs::fstatvfs(dir).map_err(sys::Error::of(|| "fstatvfs(layer)".to_owned()))?;
+    // One that does not count, such as ramfs, says so when it is full.
+    if disk.f_blocks == 0 {
+        return Ok(u64::MAX);
+    }
     let inodes = (disk.f_files / 20).min(INODES);
     if disk.f_files > 0 && disk.f_favail <= inodes {
         return Err(full(&format!("{inodes} inodes")));

@@ -5,7 +5,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::stack;
-use crate::unpack::{self, OPAQUE, WHITEOUT};
+use crate::unpack;
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use sys::mark::{self, OPAQUE};
 use tar::{Builder, EntryType, Header};
 
 /// A name in a header has so many bytes.
@@ -129,10 +130,7 @@ impl<W: Write> Packer<W> {
 
     /// Below, this layer takes `path` away.
     pub fn whiteout(&mut self, path: &Path) -> Result<()> {
-        let name = path.file_name().unwrap_or_default();
-        let mut mark = OsString::from_vec(WHITEOUT.to_vec());
-        mark.push(name);
-        self.mark(&path.with_file_name(mark))
+        self.mark(&path.with_file_name(mark::whiteout(path.file_name().unwrap_or_default())))
     }
 
     /// Of what is below in this directory, nothing is seen any more.
@@ -224,7 +222,14 @@ fn long(key: &str, text: &[u8], field: &mut [u8; NAME]) -> Option<(String, Vec<u
     (!fits).then(|| (key.to_owned(), text.to_vec()))
 }
 
-/// Those that layers have, in their order.
+/// Those that layers have, of a file or directory.
+pub(crate) fn attributes_of(dir: &OwnedFd, name: &OsStr) -> Result<Vec<(String, Vec<u8>)>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::openat(dir, name, flags, Mode::empty());
+    attributes(file.map_err(sys::Error::of(|| format!("openat({name:?})")))?.as_fd())
+}
+
+/// In their order.
 fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let mut names = vec![0_u8; 1 << 16];
     let length = match fs::flistxattr(file, &mut names[..]) {

@@ -6,7 +6,6 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs as dirfs;
-use crate::unpack::is_whiteout;
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
@@ -18,10 +17,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use sys::mark::{Marks, Seen};
 
 /// Links followed in one lookup, as the kernel's (path_resolution(7)).
 const MAX_LINKS: usize = 40;
-const MARKS: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
 /// Layers, top first, and what will be mounted over them.
 pub struct Rootfs {
@@ -30,7 +29,7 @@ pub struct Rootfs {
 }
 
 /// The directories of one name in all layers that show through, top first.
-type Merged = Vec<OwnedFd>;
+type Merged = Vec<(OwnedFd, Marks)>;
 
 pub enum Found {
     Absent,
@@ -72,14 +71,24 @@ impl Rootfs {
     /// A layer cannot be opened.
     pub fn open<P: AsRef<Path>>(layers: &[P]) -> Result<Self> {
         let open = |layer: &P| {
-            let opened = dirfs::open_root(layer.as_ref());
+            let path = layer.as_ref();
+            let opened = dirfs::open_root(path);
             let gone = opened.as_ref().is_err_and(|error| error.errno == Errno::NOENT);
-            let opened = opened.context(|| format!("cannot open layer {}", layer.as_ref().display()));
+            let opened = opened.context(|| format!("cannot open layer {}", path.display()));
             // It was taken away by something else than sampan.
-            opened
-                .map_err(|error| if gone { error.hint("sampan system check --repair fetches it again") } else { error })
+            let dir = opened.map_err(|error| {
+                if gone { error.hint("sampan system check --repair fetches it again") } else { error }
+            })?;
+            let marks = Marks::of(&dir)?;
+            Ok((dir, marks))
         };
         Ok(Self { root: Rc::new(layers.iter().map(open).collect::<Result<_>>()?), mounts: HashMap::new() })
+    }
+
+    /// Some layer has marks that overlayfs does not know.
+    #[must_use]
+    pub fn has_names_for_marks(&self) -> bool {
+        self.root.iter().any(|(_, marks)| *marks == Marks::Names)
     }
 
     /// Lookups at and below `destination` go to `source` on the host, or are unknown (`None`: a filesystem that only
@@ -179,7 +188,7 @@ impl Rootfs {
             let Some(top) = self.root.first() else {
                 return Ok(Found::Absent);
             };
-            let stat = fs::fstat(top).map_err(sys::Error::of(|| "fstat(root)".to_owned()))?;
+            let stat = fs::fstat(&top.0).map_err(sys::Error::of(|| "fstat(root)".to_owned()))?;
             return Ok(Found::Node(Node { path: "/".into(), attributes: stat.into(), place: Place::Host(None) }));
         };
         let (attributes, path) = (*attributes, full(&trail, OsStr::new("")));
@@ -213,21 +222,23 @@ enum Step {
 /// overlayfs.rst, "Merging": the topmost entry decides; directories merge down to the first that is opaque or is none.
 fn merge(dir: &Rc<Merged>, name: &OsStr) -> sys::Result<Step> {
     let mut merged: Option<(Merged, Attributes)> = None;
-    for (at, layer) in dir.iter().enumerate() {
-        let Some(stat) = dirfs::stat(layer, name)? else {
-            continue;
+    for (at, (layer, marks)) in dir.iter().enumerate() {
+        let stat = match marks.look(layer, name)? {
+            Seen::Nothing => continue,
+            Seen::Hidden => break,
+            Seen::Entry(stat) => stat,
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             let inner = dirfs::open_dir(layer, name)?;
-            let last = at + 1 == dir.len() || is_opaque(&inner);
-            merged.get_or_insert_with(|| (vec![], stat.into())).0.push(inner);
+            let last = at + 1 == dir.len() || marks.is_opaque(&inner);
+            merged.get_or_insert_with(|| (vec![], stat.into())).0.push((inner, *marks));
             if last {
                 break;
             }
             continue;
         }
-        if merged.is_some() || is_whiteout(&stat) {
+        if merged.is_some() {
             break;
         }
         if kind == FileType::Symlink {
@@ -243,15 +254,17 @@ fn merge(dir: &Rc<Merged>, name: &OsStr) -> sys::Result<Step> {
 /// Where a path without links is in this layer, and whether nothing of it shows through from those below.
 fn part(layer: &Path, relative: &Path) -> (Option<PathBuf>, bool) {
     let (mut at, mut covers) = (layer.to_owned(), false);
+    let marks = dirfs::open_root(layer).and_then(Marks::of).unwrap_or_default();
     for name in relative {
+        let hidden = marks == Marks::Names && at.join(sys::mark::whiteout(name)).symlink_metadata().is_ok();
         at.push(name);
         match at.symlink_metadata() {
-            Err(_) => return (None, covers),
+            Err(_) => return (None, covers || hidden),
             Ok(found) if !found.is_dir() => {
                 let whole = at == layer.join(relative) && !found.file_type().is_char_device();
                 return (whole.then_some(at), true);
             }
-            Ok(_) => covers |= dirfs::open_root(&at).is_ok_and(|dir| is_opaque(&dir)),
+            Ok(_) => covers |= dirfs::open_root(&at).is_ok_and(|dir| marks.is_opaque(dir)),
         }
     }
     (Some(at), covers)
@@ -265,14 +278,9 @@ fn mounted(source: &Path) -> sys::Result<Step> {
         Err(errno) => return Err(sys::Error::new(format!("stat({source:?})"), errno)),
     };
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return Ok(Step::Dir(vec![dirfs::open_root(source)?], stat.into()));
+        return Ok(Step::Dir(vec![(dirfs::open_root(source)?, Marks::Overlay)], stat.into()));
     }
     Ok(Step::File(Place::Host(Some(source.to_owned())), stat.into()))
-}
-
-pub(crate) fn is_opaque(dir: &OwnedFd) -> bool {
-    let mut value = [0; 1];
-    MARKS.iter().any(|mark| matches!(fs::fgetxattr(dir, *mark, &mut value[..]), Ok(1)) && value == *b"y")
 }
 
 fn names(path: &Path) -> VecDeque<OsString> {
@@ -308,7 +316,7 @@ impl Node {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match &self.place {
             Place::Entry(dir, at, name) => {
-                fs::openat(&dir[*at], name.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty())
+                fs::openat(&dir[*at].0, name.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty())
             }
             Place::Host(Some(path)) => fs::open(path, flags, Mode::empty()),
             Place::Host(None) => return Ok(None),

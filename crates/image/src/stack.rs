@@ -5,21 +5,27 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs as dirfs;
-use crate::rootfs::is_opaque;
-use crate::unpack::is_whiteout;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use sys::mark::{Marks, Seen};
 
 /// What overlayfs writes where it is told to (mount options `redirect_dir` and `metacopy`).
 const ELSEWHERE: [&str; 4] =
     ["trusted.overlay.redirect", "user.overlay.redirect", "trusted.overlay.metacopy", "user.overlay.metacopy"];
 
-/// Those that show through, top first, each with the number of its layer. None: there is no such directory.
-pub struct Stack(Vec<(usize, OwnedFd)>);
+/// Those that show through, top first. None: there is no such directory.
+pub struct Stack(Vec<Part>);
+
+struct Part {
+    /// The number of its layer.
+    layer: usize,
+    dir: OwnedFd,
+    marks: Marks,
+}
 
 /// `at`: which directory of the stack it is in; `layer`: of which layer that is.
 #[derive(Clone, Copy)]
@@ -37,11 +43,20 @@ impl Entry {
 
 impl Stack {
     pub fn open<P: AsRef<Path>>(layers: &[P]) -> Result<Self> {
-        let open = |layer: &P| {
-            dirfs::open_root(layer.as_ref()).context(|| format!("cannot open layer {}", layer.as_ref().display()))
+        let open = |(layer, path): (usize, &P)| {
+            let path = path.as_ref();
+            let dir = dirfs::open_root(path).context(|| format!("cannot open layer {}", path.display()))?;
+            Ok(Part { layer, marks: Marks::of(&dir)?, dir })
         };
-        let dirs = layers.iter().map(open).collect::<Result<Vec<_>>>()?;
-        Ok(Self(dirs.into_iter().enumerate().collect()))
+        Ok(Self(layers.iter().enumerate().map(open).collect::<Result<_>>()?))
+    }
+
+    /// A container's own layer, top of all: what it calls its files is its own matter.
+    pub fn under<P: AsRef<Path>>(upper: &Path, layers: &[P]) -> Result<Self> {
+        let dir = dirfs::open_root(upper).context(|| format!("cannot open layer {}", upper.display()))?;
+        let below = Self::open(layers)?.0.into_iter().map(|part| Part { layer: part.layer + 1, ..part });
+        let upper = Part { layer: 0, dir, marks: Marks::Overlay };
+        Ok(Self(std::iter::once(upper).chain(below).collect()))
     }
 
     pub fn none() -> Self {
@@ -53,37 +68,37 @@ impl Stack {
     }
 
     pub fn dir(&self, at: usize) -> &OwnedFd {
-        &self.0[at].1
+        &self.0[at].dir
+    }
+
+    pub fn is_opaque(&self) -> bool {
+        self.0.first().is_some_and(|top| top.marks.is_opaque(&top.dir))
     }
 
     /// Of the topmost directory alone, whiteouts among them.
     pub fn names(&self) -> Result<Vec<OsString>> {
-        let Some((_, top)) = self.0.first() else { return Ok(vec![]) };
-        Ok(dirfs::names(top)?.iter().map(|name| dirfs::os(name).to_owned()).collect())
+        let Some(top) = self.0.first() else { return Ok(vec![]) };
+        Ok(dirfs::names(&top.dir)?.iter().map(|name| dirfs::os(name).to_owned()).collect())
     }
 
     /// Likewise.
-    pub fn stat(&self, name: &OsStr) -> Result<Option<Stat>> {
-        let Some((_, top)) = self.0.first() else { return Ok(None) };
-        Ok(dirfs::stat(top, name)?)
+    pub fn look(&self, name: &OsStr) -> Result<Seen> {
+        let Some(top) = self.0.first() else { return Ok(Seen::Nothing) };
+        Ok(top.marks.look(&top.dir, name)?)
     }
 
     /// Sorted, so that what is made of them is the same each time.
     pub fn entries(&self) -> Result<BTreeMap<OsString, Entry>> {
         let mut entries = BTreeMap::new();
         let mut hidden = HashSet::new();
-        for (at, (layer, dir)) in self.0.iter().enumerate() {
-            for name in dirfs::names(dir)? {
-                let name = dirfs::os(&name).to_owned();
+        for (at, part) in self.0.iter().enumerate() {
+            for (name, seen) in part.marks.list(&part.dir)? {
                 if entries.contains_key(&name) || hidden.contains(&name) {
                     continue;
                 }
-                // Gone meanwhile: of a container that runs.
-                let Some(stat) = dirfs::stat(dir, &name)? else { continue };
-                if is_whiteout(&stat) {
-                    hidden.insert(name);
-                } else {
-                    entries.insert(name, Entry { at, layer: *layer, stat });
+                match seen {
+                    Seen::Entry(stat) => _ = entries.insert(name, Entry { at, layer: part.layer, stat }),
+                    Seen::Hidden | Seen::Nothing => _ = hidden.insert(name),
                 }
             }
         }
@@ -91,9 +106,11 @@ impl Stack {
     }
 
     pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>> {
-        for (at, (layer, dir)) in self.0.iter().enumerate() {
-            if let Some(stat) = dirfs::stat(dir, name)? {
-                return Ok((!is_whiteout(&stat)).then_some(Entry { at, layer: *layer, stat }));
+        for (at, part) in self.0.iter().enumerate() {
+            match part.marks.look(&part.dir, name)? {
+                Seen::Nothing => {}
+                Seen::Hidden => return Ok(None),
+                Seen::Entry(stat) => return Ok(Some(Entry { at, layer: part.layer, stat })),
             }
         }
         Ok(None)
@@ -102,14 +119,18 @@ impl Stack {
     /// The directory below: merged down to the first layer where it is opaque, or something else.
     pub fn enter(&self, name: &OsStr) -> Result<Self> {
         let mut below = Vec::new();
-        for (layer, dir) in &self.0 {
-            let Some(stat) = dirfs::stat(dir, name)? else { continue };
+        for part in &self.0 {
+            let stat = match part.marks.look(&part.dir, name)? {
+                Seen::Nothing => continue,
+                Seen::Hidden => break,
+                Seen::Entry(stat) => stat,
+            };
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 break;
             }
-            let inner = open_dir(dir, name)?;
-            let last = is_opaque(&inner);
-            below.push((*layer, inner));
+            let inner = Part { dir: open_dir(&part.dir, name)?, ..*part };
+            let last = inner.marks.is_opaque(&inner.dir);
+            below.push(inner);
             if last {
                 break;
             }

@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::fs as dirfs;
 use crate::limit::{Limit, Room};
 use crate::sparse::{Map, Sparse, number};
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
@@ -18,13 +18,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use sys::mark::{self, Marks, NAMED, OPAQUE, RECORDS, WHITEOUT, is_whiteout};
 use tar::EntryType;
 
-/// layer.md, "Whiteouts".
-pub(crate) const WHITEOUT: &[u8] = b".wh.";
-pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Other names with this prefix are AUFS's own records, which mean nothing to anyone else.
-const AUFS: &[u8] = b".wh..wh.";
 /// What may be kept in memory until the end: a hundred times what large images need.
 const REMEMBERED: usize = 1 << 28;
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -72,6 +68,7 @@ pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights, limit: L
     let mut layer = Unpacking {
         root,
         rights,
+        marks: None,
         room: Room::on(root, limit),
         parent: None,
         dirs: BTreeMap::new(),
@@ -90,6 +87,8 @@ pub fn unpack(root: BorrowedFd<'_>, archive: impl Read, rights: Rights, limit: L
 struct Unpacking<'a> {
     root: BorrowedFd<'a>,
     rights: Rights,
+    /// Which this file system has room for; asked when the first is made.
+    marks: Option<Marks>,
     room: Room<'a>,
     /// The directory of the entry before: archives list a directory's files together.
     parent: Option<(Vec<u8>, OwnedFd)>,
@@ -123,6 +122,9 @@ impl Unpacking<'_> {
         let Some((last, parents)) = path.split_last() else {
             return self.root_itself(kind, meta);
         };
+        if parents.contains(&NAMED.as_bytes()) {
+            return Ok(());
+        }
         let parents = parents.join(&b'/');
         if last.starts_with(WHITEOUT) {
             return self.whiteout(&parents, last);
@@ -210,9 +212,11 @@ impl Unpacking<'_> {
             so_far.extend_from_slice(name);
             let name = OsStr::from_bytes(name);
             let stat = dirfs::stat(&dir, name)?;
-            let hidden = stat.as_ref().is_some_and(is_whiteout);
+            let mut hidden = stat.as_ref().is_some_and(is_whiteout);
             if hidden {
                 dirfs::unlink(&dir, name)?;
+            } else if stat.is_none() {
+                hidden = self.unmark(&dir, name)?;
             }
             if stat.is_none() || hidden {
                 dirfs::mkdir(&dir, name, 0o755)?;
@@ -221,7 +225,7 @@ impl Unpacking<'_> {
                 dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(&so_far))?;
             }
             if hidden {
-                mark_opaque(self.rights, &dir)?;
+                self.mark_opaque(&dir)?;
             }
         }
         Ok(dir)
@@ -230,10 +234,11 @@ impl Unpacking<'_> {
     /// Takes away what an earlier entry put under this name. Whether that was a whiteout: then what comes now hides
     /// the lower layers' entry of that name entirely.
     fn vacate(&mut self, parents: &[u8], name: &[u8]) -> Result<bool> {
+        let marks = self.marks;
         let dir = self.parent(parents)?;
         let os = OsStr::from_bytes(name);
         let Some(stat) = dirfs::stat(dir, os)? else {
-            return Ok(false);
+            return unmark(marks, dir, os);
         };
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             dirfs::unlink(dir, os)?;
@@ -300,7 +305,16 @@ impl Unpacking<'_> {
         let rights = self.rights;
         let (dir, name) = (self.parent(parents)?, OsStr::from_bytes(name));
         let target = OsStr::from_bytes(target);
-        fs::symlinkat(target, dir, name).map_err(sys::Error::of(|| format!("symlinkat({target:?}, {name:?})")))?;
+        fs::symlinkat(target, dir, name).map_err(|errno| {
+            let error = Error::from(sys::Error::new(format!("symlinkat({target:?}, {name:?})"), errno));
+            // symlink(2).
+            let lacks = matches!(errno, Errno::PERM | Errno::OPNOTSUPP);
+            if lacks {
+                error.hint("this file system has no symbolic links: keep images on another (--root)")
+            } else {
+                error
+            }
+        })?;
         own_at(rights, dir, name, meta)?;
         stamp_at(dir, name, meta)
     }
@@ -348,12 +362,11 @@ impl Unpacking<'_> {
     fn whiteout(&mut self, parents: &[u8], marker: &[u8]) -> Result<()> {
         if marker == OPAQUE {
             // The parent's own directory is the opaque one.
-            let (root, rights) = (self.root, self.rights);
             self.parent(parents)?;
-            let dir = dirfs::resolve_dir(root, OsStr::from_bytes(parents))?;
-            return mark_opaque(rights, &dir);
+            let dir = dirfs::resolve_dir(self.root, OsStr::from_bytes(parents))?;
+            return self.mark_opaque(&dir);
         }
-        if marker.starts_with(AUFS) {
+        if marker.starts_with(RECORDS) {
             return Ok(());
         }
         let name = &marker[WHITEOUT.len()..];
@@ -361,11 +374,13 @@ impl Unpacking<'_> {
             return Err(Error::new(Kind::Hostile, "", "a whiteout of no name"));
         }
         let os = OsStr::from_bytes(name);
+        let marks = self.marks()?;
         let dir = self.parent(parents)?;
         match dirfs::stat(dir, os)? {
             // A whiteout is for the layers below: what this layer has under the name stays, and hides them.
             Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => self.opaque_in(parents, name),
             Some(_) => Ok(()),
+            None if marks == Marks::Names => put_mark(dir, OsStr::from_bytes(marker)),
             // Any user may make this one device (vfs_mknod exempts WHITEOUT_DEV).
             None => fs::mknodat(dir, os, FileType::CharacterDevice, Mode::empty(), 0)
                 .map_err(|errno| sys::Error::new(format!("mknodat({os:?}, S_IFCHR, 0:0)"), errno).into()),
@@ -373,9 +388,33 @@ impl Unpacking<'_> {
     }
 
     fn opaque_in(&mut self, parents: &[u8], name: &[u8]) -> Result<()> {
-        let rights = self.rights;
         let dir = dirfs::open_dir(self.parent(parents)?, OsStr::from_bytes(name))?;
-        mark_opaque(rights, &dir)
+        self.mark_opaque(&dir)
+    }
+
+    fn marks(&mut self) -> Result<Marks> {
+        if let Some(marks) = self.marks {
+            return Ok(marks);
+        }
+        let marks = if takes_overlays(self.root, self.rights)? { Marks::Overlay } else { Marks::Names };
+        if marks == Marks::Names {
+            put_mark(self.root, OsStr::new(NAMED))?;
+        }
+        Ok(*self.marks.insert(marks))
+    }
+
+    fn mark_opaque(&mut self, dir: &OwnedFd) -> Result<()> {
+        let rights = self.rights;
+        // A descriptor of O_PATH has no attributes, so the directory is opened once more.
+        let dir = dirfs::open_dir(dir, ".")?;
+        match self.marks()? {
+            Marks::Names => put_mark(dir.as_fd(), OsStr::from_bytes(OPAQUE)),
+            Marks::Overlay => Ok(set_opaque(dir.as_fd(), rights)?),
+        }
+    }
+
+    fn unmark(&self, dir: &OwnedFd, name: &OsStr) -> Result<bool> {
+        unmark(self.marks, dir.as_fd(), name)
     }
 
     /// Owner before attributes and mode: chown(2) clears capabilities and set-id bits.
@@ -454,7 +493,8 @@ impl Meta {
 /// File capabilities and users' own attributes, as docker keeps them. Never overlayfs's own: `redirect` and
 /// `metacopy` from a stranger would let one layer show files of another place.
 pub(crate) fn is_kept(name: &[u8]) -> bool {
-    name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+    let marks = name.starts_with(b"user.overlay.") || name.starts_with(b"user.fuseoverlayfs.");
+    name == b"security.capability" || (name.starts_with(b"user.") && !marks)
 }
 
 /// `seconds.fraction` (pax(1)).
@@ -494,16 +534,43 @@ pub(crate) fn device<R>(entry: &Entry<'_, R>) -> Result<u64> {
     Ok(fs::makedev(major, minor))
 }
 
-pub(crate) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+/// Whether overlayfs's marks can be made here: not every file system has such attributes, and overlayfs itself has no
+/// such device.
+fn takes_overlays(root: BorrowedFd<'_>, rights: Rights) -> Result<bool> {
+    let name = OsStr::new(".wh..wh.try");
+    dirfs::mkdir(root, name, 0o700)?;
+    let dir = dirfs::open_dir(root, name)?;
+    let device = || fs::mknodat(&dir, "x", FileType::CharacterDevice, Mode::empty(), 0);
+    let takes = set_opaque(dir.as_fd(), rights).is_ok() && device().is_ok();
+    sys::tree::remove(root, c".wh..wh.try")?;
+    Ok(takes)
 }
 
-fn mark_opaque(rights: Rights, dir: impl AsFd) -> Result<()> {
+fn set_opaque(dir: BorrowedFd<'_>, rights: Rights) -> sys::Result<()> {
     let name = rights.opaque();
-    // A descriptor of O_PATH has no attributes, so the directory is opened once more.
-    let dir = dirfs::open_dir(dir, ".")?;
     fs::fsetxattr(dir, name, b"y", XattrFlags::empty())
-        .map_err(|errno| sys::Error::new(format!("fsetxattr({name:?}, \"y\")"), errno).into())
+        .map_err(sys::Error::of(|| format!("fsetxattr({name:?}, \"y\")")))
+}
+
+/// A mark that is a name; always the same file, so that a layer can be compared with what it is to be.
+fn put_mark(dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+    if dirfs::stat(dir, name)?.is_some() {
+        return Ok(());
+    }
+    let file = dirfs::create(dir, name, 0o600)?;
+    let then = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let times = Timestamps { last_access: then, last_modification: then };
+    Ok(fs::futimens(&file, &times).map_err(sys::Error::of(|| "futimens".to_owned()))?)
+}
+
+/// Whether there was one of that kind for this name.
+fn unmark(marks: Option<Marks>, dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool> {
+    let mark = mark::whiteout(name);
+    let marked = marks == Some(Marks::Names) && dirfs::stat(dir, &mark)?.is_some();
+    if marked {
+        dirfs::unlink(dir, &mark)?;
+    }
+    Ok(marked)
 }
 
 fn own_at(rights: Rights, dir: BorrowedFd<'_>, name: &OsStr, meta: &Meta) -> Result<()> {

@@ -218,7 +218,8 @@ fn attributes_of_any_bytes_come_back() {
     }
     kept.iter().for_each(|(path, name, value)| set(path, name, value).unwrap());
     let mut tar = vec![];
-    image::difference::pack::<&Path>(&from, &[], &image::Ids::default(), &mut tar).unwrap();
+    let own = image::difference::Own::Upper(from.clone());
+    image::difference::pack::<&Path>(&own, &[], &image::Ids::default(), &mut tar).unwrap();
     let root = fs::File::open(&to).unwrap();
     let (rights, limit) = (image::unpack::Rights::current(), image::limit::Limit(1 << 20));
     image::unpack::unpack(root.as_fd(), tar.as_slice(), rights, limit).unwrap();
@@ -228,7 +229,7 @@ fn attributes_of_any_bytes_come_back() {
         assert_eq!(&found[..length], value, "{path} {name}");
     }
     set("d/f", "user.a=b", b"c").unwrap();
-    let refused = image::difference::pack::<&Path>(&from, &[], &image::Ids::default(), &mut vec![]).unwrap_err();
+    let refused = image::difference::pack::<&Path>(&own, &[], &image::Ids::default(), &mut vec![]).unwrap_err();
     assert!(refused.to_string().contains("no layer can hold its attribute \"user.a=b\""), "{refused}");
 }
 

@@ -23,6 +23,11 @@ pub enum Rootfs {
         lower: Vec<String>,
         upper: Upper,
     },
+    /// The same, where overlayfs cannot write: a copy of all, in this directory.
+    Copy {
+        lower: Vec<String>,
+        tree: String,
+    },
     /// This machine's own files.
     Host(View),
 }
@@ -149,7 +154,9 @@ pub fn plan(input: Input<'_>) -> Result<Plan, Rejected> {
         ids::check_namespace(input.host)?;
     }
     ids::check_user(&process.user, linux, input.host)?;
-    let shifts = if !input.host.is_machines_root() {
+    let shifts = if matches!(input.rootfs, Rootfs::Copy { .. }) {
+        Ok(())
+    } else if !input.host.is_machines_root() {
         Err("only the machine's root may shift ids")
     } else if input.host.kernel < (5, 19) {
         Err("overlayfs takes layers with shifted ids since Linux 5.19")
@@ -274,14 +281,8 @@ fn prepare(input: Input<'_>, linux: &Linux, nodes: Vec<HostStep>, sources: Vec<H
         Existing::Nothing => HostStep::Home { path, mode, owner, mapped },
         Existing::Home | Existing::Layer => HostStep::Kept { path, mode, owner },
     }];
-    if let (Rootfs::Overlay { upper: Upper { upper, work, limit, .. }, .. }, false) =
-        (&input.rootfs, input.existing == Existing::Layer)
-    {
-        steps.push(directory(upper.clone(), 0o755));
-        steps.push(directory(work.clone(), 0o700));
-        // While they are empty: what is in them by then would not count.
-        let paths = [upper.clone(), work.clone()];
-        steps.extend(limit.map(|bytes| HostStep::Quota { paths, bytes }));
+    if input.existing != Existing::Layer {
+        own_files(&input, linux, &directory, &mut steps);
     }
     if matches!(input.rootfs, Rootfs::Host(_)) {
         steps.push(directory(format!("{}/scratch", input.data), 0o755));
@@ -312,12 +313,32 @@ fn prepare(input: Input<'_>, linux: &Linux, nodes: Vec<HostStep>, sources: Vec<H
     steps
 }
 
+/// Where what it writes goes.
+fn own_files(input: &Input<'_>, linux: &Linux, directory: &dyn Fn(String, u32) -> HostStep, steps: &mut Vec<HostStep>) {
+    match &input.rootfs {
+        Rootfs::Directory(_) | Rootfs::Host(_) => {}
+        Rootfs::Overlay { upper: Upper { upper, work, limit, .. }, .. } => {
+            steps.push(directory(upper.clone(), 0o755));
+            steps.push(directory(work.clone(), 0o700));
+            // While they are empty: what is in them by then would not count.
+            let paths = [upper.clone(), work.clone()];
+            steps.extend(limit.map(|bytes| HostStep::Quota { paths, bytes }));
+        }
+        Rootfs::Copy { lower, tree } => steps.push(HostStep::Tree {
+            layers: lower.clone(),
+            to: tree.clone(),
+            ids: if input.idmapped { Ids::of(linux) } else { Ids::default() },
+            mapped: input.host.rootless(),
+        }),
+    }
+}
+
 /// An overlay takes the mounts below its layers no more than the layers' own; a directory comes as it is.
 fn idmapped(input: &Input<'_>, linux: &Linux, directory: &dyn Fn(String, u32) -> HostStep, steps: &mut Vec<HostStep>) {
     let (layers, recursive) = match &input.rootfs {
         Rootfs::Directory(path) => (std::slice::from_ref(path), true),
         Rootfs::Overlay { lower, .. } => (lower.as_slice(), false),
-        Rootfs::Host(_) => return,
+        Rootfs::Copy { .. } | Rootfs::Host(_) => return,
     };
     steps.push(directory(format!("{}/layers", input.data), 0o755));
     for (number, from) in layers.iter().enumerate() {
@@ -344,6 +365,7 @@ pub(crate) fn layers(input: &Input<'_>, shifted: bool) -> Option<Vec<String>> {
     let layers = match &input.rootfs {
         Rootfs::Directory(path) => std::slice::from_ref(path),
         Rootfs::Overlay { lower, .. } => lower.as_slice(),
+        Rootfs::Copy { tree, .. } => return Some(vec![tree.clone()]),
         Rootfs::Host(_) => return None,
     };
     if !input.idmapped || !shifted {
@@ -442,6 +464,9 @@ fn init(input: &Input<'_>, linux: &Linux, process: &Process, new: &[NamespaceKin
     match &input.rootfs {
         Rootfs::Directory(path) => {
             steps.push(InitStep::Root { path: layer(0, path), at: at.clone(), private: shares });
+        }
+        Rootfs::Copy { tree, .. } => {
+            steps.push(InitStep::Root { path: tree.clone(), at: at.clone(), private: shares });
         }
         Rootfs::Overlay { lower, upper } => {
             let lower = lower.iter().enumerate().map(|(number, path)| layer(number, path)).collect();
@@ -576,7 +601,9 @@ fn check_filled(input: &Input<'_>, destination: &str) -> Result<(), Rejected> {
     match input.rootfs {
         Rootfs::Directory(_) if input.host.rootless() => refuse("only root of the host may (tmpcopyup)"),
         Rootfs::Directory(_) => Ok(()),
-        Rootfs::Overlay { .. } | Rootfs::Host(_) => refuse("the root is not a directory (tmpcopyup)"),
+        Rootfs::Overlay { .. } | Rootfs::Copy { .. } | Rootfs::Host(_) => {
+            refuse("the root is not a directory (tmpcopyup)")
+        }
     }
 }
 
@@ -810,8 +837,22 @@ fn devices(input: &Input<'_>, linux: &Linux, new: &[NamespaceKind], steps: &mut 
 /// What a plan makes in a container's directory beside `files`, the layer of its own and what is in that: it goes before
 /// the next plan for the directory.
 #[must_use]
-pub fn made(data: &str) -> [String; 5] {
-    [nodes_at(data), merged(data), format!("{data}/layers"), format!("{data}/scratch"), format!("{data}/images")]
+pub fn made(data: &str) -> [String; 6] {
+    let own = ["layers", "scratch", "images"].map(|name| format!("{data}/{name}"));
+    let [layers, scratch, images] = own;
+    [nodes_at(data), merged(data), layers, scratch, images, partial(&tree(data))]
+}
+
+/// Where the copy is that a container stands on.
+#[must_use]
+pub fn tree(data: &str) -> String {
+    format!("{data}/tree")
+}
+
+/// A copy on its way: one that has its name is whole.
+#[must_use]
+pub fn partial(tree: &str) -> String {
+    format!("{tree}.partial")
 }
 
 fn nodes_at(data: &str) -> String {

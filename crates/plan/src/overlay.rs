@@ -5,6 +5,7 @@
 
 use crate::Rejected;
 use crate::host::Host;
+use crate::mounts::Ids;
 use crate::shell::quote;
 use crate::step::{At, HostStep, Upper, inside};
 
@@ -71,6 +72,17 @@ pub fn image(host: &Host, layers: &[String], directory: &str) -> Result<(Vec<Hos
     let told = tell(host, &lower, None, &At::Root(at.clone()))?;
     steps.push(HostStep::Layers { lower, at: at.clone(), userxattr: !host.initial, told });
     Ok((steps, at))
+}
+
+/// The same where overlayfs cannot work: a copy.
+#[must_use]
+pub fn copied(host: &Host, layers: &[String], directory: &str) -> (Vec<HostStep>, String) {
+    let (at, mapped) = (format!("{directory}/tree"), host.rootless());
+    let steps = vec![
+        HostStep::Home { path: directory.to_owned(), mode: 0o700, owner: None, mapped },
+        HostStep::Tree { layers: layers.to_vec(), to: at.clone(), ids: Ids::default(), mapped },
+    ];
+    (steps, at)
 }
 
 /// For mount(2), in the working directory `from`; empty: the paths as they are.

@@ -66,6 +66,14 @@ pub enum HostStep {
         ids: Ids,
         recursive: bool,
     },
+    /// A copy of what layers (topmost first) show as one, which the container's root is. `ids`: the owners are seen through
+    /// these maps; `mapped`: it takes an ordinary user's user namespace.
+    Tree {
+        layers: Vec<String>,
+        to: String,
+        ids: Ids,
+        mapped: bool,
+    },
     /// An image's layers as one tree, read-only, on this machine.
     Layers {
         lower: Vec<String>,
@@ -485,6 +493,7 @@ impl HostStep {
             Self::Own { path, .. } => format!("all of {path} becomes the container's user's (:U), and stays so"),
             Self::Idmapped { from, .. } => format!("{from} with the ids of the container's user namespace"),
             Self::Layers { .. } => "the layers as one tree".into(),
+            Self::Tree { .. } => "a copy of the layers as one, as overlayfs cannot write here".into(),
             Self::Affinity(_) => "the CPUs on which the process begins".into(),
             Self::Cgroup(step) => step.why(),
             Self::Network(step) => step.why(),
@@ -539,6 +548,7 @@ impl HostStep {
             Self::Layers { lower, at, userxattr, told } => {
                 overlay::shell(lower, None, &At::Root(at.clone()), None, *userxattr, told)
             }
+            Self::Tree { layers, to, ids, mapped } => copy_tree(layers, to, ids, *mapped),
             Self::Affinity(Cpus { list, .. }) => format!("taskset -pc {} $$", quote(list)),
             Self::Cgroup(step) => step.shell(),
             Self::Network(step) => step.shell(),
@@ -554,6 +564,7 @@ impl HostStep {
             | Self::File { .. }
             | Self::Fifo { .. }
             | Self::Node { .. }
+            | Self::Tree { .. }
             | Self::Source { .. }
             // One that nobody named goes when its container is gone, whoever sees that.
             // Its number is free when the directories are gone.
@@ -580,6 +591,27 @@ impl HostStep {
             Self::Network(step) => step.undo(),
         }
     }
+}
+
+fn copy_tree(layers: &[String], to: &str, ids: &Ids, mapped: bool) -> String {
+    let mut lines = vec![format!("mkdir {}", quote(to))];
+    // Bottom first, each over those below.
+    lines.extend(layers.iter().rev().map(|layer| {
+        format!("cp -a --reflink=auto --remove-destination {} {}", quote(&format!("{layer}/.")), quote(to))
+    }));
+    if mapped {
+        let script = lines.join("\n");
+        lines = vec![format!("unshare --map-auto --map-root-user sh -ec {}", quote(&script))];
+    }
+    if layers.len() > 1 {
+        lines.push("# no shell equivalent: nor is there what a layer takes away from those below".to_owned());
+    }
+    if !ids.uid.is_empty() {
+        let maps = |maps: &[IdMapping]| maps.iter().map(map_words).collect::<Vec<_>>().join(", ");
+        let (uid, gid) = (maps(&ids.uid), maps(&ids.gid));
+        lines.push(format!("# no shell equivalent: its owners are shifted: users {uid}, groups {gid}"));
+    }
+    lines.join("\n")
 }
 
 /// mount(8) has it since util-linux 2.39.

@@ -26,6 +26,8 @@ pub struct Volume {
     pub object: Option<Object>,
     /// In the container's own directory, for what it writes there: to be made.
     pub directories: Vec<String>,
+    /// Layers, topmost first, of which the source is to be a copy.
+    pub copied: Vec<String>,
 }
 
 /// A volume that has a name: what is to be done to it before it can be mounted.
@@ -136,6 +138,14 @@ pub(crate) fn steps(input: &Input<'_>, linux: &Linux, user: &User) -> Result<Vec
         let root = ids::root(input.host, &linux.uid_mappings, &linux.gid_mappings);
         let directory = |path: &String| HostStep::Directory { path: path.clone(), mode: 0o755, owner: root };
         steps.extend(volume.directories.iter().map(directory));
+        if !volume.copied.is_empty() {
+            steps.push(HostStep::Tree {
+                layers: volume.copied.clone(),
+                to: path.clone(),
+                ids: if input.host.rootless() { Ids::default() } else { Ids::of(linux) },
+                mapped: input.host.rootless(),
+            });
+        }
         if let Some(object) = &volume.object {
             let same = |other: &Volume| other.object.as_ref().is_some_and(|it| it.directory == object.directory);
             let again = input.volumes[..number].iter().any(same);

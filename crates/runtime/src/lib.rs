@@ -27,6 +27,7 @@ pub mod quota;
 mod remedy;
 pub mod resolver;
 pub mod secret;
+pub mod snapshot;
 pub mod supervise;
 pub mod sync;
 pub mod systemd;

@@ -30,7 +30,7 @@ mod volume;
 
 pub use archive::{Check, DiskUsage, Form, ImagePrune, Load, Save, SystemPrune};
 pub use clap_complete::Shell;
-pub use globals::Globals;
+pub use globals::{Globals, storage_driver};
 pub use image::{Commit, ContainerDiff, Diff, Export, History, ImageDiff, ImageMount, ImageTree, ImageUnmount, Import};
 pub use inspect::{ContainerInspect, ImageInspect, Inspect, Object};
 pub use lifecycle::{

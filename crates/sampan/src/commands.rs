@@ -45,6 +45,8 @@ mod volume;
 use crate::cli::{Call, Verb};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::now;
+use engine::request::Run;
+use engine::snapshot::Driver;
 use std::io::{BufRead as _, IsTerminal as _};
 
 /// # Errors
@@ -52,7 +54,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     let Call { globals, verb } = call;
     match verb {
-        Verb::Run(request) => return run::run(*request, &globals, ui),
+        Verb::Run(request) => return run::run(Run { driver: driver(&globals)?, ..*request }, &globals, ui),
         Verb::Start(arguments) => return coded(lifecycle::start(&arguments, &globals, ui)),
         Verb::HealthCheck(arguments) => return coded(lifecycle::health_check(&arguments, &globals, ui)),
         Verb::Attach(arguments) => return coded(lifecycle::attach(&arguments, &globals, ui)),
@@ -65,7 +67,9 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Help(text) => ui::print(&text),
         Verb::Version(arguments) => version::print(&arguments, &globals),
         Verb::Completion(shell) => completion::print(shell),
-        Verb::Create(request) => lifecycle::create(&request, &globals, ui),
+        Verb::Create(request) => {
+            driver(&globals).and_then(|driver| lifecycle::create(&Run { driver, ..*request }, &globals, ui))
+        }
         Verb::Stop(arguments) => lifecycle::stop(&arguments, &globals, ui),
         Verb::Kill(arguments) => lifecycle::kill(&arguments, &globals, ui),
         Verb::Wait(arguments) => lifecycle::wait(&arguments, &globals, ui),
@@ -148,6 +152,23 @@ fn coded(done: Result<u8, Failure>) -> Result<u8, Failure> {
 fn paths(globals: &crate::cli::Globals) -> Result<engine::Paths, Failure> {
     let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
     Ok(engine::Paths::new(globals.root.clone(), globals.state.clone(), variable)?)
+}
+
+/// The storage driver that is asked for.
+///
+/// # Errors
+/// [`Failure`] where the environment names none.
+fn driver(globals: &crate::cli::Globals) -> Result<Option<Driver>, Failure> {
+    const VARIABLE: &str = "SAMPAN_STORAGE_DRIVER";
+    match std::env::var(VARIABLE) {
+        Ok(text) if globals.storage_driver.is_none() && !text.is_empty() => {
+            crate::cli::storage_driver(&text).map(Some).map_err(|invalid| {
+                let failure = Failure::new(format!("cannot use {VARIABLE}={text}")).cause(&invalid.why);
+                invalid.hint.iter().fold(failure, |failure, hint| failure.hint(hint))
+            })
+        }
+        _ => Ok(globals.storage_driver),
+    }
 }
 
 /// The paths, after what dead sampans left was undone.

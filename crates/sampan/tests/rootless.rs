@@ -691,3 +691,26 @@ fn files_into_it_and_out_of_it() {
         user.is_clean();
     }
 }
+
+/// Where it has a copy of its image, that belongs to the caller's subordinate ids as an unpacked layer does.
+#[test]
+fn a_copy_has_the_owners_of_the_image() {
+    let Some(user) = Ordinary::with_subordinates("copy") else { return };
+    let sampan = |words: &[&str]| {
+        let mut command = user.sampan(words);
+        ran(command.env("SAMPAN_STORAGE_DRIVER", "vfs").output().unwrap())
+    };
+    sampan(&["image", "bootstrap", "busybox"]).ok();
+    let change = "echo >/f; chown 7:8 /f; rm -r /home; stat -c %u:%g /bin/busybox";
+    assert_eq!(sampan(&["run", "--name=c", "--network=none", "busybox", "sh", "-c", change]).ok(), "0:0");
+    let out = sampan(&["diff", "c"]).ok();
+    assert_eq!(out.lines().collect::<std::collections::BTreeSet<_>>(), ["A /f", "D /home"].into());
+    sampan(&["commit", "c", "one"]).ok();
+    for driver in ["vfs", "overlay"] {
+        let look = "stat -c %u:%g /f; ls -d /home 2>/dev/null || echo gone";
+        let words = ["--storage-driver", driver, "run", "--rm", "--network=none", "one", "sh", "-c", look];
+        assert_eq!(sampan(&words).ok(), "7:8\ngone", "{driver}");
+    }
+    sampan(&["rm", "c"]).ok();
+    user.is_clean();
+}

@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod child;
 pub mod copy;
 pub mod entry;
+pub mod mark;
 pub mod mount;
 pub mod netlink;
 pub mod nft;

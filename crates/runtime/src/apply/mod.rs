@@ -123,6 +123,7 @@ pub fn host(step: &HostStep, context: &mut Context) -> Result<()> {
             Ok(sys::mount::attach(tree.as_fd(), to)?)
         }
         HostStep::Layers { lower, at, userxattr, told } => layers(lower, at, *userxattr, told),
+        HostStep::Tree { layers, to, ids, mapped } => crate::snapshot::copy(layers, to, ids, *mapped),
         HostStep::Affinity(cpus) => Ok(sys::process::set_affinity(&cpus.mask)?),
         HostStep::Cgroup(step) => Ok(cgroup::apply(step, &mut context.dirs)?),
         HostStep::Network(step) => {

@@ -23,6 +23,20 @@ pub fn propagation(path: &Path) -> Result<Propagation> {
     parse(&table()?, &number).ok_or_else(|| Error::Unknown(format!("mount {number} in {TABLE}")))
 }
 
+/// Its file system, as mount(8) calls it.
+///
+/// # Errors
+/// The kernel's.
+pub fn kind(path: &Path) -> Result<String> {
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
+        .map_err(sys::Error::of(|| format!("statx({path:?}, STATX_MNT_ID)")))?;
+    let number = found.stx_mnt_id.to_string();
+    let table = table()?;
+    let line = table.lines().find(|line| line.split(' ').next() == Some(&number));
+    let kind = line.and_then(|line| line.split(" - ").nth(1)?.split(' ').next().map(str::to_owned));
+    kind.ok_or_else(|| Error::Unknown(format!("mount {number} in {TABLE}")))
+}
+
 const TABLE: &str = "/proc/self/mountinfo";
 
 fn table() -> Result<String> {

@@ -3,6 +3,7 @@
 use super::{Verb, list, tree, usage};
 use crate::ui::{Failure, Level};
 use clap::{Args, FromArgMatches};
+use engine::snapshot::Driver;
 use spec::unit::Invalid;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,6 +25,9 @@ pub struct Globals {
     /// Who makes cgroups: cgroupfs
     #[arg(long, value_name = "NAME", value_parser = cgroup_manager)]
     pub cgroup_manager: Option<CgroupManager>,
+    /// How a container's root is made of an image: overlay, or vfs, which copies
+    #[arg(long, value_name = "NAME", value_parser = storage_driver)]
+    pub storage_driver: Option<Driver>,
     /// It is called by podman's name, so by who reads podman's JSON.
     #[arg(skip)]
     pub podman: bool,
@@ -105,6 +109,16 @@ fn level(text: &str) -> Result<Level, Invalid> {
         "debug" | "trace" => Ok(Level::Debug),
         _ => Err(Invalid::new("unknown level").hint("one of error, warn, info, debug")),
     }
+}
+
+/// # Errors
+/// There is none of this name.
+pub fn storage_driver(text: &str) -> Result<Driver, Invalid> {
+    let other = match text {
+        "fuse-overlayfs" | "btrfs" | "zfs" => "not supported by this version",
+        _ => "unknown storage driver",
+    };
+    Driver::parse(text).ok_or_else(|| Invalid::new(other).hint("use overlay or vfs"))
 }
 
 fn cgroup_manager(text: &str) -> Result<CgroupManager, Invalid> {

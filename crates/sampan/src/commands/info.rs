@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// # Errors
 /// [`Failure`] when the host cannot be observed.
 pub fn run(arguments: &Info, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
-    let info = info::info(&super::clean_paths(globals, ui)?)?;
+    let info = info::info(&super::clean_paths(globals, ui)?, super::driver(globals)?)?;
     ui::print(&match &arguments.format {
         Format::Table => lines(&info).iter().map(|(name, value)| format!("{name}: {value}\n")).collect(),
         Format::Json => format!("{}\n", object(&info)),
@@ -29,7 +29,7 @@ fn lines(info: &info::Info) -> Vec<(&'static str, String)> {
         ("Paused", info.paused.to_string()),
         ("Stopped", info.stopped.to_string()),
         ("Images", info.images.to_string()),
-        ("Storage Driver", "overlay".to_owned()),
+        ("Storage Driver", driver(info)),
         ("Name", info.name.clone()),
         ("Operating System", info.system.0.clone()),
         ("Kernel", info.kernel.clone()),
@@ -47,6 +47,11 @@ fn lines(info: &info::Info) -> Vec<(&'static str, String)> {
     ]
 }
 
+fn driver(info: &info::Info) -> String {
+    let why = info.unfit.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    format!("{}{why}", info.driver.name())
+}
+
 /// docker's keys, as far as there is something to say, and ours.
 fn object(info: &info::Info) -> Value {
     let has = |controller: &str| info.cgroup.controllers.iter().any(|name| name == controller);
@@ -57,7 +62,8 @@ fn object(info: &info::Info) -> Value {
         "ContainersPaused": info.paused,
         "ContainersStopped": info.stopped,
         "Images": info.images,
-        "Driver": "overlay",
+        "Driver": info.driver.name(),
+        "DriverStatus": info.unfit.iter().map(|why| ["Overlay", why]).collect::<Vec<_>>(),
         "LoggingDriver": "k8s-file",
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": info.cgroup.version.to_string(),

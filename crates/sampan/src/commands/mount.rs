@@ -12,8 +12,10 @@ const FIELDS: [Field; 2] = [("ID", "IMAGE"), ("Path", "PATH")];
 /// [`Failure`] when there is no such image, or it cannot be mounted.
 pub fn mount(arguments: &ImageMount, globals: &Globals) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
+    let driver = super::driver(globals)?;
     let asked = arguments.all || !arguments.images.is_empty();
-    let mounted = if asked { mounts::mount(&paths, &arguments.images, arguments.all)? } else { mounts::list(&paths)? };
+    let mounted =
+        if asked { mounts::mount(&paths, &arguments.images, arguments.all, driver)? } else { mounts::list(&paths)? };
     ui::print(&match &arguments.format {
         // A script's `$(sampan image mount IMAGE)`.
         Format::Table if arguments.images.len() == 1 && !arguments.all => {

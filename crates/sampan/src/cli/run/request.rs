@@ -37,6 +37,7 @@ impl Args {
         let labels = labels(&container.label_file, container.label)?;
         let pod = container.pod_id_file.as_deref().map(pod_id).transpose()?;
         Ok(Run {
+            driver: None,
             rootfs,
             name: container.name,
             remove: container.rm,

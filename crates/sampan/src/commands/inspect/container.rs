@@ -3,7 +3,7 @@
 use super::{host, network, there};
 use engine::containers::Record;
 use engine::filter::State;
-use engine::inspect::Inspected;
+use engine::inspect::{Inspected, Own};
 use engine::request::{Log, Run};
 use engine::time::Moment;
 use serde_json::{Value, json};
@@ -93,6 +93,9 @@ fn state(of: &Inspected) -> Value {
 fn graph(of: &Inspected) -> Value {
     let layers: Vec<String> =
         of.listed.record.layers.iter().map(|layer| layer.to_string_lossy().into_owned()).collect();
+    if let Some(Own::Tree(tree)) = &of.own {
+        return json!({ "Name": "vfs", "Data": { "MergedDir": tree } });
+    }
     json!({
         "Name": "overlayfs",
         "Data": {
