@@ -10,7 +10,7 @@ use image::archive::{self, Form};
 pub use image::check::{Checked, Finding};
 use serde::{Deserialize, Serialize};
 use spec::{Digest, Reference};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -56,14 +56,49 @@ pub fn bootstrap(paths: &Paths, name: &str) -> Result<(String, PathBuf)> {
 /// # Errors
 /// A store that is not whole; a filter that names an image that is not there.
 pub fn list(paths: &Paths, filters: &[filter::Image]) -> Result<Vec<Listed>> {
-    let all = Store::open(&paths.data).list()?;
+    Ok(look(paths, filters)?.0)
+}
+
+/// The same, and why others cannot be read.
+///
+/// # Errors
+/// As [`list`].
+pub fn look(paths: &Paths, filters: &[filter::Image]) -> Result<(Vec<Listed>, Vec<String>)> {
+    let (all, damaged) = Store::open(&paths.data).look()?;
     let made = |word: &str| {
         let Found { id, .. } = find(&all, word)?.ok_or_else(|| absent(word))?;
         Ok(all.iter().find(|listed| listed.id == id).and_then(|listed| seconds(listed.created.as_deref()?)))
     };
     let mut left = filter::images(filters, all.iter().cloned().map(listed).collect(), made)?;
     left.sort_by_cached_key(|image| (std::cmp::Reverse(image.created), image.repository.clone(), image.tag.clone()));
-    Ok(left)
+    let why = |damaged: image::store::Damaged| {
+        let image::Error { what, why, hint, .. } = damaged.why;
+        format!("{what}: {why}; {}", hint.unwrap_or_default())
+    };
+    Ok((left, damaged.into_iter().map(why).collect()))
+}
+
+/// Of these containers those whose image's name stands for another one by now, or for none: by their ids.
+///
+/// # Errors
+/// The index cannot be read.
+pub fn renamed(paths: &Paths, listed: &[containers::Listed]) -> Result<BTreeSet<String>> {
+    let mut names: BTreeMap<Reference, Vec<&containers::Record>> = BTreeMap::new();
+    for record in listed.iter().map(|listed| &listed.record).filter(|record| !record.image_id.is_empty()) {
+        // What is the beginning of its id was typed so.
+        let by_id = record.image_id.trim_start_matches("sha256:").starts_with(&record.image);
+        if let (false, Ok(name)) = (by_id, record.image.parse()) {
+            names.entry(name).or_default().push(record);
+        }
+    }
+    let references: Vec<Reference> = names.keys().cloned().collect();
+    let ids = Store::open(&paths.data).ids(&references)?;
+    let other = |(records, ids): (Vec<&containers::Record>, Vec<Digest>)| {
+        let ids: Vec<String> = ids.iter().map(Digest::to_string).collect();
+        let moved = records.into_iter().filter(|record| !ids.contains(&record.image_id));
+        moved.map(|record| record.id.clone()).collect::<Vec<_>>()
+    };
+    Ok(names.into_values().zip(ids).flat_map(other).collect())
 }
 
 /// What containers are looked for by. An image that is gone is still a name in their records.
@@ -100,6 +135,7 @@ pub(crate) fn seconds(time: &str) -> Option<u64> {
 
 fn familiar_repository(name: &Reference) -> String {
     let familiar = name.familiar();
+    let familiar = familiar.split('@').next().unwrap_or_default().to_owned();
     // The last colon is the tag's, unless a slash follows: then it is a registry's port.
     match familiar.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
@@ -130,9 +166,12 @@ impl Removed {
 /// No such image; a container uses it; the id has several names, or is that of several images.
 pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
     let store = Store::open(&paths.data);
-    let all = store.list()?;
+    let (all, damaged) = store.look()?;
     let found = match find(&all, word)? {
         Some(found) => found,
+        None if damaged.iter().any(|damaged| which::has_name(&damaged.entry, word)) => {
+            return remove_damaged(paths, &store, damaged, word);
+        }
         None if force => return Ok(Removed::default()),
         None => return Err(absent(word)),
     };
@@ -144,11 +183,33 @@ pub fn remove(paths: &Paths, word: &str, force: bool) -> Result<Removed> {
                 .hint(format!("sampan image unmount {word}")));
         }
     }
-    own_or_mapped(paths, store.remove(&found.entries, &|| in_use(paths)).map(drop))?;
+    match own_or_mapped(paths, store.remove(&found.entries, &|| in_use(paths)).map(drop)) {
+        // Its name is gone; its files go when what the damaged one needs is known again, or that is gone, too.
+        Err(Error::Image(error)) if error.kind == image::Kind::Corrupt && !damaged.is_empty() => {}
+        done => done?,
+    }
     let names = found.names().iter().map(Reference::familiar).collect();
     let removed = Removed { names, id: last.then(|| found.id.to_string()) };
     events::tell(paths, removed.told(&found.id));
     Ok(removed)
+}
+
+/// All of them, by what [`remove`] takes.
+///
+/// # Errors
+/// The index cannot be read.
+pub fn words(paths: &Paths) -> Result<Vec<String>> {
+    let word = |image: image::Listed| name(&image.entry).map_or_else(|| image.id.to_string(), |name| name.to_string());
+    Ok(Store::open(&paths.data).list()?.into_iter().map(word).collect())
+}
+
+/// One whose documents nobody can read: all that is known is its name.
+fn remove_damaged(paths: &Paths, store: &Store, damaged: Vec<image::store::Damaged>, word: &str) -> Result<Removed> {
+    let entries = damaged.into_iter().map(|damaged| damaged.entry).filter(|entry| which::has_name(entry, word));
+    let entries: Vec<_> = entries.collect();
+    own_or_mapped(paths, store.remove(&entries, &|| in_use(paths)).map(drop))?;
+    let names = entries.iter().filter_map(name).map(|name| name.familiar()).collect();
+    Ok(Removed { names, id: None })
 }
 
 fn of_image(action: &str, id: &Digest, name: &str) -> News {
@@ -447,6 +508,15 @@ pub fn manifest(paths: &Paths, access: &Access, name: &str) -> Result<String> {
     remote::call(paths, access, Task::Manifest { names }, &mut |_| {})
 }
 
+/// The same with its descriptor and bytes, as docker shows it; of an index all that it leads to.
+///
+/// # Errors
+/// The registry's.
+pub fn manifests(paths: &Paths, access: &Access, name: &str) -> Result<serde_json::Value> {
+    let names = candidates(name)?.iter().map(Reference::to_string).collect();
+    remote::call(paths, access, Task::Manifests { names }, &mut |_| {})
+}
+
 /// Write images to a tar (`output`), or to a directory.
 ///
 /// # Errors
@@ -516,12 +586,17 @@ pub struct Pruned {
 ///
 /// # Errors
 /// As [`remove`].
-pub fn prune(paths: &Paths, all: bool) -> Result<Pruned> {
+pub fn prune(paths: &Paths, all: bool, filters: &[filter::Image]) -> Result<Pruned> {
     let store = Store::open(&paths.data);
     let before = image::usage::of(store.root());
     let mut listed = store.list()?;
     listed.retain(|listed| !mounts::has(paths, &listed.id.to_string()));
-    let (going, staying) = pruned(&listed, &containers::list(paths), all);
+    let (going, mut staying) = pruned(&listed, &containers::list(paths), all);
+    let chosen = if filters.is_empty() { None } else { Some(list(paths, filters)?) };
+    let is_chosen =
+        |image: &&image::Listed| chosen.as_ref().is_none_or(|chosen| chosen.contains(&self::listed((*image).clone())));
+    let (going, kept): (Vec<_>, Vec<_>) = going.into_iter().partition(is_chosen);
+    staying.extend(kept);
     let mut images = Vec::<(Digest, Removed)>::new();
     for listed in &going {
         let last = !staying.iter().any(|other| other.id == listed.id);

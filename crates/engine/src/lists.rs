@@ -158,6 +158,22 @@ pub fn show(paths: &Paths, name: &str, image: Option<&str>) -> Result<Option<Str
     Ok(manifest.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// As docker shows the images of a list with all that is known of them. `None`: there is no such list.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_all(paths: &Paths, name: &str) -> Result<Option<serde_json::Value>> {
+    let store = Store::open(&paths.data);
+    let name = whole(name)?.to_string();
+    let Some(list) = store.lists()?.remove(&name) else { return Ok(None) };
+    let one = |entry: &spec::image::Descriptor| {
+        let (bytes, _) = store.listed_manifest(&list, entry)?;
+        let fetched = registry::Fetched { descriptor: entry.clone(), bytes };
+        Ok(remote::verbose::described(&format!("{name}@{}", entry.digest), &fetched)?)
+    };
+    Ok(Some(list.index.manifests.iter().map(one).collect::<Result<_>>()?))
+}
+
 /// Push a list with all its images; `to`: under another name. The digest that it has there.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod parcel;
 mod pull;
 mod push;
 mod stream;
+pub(crate) mod verbose;
 mod worker;
 
 use crate::copy::{CopyIn, CopyOut};
@@ -17,7 +18,7 @@ use crate::paths::Paths;
 use crate::{commit, content};
 pub use image::convert::{Documents, Packing, Wish};
 pub(crate) use registry::Policy;
-pub use registry::{Access, Credentials, Found};
+pub use registry::{Access, Credentials, Found, Retry};
 use runtime::worker::{Worker, start, start_as_caller};
 use serde::{Deserialize, Serialize};
 use spec::image::{Annotations, Descriptor, Platform};
@@ -60,6 +61,10 @@ pub(crate) enum Task {
         limit: usize,
     },
     Manifest {
+        names: Vec<String>,
+    },
+    /// With all that it leads to.
+    Manifests {
         names: Vec<String>,
     },
     /// Nothing of a registry: removes what is not needed, as one who may.

@@ -14,6 +14,7 @@ pub mod mount;
 pub mod namespace;
 pub mod network;
 pub mod process;
+pub mod proxy;
 pub mod secret;
 pub mod security;
 mod text;
@@ -42,6 +43,9 @@ pub struct Run {
     pub rootfs: Rootfs,
     /// How layers become its root, where that is asked for.
     pub driver: Option<crate::snapshot::Driver>,
+    /// Without the proxies that docker's client would set.
+    #[serde(skip)]
+    pub no_proxies: bool,
     pub name: Option<ContainerId>,
     /// Remove the container when it has exited.
     pub remove: bool,

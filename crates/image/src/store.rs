@@ -51,6 +51,29 @@ pub struct Listed {
     pub labels: spec::image::Annotations,
 }
 
+impl Listed {
+    fn read(layout: &Layout, entry: &Descriptor) -> Result<Self> {
+        let (digest, manifest) = manifest(layout, entry, None)?;
+        let config: ImageConfig = layout.document(&manifest.config)?;
+        Ok(Self {
+            name: names::of(entry).map(str::to_owned),
+            entry: entry.clone(),
+            manifest: digest,
+            id: manifest.config.digest,
+            created: config.created,
+            size: manifest.layers.iter().map(|layer| layer.size).sum(),
+            labels: config.config.labels,
+        })
+    }
+}
+
+/// An entry of the index whose image cannot be read.
+#[derive(Debug)]
+pub struct Damaged {
+    pub entry: Descriptor,
+    pub why: Error,
+}
+
 /// Nothing is opened or made until it is asked for.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -187,30 +210,57 @@ impl Store {
         })
     }
 
-    /// All images, in the index's order.
+    /// All images that can be read, in the index's order.
     ///
     /// # Errors
-    /// As [`Store::resolve`].
+    /// The index cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
+        Ok(self.look()?.0)
+    }
+
+    /// The same, and those whose documents are damaged or gone.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn look(&self) -> Result<(Vec<Listed>, Vec<Damaged>)> {
         let _hold = self.hold()?;
+        let (mut images, mut damaged) = (Vec::new(), Vec::new());
         let Some(layout) = Layout::open(&self.root).context(|| "cannot list images".to_owned())? else {
-            return Ok(vec![]);
+            return Ok((images, damaged));
         };
-        let mut images = Vec::new();
         for entry in layout.index()?.manifests {
-            let manifest = manifest(&layout, &entry, None)?;
-            let config: ImageConfig = layout.document(&manifest.1.config)?;
-            images.push(Listed {
-                name: names::of(&entry).map(str::to_owned),
-                entry,
-                manifest: manifest.0,
-                id: manifest.1.config.digest,
-                created: config.created,
-                size: manifest.1.layers.iter().map(|layer| layer.size).sum(),
-                labels: config.config.labels,
-            });
+            match Listed::read(&layout, &entry) {
+                Ok(listed) => images.push(listed),
+                Err(error) => {
+                    let what = format!("cannot read image {}", names::text(&entry));
+                    // Which of its documents it is.
+                    let why = if error.what.is_empty() { error.why } else { format!("{}: {}", error.what, error.why) };
+                    let why = Error { what, why, ..error }.hint("sampan system check --repair fetches it again");
+                    damaged.push(Damaged { entry, why });
+                }
+            }
         }
-        Ok(images)
+        Ok((images, damaged))
+    }
+
+    /// The images that each of these names stands for, by the digests of their configurations: of an index all that are
+    /// here. What is damaged, or not here, is none.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn ids(&self, names: &[Reference]) -> Result<Vec<Vec<Digest>>> {
+        let _hold = self.hold()?;
+        let Some(layout) = Layout::open(&self.root)? else { return Ok(vec![vec![]; names.len()]) };
+        let all = layout.index()?.manifests;
+        let id = |entry: &Descriptor| layout.document::<Manifest>(entry).ok().map(|manifest| manifest.config.digest);
+        let ids = |name: &Reference| match all.iter().find(|entry| names::is_named(entry, name)) {
+            Some(entry) if entry.is_index() => {
+                let index = layout.document::<Index>(entry);
+                index.iter().flat_map(|index| &index.manifests).filter_map(id).collect()
+            }
+            entry => entry.and_then(id).into_iter().collect(),
+        };
+        Ok(names.iter().map(ids).collect())
     }
 
     /// Until it is dropped no layer is removed: to be had before an image is resolved whose layers are to be used. `None`

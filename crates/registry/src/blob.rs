@@ -24,7 +24,7 @@ impl Repository {
     /// From `offset` on. Nothing is asked for until it is read.
     #[must_use]
     pub fn blob(&self, descriptor: &Descriptor, offset: u64) -> Blob<'_> {
-        Blob { repository: self, descriptor: descriptor.clone(), offset, body: None, backoff: Backoff::default() }
+        Blob { repository: self, descriptor: descriptor.clone(), offset, body: None, backoff: self.host.backoff() }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::{Host, Trust, Way};
 use crate::policy::{Place, Policy};
 use crate::proxy::Proxies;
+use crate::retry::Retry;
 use crate::tls;
 use serde::{Deserialize, Serialize};
 use spec::Reference;
@@ -22,6 +23,8 @@ pub struct Access {
     pub authfile: Option<PathBuf>,
     pub credentials: Option<Credentials>,
     pub cert_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub retry: Retry,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +136,8 @@ impl Client {
         };
         let extra = self.files.headers()?;
         let own = directory.as_deref().map(Own::read).transpose()?.unwrap_or_default();
-        let way = Way { tls: tls::config(own, trust.verify)?, proxies: &self.proxies, patience: self.patience, extra };
+        let (tls, retry) = (tls::config(own, trust.verify)?, self.access.retry);
+        let way = Way { tls, proxies: &self.proxies, patience: self.patience, retry, extra };
         Host::connect(name, trust, way, Session::new(name, credentials))
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::proxy::Proxies;
 use crate::push::Content;
 use crate::resolve::{Names, Unanswered};
-use crate::retry::{self, Backoff, PATIENCE};
+use crate::retry::{self, Backoff, PATIENCE, Retry};
 use crate::tls::Tls;
 use rustls::ClientConfig;
 use serde::Deserialize;
@@ -31,6 +31,7 @@ pub struct Host {
     /// Between here and there, for messages.
     proxy: Option<String>,
     patience: Duration,
+    retry: Retry,
 }
 
 /// What lies between here and a host.
@@ -39,6 +40,7 @@ pub struct Way<'a> {
     pub proxies: &'a Proxies,
     /// How long a silent peer is waited for.
     pub patience: Duration,
+    pub retry: Retry,
     /// Headers of the user's.
     pub extra: Vec<(String, String)>,
 }
@@ -92,16 +94,30 @@ impl Host {
             let challenge = ping(&agent, &base).map_err(|error| through(error, by.as_deref()))?;
             Ok((base, agent, by, challenge))
         };
-        let found = match try_base(format!("https://{address}")) {
-            Err(error) if trust.plain && error.kind == Kind::Unreachable => try_base(format!("http://{address}"))?,
-            found => found?,
+        let try_both = || match try_base(format!("https://{address}")) {
+            Err(error) if trust.plain && error.kind == Kind::Unreachable => try_base(format!("http://{address}")),
+            found => found,
+        };
+        let mut backoff = way.retry.backoff();
+        // Who has not said so wants to hear at once that he has written the wrong name.
+        let again = |error: &Error| way.retry.times.is_some() && error.kind == Kind::Unreachable;
+        let found = loop {
+            match try_both() {
+                Err(error) if again(&error) && backoff.wait() => {}
+                found => break found?,
+            }
         };
         let (base, agent, proxy, challenge) = found;
         let mut session = session;
         session.challenge = challenge;
         session.insecure = !trust.verify || base.starts_with("http:");
         let session = Mutex::new(session);
-        Ok(Self { name: name.to_owned(), base, agent, session, extra: way.extra, proxy, patience: way.patience })
+        let (patience, retry) = (way.patience, way.retry);
+        Ok(Self { name: name.to_owned(), base, agent, session, extra: way.extra, proxy, patience, retry })
+    }
+
+    pub fn backoff(&self) -> Backoff {
+        self.retry.backoff()
     }
 
     fn session(&self) -> std::sync::MutexGuard<'_, Session> {
@@ -123,7 +139,7 @@ impl Host {
     /// # Errors
     /// Nobody answers after several tries; unauthorized; the registry wants us to wait longer than anybody would.
     pub fn send(&self, request: &Request<'_>) -> Result<Response<ureq::Body>> {
-        let mut backoff = Backoff::default();
+        let mut backoff = self.backoff();
         let mut introduced = false;
         let again = !matches!(request.content, Body::Stream { .. });
         loop {

@@ -31,4 +31,5 @@ pub use error::{Error, Kind, Result};
 pub use manifest::Fetched;
 pub use policy::Policy;
 pub use push::{Content, Pushed};
+pub use retry::Retry;
 pub use search::Found;

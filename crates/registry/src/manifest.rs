@@ -3,6 +3,8 @@
 use crate::client::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::host::{self, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use spec::Digest;
 use spec::image::{Descriptor, media};
 use ureq::http::{Method, StatusCode};
@@ -21,6 +23,14 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.o
 pub struct Fetched {
     pub descriptor: Descriptor,
     pub bytes: Vec<u8>,
+}
+
+impl Fetched {
+    /// Its bytes, as JSON can have them.
+    #[must_use]
+    pub fn raw(&self) -> String {
+        STANDARD.encode(&self.bytes)
+    }
 }
 
 impl Repository {

@@ -3,7 +3,6 @@
 use crate::client::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::host::{self, Body as Sent, Request};
-use crate::retry::Backoff;
 use crate::upload::Halt;
 use spec::Digest;
 use spec::image::Descriptor;
@@ -46,7 +45,7 @@ impl Repository {
 
     /// An upload of which the registry knows nothing any more begins again.
     fn try_push_blob(&self, blob: &Descriptor, from: Option<&str>, open: &dyn Content) -> Result<Pushed> {
-        let mut backoff = Backoff::default();
+        let mut backoff = self.host.backoff();
         let mut whole = false;
         loop {
             if self.has_blob(&blob.digest)? {

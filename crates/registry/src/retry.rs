@@ -1,35 +1,56 @@
 //! How long to wait before the next try.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The longest wait that a registry may ask for; beyond it the user is told instead.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Doubling waits, so that a registry that restarts is met again and one that is gone is given up, after 16 s.
-#[derive(Debug, Default)]
-pub struct Backoff(u32);
+/// How often something is tried again, and after which time each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    pub times: Option<u32>,
+    pub delay: Option<Duration>,
+}
+
+impl Retry {
+    const TIMES: u32 = 6;
+
+    #[must_use]
+    pub fn backoff(self) -> Backoff {
+        Backoff { retry: self, failures: 0 }
+    }
+}
+
+/// Doubling waits, so that a registry that restarts is met again and one that is gone is given up, after 16 s; if nobody
+/// has said otherwise.
+#[derive(Debug)]
+pub struct Backoff {
+    retry: Retry,
+    failures: u32,
+}
 
 impl Backoff {
-    const TRIES: u32 = 6;
     const FIRST: u64 = 250;
 
     /// Sleeps. `false`: it is time to give up.
     #[must_use]
     pub fn wait(&mut self) -> bool {
-        if self.0 >= Self::TRIES {
+        if self.failures >= self.retry.times.unwrap_or(Retry::TIMES) {
             return false;
         }
-        let wait = Self::FIRST << self.0;
+        // It doubles up to a minute or so.
+        let wait = Self::FIRST << self.failures.min(8);
         // Several that were cut off together must not come back together.
         let spread = u64::from(now().subsec_nanos()) % (wait / 4);
-        self.0 += 1;
-        std::thread::sleep(Duration::from_millis(wait + spread));
+        self.failures += 1;
+        std::thread::sleep(self.retry.delay.unwrap_or(Duration::from_millis(wait + spread)));
         true
     }
 
     /// Something was received: the next failure is a first one.
     pub fn reset(&mut self) {
-        self.0 = 0;
+        self.failures = 0;
     }
 }
 

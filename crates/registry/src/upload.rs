@@ -59,7 +59,7 @@ impl Repository {
     pub(crate) fn upload(&self, blob: &Descriptor, open: &dyn Content, start: Start, whole: bool) -> Result<(), Halt> {
         let piece = PIECE.max(start.least);
         let (place, scope) = (start.place, self.push_scope(None));
-        let mut upload = Upload { repository: self, blob, open, scope, place, at: 0, backoff: Backoff::default() };
+        let mut upload = Upload { repository: self, blob, open, scope, place, at: 0, backoff: self.host.backoff() };
         if whole || blob.size <= piece {
             return upload.whole();
         }

@@ -45,16 +45,17 @@ mod volume;
 use crate::cli::{Call, Verb};
 use crate::ui::{self, Failure, Ui};
 use engine::containers::now;
-use engine::request::Run;
+use engine::request::{Run, proxy};
 use engine::snapshot::Driver;
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::PathBuf;
 
 /// # Errors
 /// [`Failure`], with the exit code where it is not 125.
 pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
     let Call { globals, verb } = call;
     match verb {
-        Verb::Run(request) => return run::run(Run { driver: driver(&globals)?, ..*request }, &globals, ui),
+        Verb::Run(request) => return run::run(ready(*request, &globals, ui)?, &globals, ui),
         Verb::Start(arguments) => return coded(lifecycle::start(&arguments, &globals, ui)),
         Verb::HealthCheck(arguments) => return coded(lifecycle::health_check(&arguments, &globals, ui)),
         Verb::Attach(arguments) => return coded(lifecycle::attach(&arguments, &globals, ui)),
@@ -68,7 +69,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Version(arguments) => version::print(&arguments, &globals),
         Verb::Completion(shell) => completion::print(shell),
         Verb::Create(request) => {
-            driver(&globals).and_then(|driver| lifecycle::create(&Run { driver, ..*request }, &globals, ui))
+            ready(*request, &globals, ui).and_then(|request| lifecycle::create(&request, &globals, ui))
         }
         Verb::Stop(arguments) => lifecycle::stop(&arguments, &globals, ui),
         Verb::Kill(arguments) => lifecycle::kill(&arguments, &globals, ui),
@@ -92,7 +93,7 @@ pub fn dispatch(call: Call, ui: &Ui) -> Result<u8, Failure> {
         Verb::Logs(arguments) => logs::run(&arguments, &globals),
         Verb::Events(arguments) => events::run(&arguments, &globals),
         Verb::ImageBootstrap(arguments) => image::bootstrap(&arguments, &globals),
-        Verb::ImageList(arguments) => images::run(&arguments, &globals),
+        Verb::ImageList(arguments) => return coded(images::run(&arguments, &globals, ui)),
         Verb::ImageInspect(arguments) => inspect::images(&arguments, &globals),
         Verb::Inspect(arguments) => inspect::any(&arguments, &globals),
         Verb::ContainerInspect(arguments) => inspect::containers(&arguments, &globals),
@@ -153,6 +154,35 @@ fn paths(globals: &crate::cli::Globals) -> Result<engine::Paths, Failure> {
     let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
     Ok(engine::Paths::new(globals.root.clone(), globals.state.clone(), variable)?)
 }
+
+/// With what the globals, the environment and docker's file say of all containers.
+///
+/// # Errors
+/// As [`driver`].
+fn ready(mut request: Run, globals: &crate::cli::Globals, ui: &Ui) -> Result<Run, Failure> {
+    request.driver = driver(globals)?;
+    if request.no_proxies {
+        return Ok(request);
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let docker = variable("DOCKER_CONFIG").map(PathBuf::from);
+    let directory = docker.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".docker")));
+    let Some(path) = directory.map(|directory| directory.join("config.json")) else { return Ok(request) };
+    let host = variable("DOCKER_HOST").map_or_else(|| DOCKER.to_owned(), |host| host.to_string_lossy().into_owned());
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(request) };
+    match proxy::variables(&text, &host, &request.process.env) {
+        Ok(mut variables) => {
+            variables.append(&mut request.process.env);
+            request.process.env = variables;
+        }
+        // As docker, to which it is nothing that a container could not do without.
+        Err(error) => ui.warn(&format!("cannot read the proxies of {}: {error}", path.display())),
+    }
+    Ok(request)
+}
+
+/// Where docker's daemon is, if nobody says otherwise.
+const DOCKER: &str = "unix:///var/run/docker.sock";
 
 /// The storage driver that is asked for.
 ///

@@ -196,7 +196,11 @@ fn images_are_filtered() {
     );
     let failed = sampan(&ground, &["images", "-f", "colour=red"]);
     failed.fails(1, "there is no filter colour");
-    assert!(failed.err.contains("hint: one of before, dangling, label, reference, since, until"), "{}", failed.err);
+    assert!(
+        failed.err.contains("hint: one of before, dangling, label, label!, reference, since, until"),
+        "{}",
+        failed.err
+    );
     sampan(&ground, &["images", "-f", "since=absent"]).fails(1, "cannot find image absent");
 }
 

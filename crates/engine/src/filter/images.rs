@@ -7,13 +7,14 @@ use crate::time::moment;
 use spec::unit::{Invalid, boolean};
 use std::str::FromStr;
 
-const KEYS: &str = "before, dangling, label, reference, since, until";
+const KEYS: &str = "before, dangling, label, label!, reference, since, until";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
     /// Without a name.
     Dangling(bool),
     Label(Label),
+    NoLabel(Label),
     /// Made before this one was.
     Before(String),
     Since(String),
@@ -30,6 +31,7 @@ impl FromStr for Image {
         Ok(match key {
             "dangling" => Self::Dangling(boolean(value)?),
             "label" => Self::Label(Label::parse(value)?),
+            "label!" => Self::NoLabel(Label::parse(value)?),
             "before" => Self::Before(value.to_owned()),
             "since" => Self::Since(value.to_owned()),
             "reference" => Self::Reference(value.parse()?),
@@ -52,10 +54,10 @@ pub fn select(
     let moment = |filter: &Image| match filter {
         Image::Before(word) | Image::Since(word) => made(word),
         Image::Until(second) => Ok(Some(*second)),
-        Image::Dangling(_) | Image::Label(_) | Image::Reference(_) => Ok(None),
+        Image::Dangling(_) | Image::Label(_) | Image::NoLabel(_) | Image::Reference(_) => Ok(None),
     };
     let moments: Vec<Option<u64>> = filters.iter().map(moment).collect::<Result<_>>()?;
-    let all_of = |filter: &Image| matches!(filter, Image::Label(_));
+    let all_of = |filter: &Image| matches!(filter, Image::Label(_) | Image::NoLabel(_));
     let keep = |image: &Listed| shown(filters, |at| fits(&filters[at], moments[at], image), all_of);
     Ok(listed.into_iter().filter(keep).collect())
 }
@@ -64,6 +66,7 @@ fn fits(filter: &Image, moment: Option<u64>, image: &Listed) -> bool {
     match filter {
         Image::Dangling(dangling) => image.repository.is_none() == *dangling,
         Image::Label(label) => label.fits(&image.labels),
+        Image::NoLabel(label) => !label.fits(&image.labels),
         Image::Before(_) | Image::Until(_) => image.created < moment,
         Image::Since(_) => image.created > moment,
         Image::Reference(pattern) => image.repository.as_ref().is_some_and(|repository| {

@@ -31,6 +31,11 @@ pub(crate) fn name(entry: &Descriptor) -> Option<Reference> {
     entry.annotations.get(spec::image::REF_NAME)?.parse().ok()
 }
 
+/// Of an entry that says no more than that.
+pub(crate) fn has_name(entry: &Descriptor, word: &str) -> bool {
+    name(entry).is_some_and(|name| word.parse().is_ok_and(|asked: Reference| asked == name))
+}
+
 pub(crate) fn find(all: &[image::Listed], word: &str) -> Result<Option<Found>> {
     if let Ok(asked) = word.parse::<Reference>() {
         let named = |fits: &dyn Fn(&Reference, &image::Listed) -> bool| {
@@ -59,14 +64,15 @@ fn stands_for(asked: &Reference, name: &Reference, listed: &image::Listed) -> bo
 
 /// The image that a word stands for, also one that only a setting of registries.conf makes a whole name of.
 pub(crate) fn here(paths: &Paths, word: &str) -> Result<Found> {
-    let all = Store::open(&paths.data).list()?;
+    let (all, damaged) = Store::open(&paths.data).look()?;
     let mut found = find(&all, word)?;
     if found.is_none() && word.parse::<Reference>().is_ok() {
         for name in candidates(word)? {
             found = found.or(find(&all, &name.to_string())?);
         }
     }
-    found.ok_or_else(|| absent(word))
+    let damaged = damaged.into_iter().find(|damaged| has_name(&damaged.entry, word));
+    found.ok_or_else(|| damaged.map_or_else(|| absent(word), |damaged| damaged.why.into()))
 }
 
 /// Its entry, with its name if it has one.

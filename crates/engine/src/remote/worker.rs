@@ -1,6 +1,6 @@
 //! The child's side: one order on standard input, messages on standard output, a line each.
 
-use super::{Failure, Message, Order, Progress, Task, list, pull, push};
+use super::{Failure, Message, Order, Progress, Task, list, pull, push, verbose};
 use crate::paths::Paths;
 use crate::{commit, content, copy, images};
 use image::Store;
@@ -106,6 +106,7 @@ fn work(tell: &Tell) -> Result<serde_json::Value, Failure> {
             serde_json::to_value(images::collect_in(&store, &paths).map(drop)?)
         }
         Task::Manifest { names } => serde_json::to_value(manifest(&client, &names)?),
+        Task::Manifests { names } => Ok(verbose::manifests(&client, &names)?),
     };
     value.map_err(|error| bad(error.to_string()))
 }
@@ -129,7 +130,7 @@ fn referrers(client: &Client, names: &[String], kind: Option<&str>) -> Result<Ve
 }
 
 /// The manifest of the first of the names that is there.
-fn first(client: &Client, names: &[String]) -> Result<(Repository, Fetched), Failure> {
+pub(super) fn first(client: &Client, names: &[String]) -> Result<(Repository, Fetched), Failure> {
     let mut failure = None;
     for name in names {
         let reference = parse(name)?;

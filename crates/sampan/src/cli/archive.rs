@@ -73,6 +73,9 @@ pub struct ImagePrune {
     /// Do not ask
     #[arg(long, short)]
     pub force: bool,
+    /// Remove only those of which this is true: label, label!, until
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<engine::filter::Image>,
 }
 
 named!(ImagePrune, ["image prune"], "Remove images without a name", "sampan image prune [OPTIONS]");

@@ -165,11 +165,14 @@ impl Leaf for ImageList {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ImageRemove {
+    /// Remove all images
+    #[arg(long, short)]
+    pub all: bool,
     /// Remove the image even if a container uses it, and do not complain about one that is not there
     #[arg(long, short)]
     pub force: bool,
     /// By name or id
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "all", value_name = "IMAGE")]
     pub images: Vec<String>,
 }
 
@@ -179,6 +182,9 @@ impl Leaf for ImageRemove {
     const USAGE: &str = "sampan rmi [OPTIONS] IMAGE [IMAGE...]";
 
     fn verb(self) -> Result<Verb, Failure> {
+        if self.all && !self.images.is_empty() {
+            return Err(Failure::new("cannot remove images").cause("--all is all of them, and some are named"));
+        }
         Ok(Verb::ImageRemove(self))
     }
 }

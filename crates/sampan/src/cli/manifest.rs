@@ -206,6 +206,9 @@ impl ManifestAnnotate {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ManifestInspect {
+    /// As docker: each manifest with its descriptor and its bytes, of an index all that it leads to
+    #[arg(long, short)]
+    pub verbose: bool,
     #[command(flatten)]
     pub reach: Reach,
     /// A list, or an image at its registry by name, with a tag or a digest

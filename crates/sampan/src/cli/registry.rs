@@ -7,7 +7,7 @@ use crate::ui::Failure;
 use clap::Args;
 use engine::remote::{self, Credentials};
 use engine::request::Platform;
-use spec::unit::{Invalid, boolean};
+use spec::unit::{Duration, Invalid, boolean};
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -25,6 +25,12 @@ pub struct Access {
     /// Authorities (*.crt) and a client's certificate (*.cert, *.key) for the registry
     #[arg(long, value_name = "DIR", value_parser = path)]
     pub cert_dir: Option<PathBuf>,
+    /// How often to try again what a registry does not answer
+    #[arg(long, value_name = "NUMBER")]
+    pub retry: Option<u32>,
+    /// After this time each, and not after ever longer ones
+    #[arg(long, value_name = "DURATION")]
+    pub retry_delay: Option<Duration>,
 }
 
 impl Access {
@@ -35,6 +41,7 @@ impl Access {
             authfile: self.authfile.clone(),
             credentials: self.creds.clone(),
             cert_dir: self.cert_dir.clone(),
+            retry: remote::Retry { times: self.retry, delay: self.retry_delay.map(|delay| delay.0) },
         }
     }
 }

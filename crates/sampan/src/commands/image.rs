@@ -15,7 +15,8 @@ pub fn bootstrap(arguments: &ImageBootstrap, globals: &Globals) -> Result<(), Fa
 pub fn remove(arguments: &ImageRemove, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     let mut last = Ok(());
-    for name in &arguments.images {
+    let all = if arguments.all { engine::images::words(&paths)? } else { Vec::new() };
+    for name in arguments.images.iter().chain(&all) {
         match engine::images::remove(&paths, name, arguments.force) {
             Ok(removed) => {
                 let names = removed.names.iter().map(|name| format!("Untagged: {name}\n"));

@@ -4,7 +4,7 @@ use super::list::List;
 use super::ps::ago;
 use crate::cli::{Globals, ImageList};
 use crate::template::Field;
-use crate::ui::{self, Failure};
+use crate::ui::{self, Failure, Ui};
 use engine::filter::Image;
 use serde_json::{Value, json};
 use spec::unit::decimal;
@@ -23,6 +23,9 @@ pub struct Row {
     /// Bytes, unpacked.
     pub size: u64,
 }
+
+/// podman's exit code where an image cannot be read.
+const DAMAGED: u8 = 125;
 
 /// What a row has.
 const FIELDS: [Field; 11] = [
@@ -63,12 +66,17 @@ fn named(name: &Option<String>) -> String {
 
 /// # Errors
 /// [`Failure`] when the store cannot be read.
-pub fn run(arguments: &ImageList, globals: &Globals) -> Result<(), Failure> {
+pub fn run(arguments: &ImageList, globals: &Globals, ui: &Ui) -> Result<u8, Failure> {
     // docker's rule: the name is one more filter, and of several references one must fit.
     let named = arguments.name.iter().cloned().map(Image::Reference);
     let filters: Vec<Image> = arguments.filter.iter().cloned().chain(named).collect();
-    let images = engine::images::list(&super::paths(globals)?, &filters)?;
-    ui::print(&text(arguments, &images.into_iter().map(row).collect::<Vec<_>>())?)
+    let (images, damaged) = engine::images::look(&super::paths(globals)?, &filters)?;
+    ui::print(&text(arguments, &images.into_iter().map(row).collect::<Vec<_>>())?)?;
+    for why in &damaged {
+        ui.warn(why);
+    }
+    // podman's, where it can read one of them not.
+    Ok(if damaged.is_empty() { ui::SUCCESS } else { DAMAGED })
 }
 
 pub fn row(image: engine::images::Listed) -> Row {

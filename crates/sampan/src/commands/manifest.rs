@@ -70,6 +70,14 @@ fn annotate(arguments: &ManifestAnnotate, globals: &Globals) -> Result<(), Failu
 /// [`Failure`] when the registry fails.
 fn inspect(arguments: &ManifestInspect, globals: &Globals) -> Result<(), Failure> {
     let paths = super::paths(globals)?;
+    if arguments.verbose && arguments.image.is_none() {
+        let here = lists::show_all(&paths, &arguments.name).ok().flatten();
+        let all = match here {
+            Some(all) => all,
+            None => engine::images::manifests(&paths, &arguments.reach.access(), &arguments.name)?,
+        };
+        return ui::print(&format!("{all:#}\n"));
+    }
     let text = match (lists::show(&paths, &arguments.name, arguments.image.as_deref()), &arguments.image) {
         (Ok(Some(text)), _) => text,
         (Ok(None), Some(_)) => return Err(Failure::new(format!("cannot find the list {}", arguments.name))),

@@ -28,7 +28,7 @@ pub fn images(arguments: &ImagePrune, globals: &Globals, ui: &Ui) -> Result<(), 
     if !arguments.force && !super::agreed("images", images_text(arguments.all))? {
         return Ok(());
     }
-    let pruned = engine::images::prune(&paths, arguments.all)?;
+    let pruned = engine::images::prune(&paths, arguments.all, &arguments.filter)?;
     let freed = pruned.freed;
     ui::print(&format!("{}{}", gone("Images", image_lines(pruned)), reclaimed(freed)))
 }
@@ -67,7 +67,7 @@ pub fn system(arguments: &SystemPrune, globals: &Globals, ui: &Ui) -> Result<(),
         freed += pruned.freed;
         ui::print(&gone("Volumes", pruned.names))?;
     }
-    let pruned = engine::images::prune(&paths, arguments.all)?;
+    let pruned = engine::images::prune(&paths, arguments.all, &[])?;
     freed += pruned.freed;
     ui::print(&format!("{}{}", gone("Images", image_lines(pruned)), reclaimed(freed)))
 }

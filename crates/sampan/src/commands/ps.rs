@@ -11,7 +11,7 @@ use engine::port::Mapping;
 use engine::state::State;
 use serde_json::{Value, json};
 use spec::unit::decimal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a line says about a container.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +151,9 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
     let paths = super::clean_paths(globals, ui)?;
     let last = if arguments.latest { Some(1) } else { arguments.last };
     let listed = engine::containers::select(&paths, &arguments.filter, arguments.all || last.is_some())?;
-    let listed = listed.into_iter().take(last.unwrap_or(usize::MAX));
+    let listed: Vec<Listed> = listed.into_iter().take(last.unwrap_or(usize::MAX)).collect();
+    // podman goes on with the name.
+    let renamed = if globals.podman { BTreeSet::new() } else { engine::images::renamed(&paths, &listed)? };
     let sized = |listed: Listed| {
         let size = arguments.size.then(|| engine::inspect::size(&paths, &listed));
         // The table has no column for it.
@@ -159,9 +161,12 @@ pub fn run(arguments: &Ps, globals: &Globals, ui: &Ui) -> Result<(), Failure> {
             Format::Table => Vec::new(),
             Format::Json | Format::Template(_) => engine::networks::of(&paths, &listed),
         };
-        Row { size, networks, ..row(listed) }
+        let row = row(listed);
+        // As docker: what has the name now is another image.
+        let image = if renamed.contains(&row.id) { super::short(&row.image_id).to_owned() } else { row.image.clone() };
+        Row { size, networks, image, ..row }
     };
-    let rows: Vec<Row> = listed.map(sized).collect();
+    let rows: Vec<Row> = listed.into_iter().map(sized).collect();
     if globals.podman && arguments.format == Format::Json {
         let all: Vec<Value> = rows.iter().map(Row::podman).collect();
         return ui::print(&format!("{:#}\n", Value::Array(all)));

@@ -16,7 +16,7 @@ use engine::request::security::Capability;
 use engine::request::{Platform, Pull, Restart};
 use spec::ContainerId;
 use spec::runtime::{IdMapping, Rlimit};
-use spec::unit::{Cpus, DeviceRate, DeviceWeight, Duration, Invalid, Operations, Size};
+use spec::unit::{Cpus, DeviceRate, DeviceWeight, Duration, Invalid, Operations, Size, boolean};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -158,6 +158,9 @@ pub struct Process {
     /// Read variables from a file
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
+    /// Whether the proxies of docker's config.json become variables
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    pub http_proxy: Option<bool>,
     /// Directory to start in
     #[arg(long, short, value_name = "DIR")]
     pub workdir: Option<String>,

@@ -38,6 +38,7 @@ impl Args {
         let pod = container.pod_id_file.as_deref().map(pod_id).transpose()?;
         Ok(Run {
             driver: None,
+            no_proxies: process.http_proxy == Some(false),
             rootfs,
             name: container.name,
             remove: container.rm,
