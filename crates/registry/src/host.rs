@@ -361,8 +361,10 @@ pub fn explain(error: ureq::Error, whom: &str) -> Error {
 fn distrust(error: &rustls::Error, name: &str) -> Error {
     use rustls::{AlertDescription, CertificateError as Bad, Error as Tls};
     let untrusted = |why: &str| Error::new(Kind::Untrusted, format!("{name}: {why}"));
+    // One that is its own authority's, as those that are made by hand mostly are: webpki's word for it has no name here.
+    let own = |bad: &Bad| matches!(bad, Bad::Other(_)) && format!("{bad:?}").contains("CaUsedAsEndEntity");
     match error {
-        Tls::InvalidCertificate(Bad::UnknownIssuer) => {
+        Tls::InvalidCertificate(bad) if *bad == Bad::UnknownIssuer || own(bad) => {
             untrusted("its certificate is signed by an authority that this machine does not know").hint(format!(
                 "put the authority's certificate into /etc/containers/certs.d/{name}/ca.crt, or do without with --tls-verify=false"
             ))

@@ -170,6 +170,15 @@ fn certificates_are_checked() {
     let lone = open(Access { cert_dir: Some(pinned), ..Access::default() }).unwrap_err();
     assert_eq!(lone.kind, Kind::Configuration, "{lone}");
 
+    // One that is its own authority's.
+    let Some(mut signed) = Registry::start(Form::Tls) else { return };
+    std::fs::copy(signed.certs().join("ca.crt"), signed.dir.join("server.pem")).unwrap();
+    std::fs::copy(signed.dir.join("ca.key"), signed.dir.join("server.key")).unwrap();
+    signed.restart();
+    let itself: Reference = format!("{}/a", signed.host()).parse().unwrap();
+    let unknown = client(Access::default()).first(&itself, Use::Pull, Repository::tags).unwrap_err();
+    assert!(unknown.to_string().contains("authority that this machine does not know"), "{unknown}");
+
     let named: Reference = format!("localhost:{}/a", server.port).parse().unwrap();
     let other = client(known).first(&named, Use::Pull, Repository::tags).unwrap_err();
     assert!(other.to_string().contains("another name"), "{other}");
