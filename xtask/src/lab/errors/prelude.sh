@@ -21,10 +21,16 @@ slow() { [ -z "$SHORT" ] || skip "takes too long for the short form"; }
 quietly() { "$@" >/dev/null 2>$OUT/set-up.err || { cat $OUT/set-up.err >&2; return 1; }; }
 
 AS=()
+# crun knows no v1 with a v2 tree beside it; and what docker and sampan know of 127.0.0.1 podman is told.
+RUNTIME=; ! command -v runc >/dev/null || RUNTIME=--runtime=runc
+if [ $ENGINE = podman ]; then
+    printf '[[registry]]\nlocation = "127.0.0.1:5000"\ninsecure = true\n' >$OUT/registries.conf
+    export CONTAINERS_REGISTRIES_CONF=$OUT/registries.conf
+fi
 engine() {
     case $ENGINE in
     sampan) "${AS[@]}" $SAMPAN --root $DATA --state ${STATE:-/run/sampan} "$@" ;;
-    podman) "${AS[@]}" podman --root $LAB/podman --runroot /run/podman --cgroup-manager=cgroupfs --events-backend=none "$@" ;;
+    podman) "${AS[@]}" podman $RUNTIME --root $LAB/podman --runroot /run/podman --cgroup-manager=cgroupfs --events-backend=none "$@" ;;
     docker) docker --host unix:///run/docker.sock "$@" ;;
     esac
 }
@@ -39,7 +45,7 @@ user() {
     mount -t tmpfs net /dev/net; mknod -m 666 /dev/net/tun c 10 200
     export XDG_RUNTIME_DIR=/run/errors USER=errors; DATA=$DIR/data STATE=$DIR/state
     [ $ENGINE = sampan ] || skip "looked at with sampan only"
-    AS=(setpriv --reuid=errors --regid=errors --init-groups)
+    AS=(setpriv --reuid=4321 --regid=4321 --clear-groups)
     cp $SAMPAN $DIR/sampan; SAMPAN=$DIR/sampan; ROOTFS=$DIR/rootfs
     mkdir $ROOTFS; tar -C $ROOTFS -xf $LAB/rootfs.tar; chown -R 4321:4321 $ROOTFS
 }

@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
         r#"
         need newuidmap; user; printf 'root:0:100000\n' >>$OUT/cover.subuid; printf 'root:0:100000\n' >>$OUT/cover.subgid
         AS=(unshare --user --map-users=0,0,100000 --map-groups=0,0,100000 --setuid 0 --setgid 0
-            sh -c 'echo 0 >/proc/sys/user/max_user_namespaces; exec setpriv --reuid=errors --regid=errors --clear-groups "$@"' sh)
+            sh -c 'echo 0 >/proc/sys/user/max_user_namespaces; exec setpriv --reuid=4321 --regid=4321 --clear-groups "$@"' sh)
         fails run --rootfs $ROOTFS true"#,
     ),
     case("a limit without delegation", 125, "cannot limit memory", "", "user; fails run -m 64m --rootfs $ROOTFS true"),
