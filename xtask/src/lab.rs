@@ -8,6 +8,7 @@ pub mod errors;
 mod escape;
 mod firewall;
 pub mod limits;
+pub mod power;
 
 /// A line for each lab.
 pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of what the tests do shortly
@@ -18,6 +19,7 @@ pub const USAGE: &str = "  lab      proof of a claim, as root; the long form of 
                paths are swapped while sampan works, --seconds N (60)
            lab firewall: which ports are reached from where, beside each kind of firewall
            lab limits: each limit is in force on the cgroups of this host, or refused
+           lab power: power cuts at random moments, in a virtual machine; --cuts N (200), --seconds N, --seed S
 ";
 
 /// # Errors
@@ -29,6 +31,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
         ["escape", flags @ ..] => escape::run(&Flags::of(flags, &["rounds", "seconds"])?),
         ["firewall"] => firewall::run(),
         ["limits", words @ ..] => limits::run(words),
+        ["power", flags @ ..] => power::run(&Flags::of(flags, &power::FLAGS)?),
         _ => Err(format!("usage: cargo xtask JOB\n{USAGE}")),
     }
 }

@@ -25,7 +25,7 @@ const fn service(program: &'static str, debian: &'static str, fedora: &'static s
 }
 
 /// The tests look for each of these themselves and say `skipped:` where one is not there.
-pub const TESTS: [Need; 24] = [
+pub const TESTS: [Need; 25] = [
     need("busybox", "busybox-static", "busybox"),
     need("nft", "nftables", "nftables"),
     need("ip", "iproute2", "iproute"),
@@ -38,6 +38,8 @@ pub const TESTS: [Need; 24] = [
     need("mkfs.ext4", "e2fsprogs", "e2fsprogs"),
     need("nm", "binutils", "binutils"),
     need("git", "git", "git"),
+    // For a machine whose power is cut.
+    need("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core"),
     need("cc", "gcc", "gcc"),
     // Fedora has the registry under another name, and no umoci.
     service("docker-registry", "docker-registry", "docker-distribution"),

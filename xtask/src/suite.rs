@@ -2,9 +2,10 @@
 //!
 //! Invariant: the last line is `N passed, N failed, N skipped`; each gate (format, clippy …) counts as one.
 
+use crate::lab::{self, power};
 use crate::leftovers::{SETTLE, Snapshot};
 use crate::libtest::{Count, Reader};
-use crate::{check, command, conformance, lab, needs};
+use crate::{check, command, conformance, needs};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,6 +29,7 @@ pub fn run() -> Result<bool, String> {
     chaos(&mut count);
     count.add(lab::errors::short()?);
     count.add(lab::limits::short()?);
+    power_cuts(&mut count);
     let left = before.differences(SETTLE);
     check::gate(&mut count, "the host is as it was", || {
         if left.is_empty() { Ok(()) } else { Err(format!("{} differences", left.len())) }
@@ -44,6 +46,17 @@ fn chaos(count: &mut Count) {
     }
     let words = ["chaos", "--operations", "360", "--workers", "3", "--seed", "1"];
     check::gate(count, "lab chaos", || lab::run(&words));
+}
+
+/// The short form of the lab.
+fn power_cuts(count: &mut Count) {
+    match power::ready().and_then(|()| power::kernel()) {
+        Ok(()) => check::gate(count, "lab power", || lab::run(&["power", "--cuts", "8", "--seconds", "60"])),
+        Err(why) => {
+            println!("lab power: skipped");
+            count.skipped.push(format!("lab power: {why}"));
+        }
+    }
 }
 
 /// All tests of the workspace, with the harness's own lines passed on as they come.

@@ -17,7 +17,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("sys", &[]),
     ("bus", &["spec"]),
     // The bench gives every runtime the default profile.
-    ("xtask", &["plan"]),
+    ("xtask", &["plan", "spec"]),
 ];
 
 /// # Errors
