@@ -3,6 +3,7 @@
 //! A container that runs has a journal that somebody holds. One that is kept after it ended (no `--rm`) has a record.
 //! What has neither is what a killed sampan left: the reaper undoes it. Readers take no lock.
 
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::filter;
@@ -18,7 +19,7 @@ use runtime::process::Process;
 use serde::{Deserialize, Serialize};
 use spec::ContainerId;
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -255,13 +256,20 @@ pub enum Durable {
 pub fn save(record: &Record, path: &Path, durable: Durable) -> Result<(), plan::Rejected> {
     let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
-    let temporary = path.with_extension("tmp");
-    let mut file = std::fs::File::create(&temporary).map_err(cannot)?;
-    file.write_all(&text).map_err(cannot)?;
     if durable == Durable::Yes {
-        file.sync_data().map_err(cannot)?;
+        return durable::replace(path, &text).map_err(cannot);
     }
-    std::fs::rename(&temporary, path).map_err(cannot)
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, &text).and_then(|()| std::fs::rename(&temporary, path)).map_err(cannot)
+}
+
+/// Which containers there are, and what they are called, is on the disk.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn settle(paths: &Paths) -> Result<(), plan::Rejected> {
+    let settled = durable::names(&paths.containers()).and_then(|()| durable::names(&paths.names()));
+    settled.map_err(|error| cannot_use("cannot write the list of containers".to_owned(), &error))
 }
 
 /// The same for a container that may get another name meanwhile: it keeps the one that it has. Durable is what is kept of
@@ -582,6 +590,7 @@ fn take_away(paths: &Paths, record: &Record) -> Result<()> {
     }
     runtime::tree::remove(&paths.container(&record.id).to_string_lossy(), true)?;
     release(paths, &record.name, &record.id);
+    settle(paths)?;
     events::tell(paths, [News::of(record, "destroy")]);
     Ok(())
 }

@@ -248,7 +248,7 @@ pub fn rename(paths: &Paths, word: &str, name: &ContainerId) -> Result<()> {
     containers::rename(paths, &record, name)?;
     let renamed = Record { name: name.to_string(), ..record.clone() };
     events::tell(paths, [News::of(&renamed, "rename").with("oldName", &record.name)]);
-    Ok(())
+    Ok(containers::settle(paths)?)
 }
 
 /// Remove all that do not run and that the filters let through: their ids, and the bytes that they had.

@@ -42,6 +42,7 @@ pub mod usage;
 pub mod volumes;
 
 mod config;
+mod durable;
 mod error;
 mod ground;
 mod lsm;

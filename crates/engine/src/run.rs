@@ -520,7 +520,8 @@ fn finish(
             finished: containers::now(),
             ..record(prepared, 0)
         };
-        if let Err(error) = containers::write(paths, &record, Durable::Yes) {
+        let saved = containers::write(paths, &record, Durable::Yes).and_then(|()| containers::settle(paths));
+        if let Err(error) = saved {
             tell(Notice::Warning(error.to_string()));
         }
     } else {

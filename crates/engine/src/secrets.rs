@@ -3,6 +3,7 @@
 //! Invariant: what is secret is read by `runtime` only, when a container starts; no record, plan or message has it.
 
 use crate::containers;
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::request::Run;
@@ -113,7 +114,7 @@ pub fn find(word: &str, paths: &Paths) -> Result<Record> {
 /// There is none; the kernel's.
 pub fn remove(paths: &Paths, word: &str) -> Result<String> {
     let record = find(word, paths)?;
-    let removed = std::fs::remove_file(paths.secrets().join(&record.name));
+    let removed = durable::remove(&paths.secrets().join(&record.name));
     removed.map_err(|error| Error::io(format!("cannot remove secret {word}"), &error))?;
     Ok(record.id)
 }

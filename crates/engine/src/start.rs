@@ -4,6 +4,7 @@
 //! could not be started stays as it was, with the reason in its record.
 
 use crate::containers::{self, Durable, Record};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::monitor;
@@ -221,6 +222,7 @@ fn write(request: &Run, paths: &Paths, record: &Record) -> std::result::Result<(
     made.map_err(|error| cannot_use(format!("cannot make the directory {}", home.display()), &error))?;
     write_request(request, &paths.request(&record.id))?;
     containers::save(record, &paths.record(&record.id), Durable::Yes)?;
+    containers::settle(paths)?;
     run::write_cidfile(request, &record.id)
 }
 
@@ -236,7 +238,7 @@ pub(crate) fn write_request(request: &Run, path: &Path) -> std::result::Result<(
 pub(crate) fn save_request(request: &Run, path: &Path) -> Result<()> {
     let new = path.with_extension("new");
     write_request(request, &new)?;
-    let renamed = std::fs::rename(&new, path);
+    let renamed = std::fs::rename(&new, path).and_then(|()| path.parent().map_or(Ok(()), durable::names));
     Ok(renamed.map_err(|error| cannot_use(format!("cannot write {}", path.display()), &error))?)
 }
 

@@ -4,6 +4,7 @@
 
 use crate::config::{self, Facts};
 use crate::containers::{self, Which};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::{self, News};
 use crate::model::Model;
@@ -15,7 +16,6 @@ use runtime::journal::Journal;
 use runtime::{apply, observe};
 use spec::runtime::Resources;
 use std::fs::File;
-use std::io::Write;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
@@ -61,9 +61,7 @@ fn save(paths: &Paths, id: &str, request: &Run) -> Result<()> {
     let path = paths.request(id);
     let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(request).map_err(|error| cannot(error.into()))?;
-    let temporary = path.with_extension("tmp");
-    let written = File::create(&temporary).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_data()));
-    written.and_then(|()| std::fs::rename(&temporary, &path)).map_err(|error| cannot(error).into())
+    durable::replace(&path, &text).map_err(|error| cannot(error).into())
 }
 
 fn apply(paths: &Paths, id: &str, first: i32, request: &Run, asked: &Limits, model: &mut Model) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::{Driver, Options, Record, Subnet, Subnet4, Subnet6, file, hold, load, subnets, unfinished};
 use crate::containers::now;
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::paths::{Paths, cannot_use};
@@ -9,7 +10,6 @@ use plan::network::{Traits, Wish, define};
 use runtime::observe::network::before;
 use spec::image::Annotations;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::IpAddr;
 
 /// What is asked for.
@@ -145,12 +145,5 @@ fn save(paths: &Paths, record: &Record) -> Result<()> {
     let path = file(paths, &record.name);
     let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(record).map_err(|error| cannot(error.into()))?;
-    let unfinished = unfinished(paths);
-    let written = std::fs::File::create(&unfinished)
-        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_data()))
-        .and_then(|()| std::fs::rename(&unfinished, &path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    Ok(written.map_err(cannot)?)
+    Ok(durable::replace_by(&unfinished(paths), &path, &text).map_err(cannot)?)
 }

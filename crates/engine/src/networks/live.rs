@@ -2,6 +2,7 @@
 
 use super::{Driver, Record, Subnet4, Subnet6, file, find, hold, look_up, made};
 use crate::containers::{self, Listed, Which};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::filter;
@@ -140,7 +141,7 @@ fn take_away(paths: &Paths, record: &Record) -> Result<bool> {
     let state_dir = paths.networks();
     let lock = Lock::take(&state_dir).map_err(runtime::Error::from)?;
     let is_free = !is_used(paths, &record.name);
-    let gone = match is_free.then(|| std::fs::remove_file(file(paths, &record.name))) {
+    let gone = match is_free.then(|| durable::remove(&file(paths, &record.name))) {
         Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(cannot_use(format!("cannot remove network {}", record.name), &error))
         }
