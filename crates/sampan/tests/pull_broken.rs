@@ -7,7 +7,7 @@ mod ground;
 mod registry;
 
 use ground::{Ground, Ran, ran, until};
-use registry::{Kind, Proxy, Registry, layer_of, noise};
+use registry::{Kind, Proxy, Published, Registry, layer_of, noise};
 use spec::Digest;
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,9 +31,7 @@ fn kept(ground: &Ground, layers: &[Digest]) -> BTreeMap<String, u64> {
     layers.iter().map(|layer| (layer.to_string(), length(layer))).collect()
 }
 
-#[test]
-fn no_byte_of_any_layer_is_fetched_twice() {
-    let (Some(ground), Some(mut registry)) = (Ground::new(), Registry::start(Kind::Plain)) else { return };
+fn publish(ground: &Ground, registry: &Registry) -> Published {
     let mut layers = vec![layer_of(&ground.rootfs())];
     for number in 0..LAYERS {
         let upper = ground.dir.join(format!("upper{number}"));
@@ -42,7 +40,53 @@ fn no_byte_of_any_layer_is_fetched_twice() {
         layers.push(layer_of(&upper));
     }
     let machine = spec::image::Platform::native().architecture;
-    let image = registry.publish("a", "v1", &machine, &layers, false);
+    registry.publish("a", "v1", &machine, &layers, false)
+}
+
+/// Of each request for the layer: where it begins, and how many bytes went through.
+fn requests(proxy: &Proxy, layer: &Digest) -> Vec<(u64, u64)> {
+    let all = proxy.blobs.lock().unwrap();
+    let own = all.iter().filter(|(blob, ..)| *blob == layer.to_string());
+    own.map(|(_, from, bytes)| (*from, *bytes)).collect()
+}
+
+/// Cut connections and a registry that is started anew, within one pull: what has come is not asked for again.
+#[test]
+fn a_pull_that_goes_on_gets_each_byte_once() {
+    let (Some(ground), Some(mut registry)) = (Ground::new(), Registry::start(Kind::Plain)) else { return };
+    let image = publish(&ground, &registry);
+    let proxy = Proxy::start(registry.port);
+    *proxy.pace.lock().unwrap() = Some(1_000_000);
+    let name = format!("{}/a:v1", proxy.host());
+    let mut child = ground.command(&["pull", &name]).stdout(Stdio::null()).spawn().unwrap();
+    let mut round = 0_u32;
+    while child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(150));
+        match round % 6 {
+            5 => registry.restart(),
+            _ => *proxy.budget.lock().unwrap() = Some(u64::from(round) * 7919 % 40_000),
+        }
+        round += 1;
+    }
+    assert!(child.wait().unwrap().success());
+    let sizes = kept(&ground, &image.layers);
+    let mut count = 0;
+    for layer in &image.layers {
+        let own = requests(&proxy, layer);
+        assert_eq!(own.first().map(|(from, _)| *from), Some(0), "{layer}: {own:?}");
+        for pair in own.windows(2) {
+            assert_eq!(pair[0].0 + pair[0].1, pair[1].0, "{layer}: {own:?}");
+        }
+        assert_eq!(own.iter().map(|(_, bytes)| bytes).sum::<u64>(), sizes[&layer.to_string()], "{layer}: {own:?}");
+        count += own.len();
+    }
+    assert!(count > image.layers.len() + 5, "the pull was too fast to be broken: {count} requests");
+}
+
+#[test]
+fn no_byte_of_any_layer_is_fetched_twice() {
+    let (Some(ground), Some(mut registry)) = (Ground::new(), Registry::start(Kind::Plain)) else { return };
+    let image = publish(&ground, &registry);
     let proxy = Proxy::start(registry.port);
     let name = format!("{}/a:v1", proxy.host());
     let mut ends = vec![kept(&ground, &image.layers)];
@@ -72,14 +116,9 @@ fn no_byte_of_any_layer_is_fetched_twice() {
     assert!(kills > 4, "the pull was too fast to be killed");
     *proxy.pace.lock().unwrap() = None;
     sampan(&ground, &["pull", &name]).ok();
-    let requests = proxy.blobs.lock().unwrap().clone();
     let sizes = kept(&ground, &image.layers);
     for layer in &image.layers {
-        let own: Vec<(u64, u64)> = requests
-            .iter()
-            .filter(|(blob, ..)| *blob == layer.to_string())
-            .map(|(_, from, bytes)| (*from, *bytes))
-            .collect();
+        let own = requests(&proxy, layer);
         // Each request begins behind all that the store had, and never behind what had been sent.
         for pair in own.windows(2) {
             let [(before, sent), (from, _)] = pair else { continue };
