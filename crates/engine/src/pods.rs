@@ -11,6 +11,7 @@ pub use create::{Create, Infra, admit, create};
 
 use crate::containers::{self, Listed};
 use crate::control::{self, Stop};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
 use crate::filter;
@@ -313,7 +314,7 @@ pub fn remove(paths: &Paths, word: &str, stop: Option<Stop>) -> Result<Pod> {
         containers::take_out(paths, &listed.record.id, true, true)?;
     }
     let path = file(paths, &pod.name);
-    std::fs::remove_file(&path).map_err(|error| cannot_use(format!("cannot remove {}", path.display()), &error))?;
+    durable::remove(&path).map_err(|error| cannot_use(format!("cannot remove {}", path.display()), &error))?;
     tell_of(paths, pod, "remove");
     Ok(found.pod)
 }

@@ -2,6 +2,7 @@
 
 use super::{Member, Pod, Share, file, find, hold, remove, tell_of};
 use crate::control::Stop;
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::paths::{Paths, cannot_use};
 use crate::request::network::Mode;
@@ -11,7 +12,6 @@ use crate::start;
 use crate::time::Moment;
 use spec::ContainerId;
 use spec::image::Annotations;
-use std::io::Write as _;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -111,14 +111,7 @@ fn save(paths: &Paths, pod: &Pod) -> Result<()> {
     let path = file(paths, &pod.name);
     let cannot = |error: std::io::Error| cannot_use(format!("cannot write {}", path.display()), &error);
     let text = serde_json::to_vec(pod).map_err(|error| cannot(error.into()))?;
-    let temporary = path.with_extension("tmp");
-    let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_data()))
-        .and_then(|()| std::fs::rename(&temporary, &path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    Ok(written.map_err(cannot)?)
+    Ok(durable::replace(&path, &text).map_err(cannot)?)
 }
 
 /// A container that is to be in a pod has what that shares. `new:NAME` is made for it, with the network that it asks for.
