@@ -670,6 +670,8 @@ fn keep_name(paths: &Paths, id: &str) -> Result<(), plan::Rejected> {
 /// After a reboot the journals are gone, but not the directories of containers that were to be removed, nor names.
 fn sweep(paths: &Paths) -> Vec<runtime::Error> {
     let mut errors = Vec::new();
+    // What cannot be told is told to who asks for it.
+    let _ = events::mend(paths);
     for path in entries(&paths.containers()) {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // In this order: a container without a journal has ended, and its record is there or will never be.

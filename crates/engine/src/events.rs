@@ -14,7 +14,7 @@ use crate::time::Moment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -132,6 +132,20 @@ pub fn failure() -> Option<&'static str> {
 
 fn log(paths: &Paths) -> PathBuf {
     paths.data.join("events/log")
+}
+
+/// What comes next is not to be glued to a line that a power cut has torn.
+pub(crate) fn mend(paths: &Paths) -> io::Result<()> {
+    let mut file = match File::options().read(true).append(true).open(log(paths)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut last = [b'\n'];
+    if file.seek(io::SeekFrom::End(0))? > 0 {
+        file.seek(io::SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
 fn append(paths: &Paths, text: &[u8]) -> io::Result<()> {

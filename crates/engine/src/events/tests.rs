@@ -77,6 +77,20 @@ fn what_happened_is_told_to_who_asks_for_it() {
     std::fs::remove_dir_all(paths.data.parent().unwrap()).unwrap();
 }
 
+#[test]
+fn a_torn_line_costs_no_other() {
+    let paths = paths("torn");
+    tell(&paths, [News::of(&record("1", "one"), "create")]);
+    let mut log = File::options().append(true).open(log(&paths)).unwrap();
+    log.write_all(b"{\"Type\":\"cont").unwrap();
+    mend(&paths).unwrap();
+    mend(&paths).unwrap();
+    tell(&paths, [News::of(&record("2", "two"), "create")]);
+    let ids: Vec<String> = all(&paths, &[]).into_iter().map(|event| event.id).collect();
+    assert_eq!(ids, ["1", "2"]);
+    std::fs::remove_dir_all(paths.data.parent().unwrap()).unwrap();
+}
+
 /// Many at once, over several full files, with one who follows: nothing is missing, twice or torn.
 #[test]
 fn many_tell_at_once_and_the_log_is_bounded() {
