@@ -244,12 +244,12 @@ impl Lab {
 
     /// The first command is an ordinary one, which is to find all in order.
     fn verify(&mut self, machine: &mut Awake) -> Result<(), End> {
-        let containers = self.ask(machine, work::Kind::Container.list(), 0)?;
+        let listed = self.ask(machine, work::Kind::Container.list(), 0)?;
         let checked = self.ask(machine, "sampan system check", 0)?;
         if !checked.ends_with("0 bad") && !checked.is_empty() {
             self.wrong.push(format!("system check: {checked}"));
         }
-        let mut lists = vec![(work::Kind::Container, containers)];
+        let mut lists = vec![(work::Kind::Container, listed)];
         for kind in KINDS.into_iter().filter(|kind| *kind != work::Kind::Container) {
             lists.push((kind, self.ask(machine, kind.list(), 0)?));
         }
@@ -261,7 +261,12 @@ impl Lab {
         let left = "cd /var/lib/sampan 2>/dev/null || exit 0; ls -A tmp volumes/.partial secrets/.partial 2>/dev/null \
                     | grep -v ':$' | grep .; for all in containers names; do ls -A $all 2>/dev/null | wc -l; done; true";
         let left = self.ask(machine, &format!("({left})"), 0)?;
-        let count = self.model.containers();
+        let containers = self.model.containers();
+        for name in &containers {
+            self.ask(machine, &format!("sampan inspect {name} && sampan logs {name}"), 0)?;
+        }
+        self.ask(machine, "sampan events --since 24h --until 0s", 0)?;
+        let count = containers.len();
         if !left.is_empty() && left != format!("{count}\n{count}") {
             let all =
                 self.ask(machine, "cd /var/lib/sampan; find containers names tmp volumes -maxdepth 2; cd /", 0)?;

@@ -107,6 +107,8 @@ impl Model {
         for name in &containers {
             let line = format!("sampan rm {name}");
             deeds.push((4, deed("rm", line).removes([(Kind::Container, name.clone())])));
+            let again = Deed { code: CODE, ..deed("start", format!("sampan start -a {name}")) };
+            deeds.push((2, again.makes(Kind::Container, name)));
             for snap in ["snap1", "snap2"].map(|snap| format!("localhost/{snap}:latest")) {
                 if self.ended.contains(name) && !self.has(Kind::Image, &snap) {
                     let line = format!("sampan commit -q {name} {snap}");
@@ -154,8 +156,9 @@ impl Model {
             self.things.insert(thing.clone(), Known::Either);
         }
         if let Some(thing) = &deed.makes {
-            // What is here already stays.
+            // What is here already stays; one that is started again has not ended.
             self.things.entry(thing.clone()).or_insert(Known::Either);
+            self.ended.retain(|ended| (Kind::Container, ended.clone()) != *thing);
             self.stands_on.extend(deed.stands_on.iter().map(|image| (thing.1.clone(), image.clone())));
         }
     }
@@ -234,9 +237,9 @@ impl Model {
         deeds
     }
 
-    /// So many containers are here.
-    pub fn containers(&self) -> usize {
-        self.all(Kind::Container).len()
+    /// Those that are here.
+    pub fn containers(&self) -> Vec<String> {
+        self.all(Kind::Container)
     }
 }
 
