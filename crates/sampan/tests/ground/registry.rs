@@ -405,7 +405,8 @@ fn pass(
         }
         if let Some(digest) = &digest {
             if let Some(left) = budget.lock().unwrap().as_mut() {
-                *left -= length as u64;
+                // Another connection may have had of it since.
+                *left = left.saturating_sub(length as u64);
             }
             let mut blobs = blobs.lock().unwrap();
             match blobs.iter_mut().find(|(blob, start, _)| blob == digest && *start == from) {
