@@ -595,10 +595,12 @@ fn take_away(paths: &Paths, record: &Record) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn wait_until_undone(paths: &Paths, word: &str, id: &str) -> Result<()> {
-    let path = paths.journal(id);
+/// The run that this record is of. Another command may have begun the next.
+pub(crate) fn wait_until_undone(paths: &Paths, word: &str, record: &Record) -> Result<()> {
+    let (path, running) = (paths.journal(&record.id), paths.running(&record.id));
+    let is_next = |now: &Record| now.pid > 0 && (now.pid, now.pid_start) != (record.pid, record.pid_start);
     for _ in 0..500 {
-        if !path.exists() {
+        if !path.exists() || record.pid > 0 && load(&running).as_ref().is_some_and(is_next) {
             return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(10));

@@ -71,7 +71,7 @@ pub(crate) fn end(paths: &Paths, record: &Record, stop: Stop) -> Result<()> {
         Some(monitor) => _ = ask(&monitor, &stop.packet())?,
         None => by_hand(paths, record, stop)?,
     }
-    containers::wait_until_undone(paths, &record.name, &record.id)
+    containers::wait_until_undone(paths, &record.name, record)
 }
 
 /// The beginning of [`end`], for as long as what comes back is there.
@@ -161,7 +161,7 @@ pub fn wait(paths: &Paths, word: &str) -> Result<Ended> {
         if let Some(ended) = ended {
             return Ok(ended);
         }
-        containers::wait_until_undone(paths, word, &record.id)?;
+        containers::wait_until_undone(paths, word, &record)?;
     }
     let kept = containers::load(&paths.record(&record.id)).ok_or_else(|| {
         Error::rejected(
