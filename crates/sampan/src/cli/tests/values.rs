@@ -47,6 +47,10 @@ fn taken() -> Vec<(&'static str, Field, &'static str)> {
         "--authfile /a" access.authfile = "Some(\"/a\")"
         "--creds u:secret" access.credentials = "Some(Password(\"u\"))"
         "--cert-dir /c" access.cert_dir = "Some(\"/c\")"
+        "--storage-opt size=1g" files.layer_size = "Some(Size(1073741824))"
+        "--retry 3" access.retry.times = "Some(3)"
+        "--retry-delay 2s" access.retry.delay = "Some(2s)"
+        "--http-proxy=false" no_proxies = "true"
         "--label a=b=c" labels = "[(\"a\", \"b=c\")]"
         "-l a" labels = "[(\"a\", \"\")]"
         "--annotation a=b" annotations = "[(\"a\", \"b\")]"
@@ -198,6 +202,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--pull often", "unknown pull policy", "one of always, missing, never, newer"),
     ("--tls-verify=maybe", "\"maybe\" is neither true nor false", "write true or false"),
     ("--authfile=", "not a path", "write a path"),
+    ("--http-proxy=maybe", "\"maybe\" is neither true nor false", "write true or false"),
+    ("--retry-delay=x", "unknown unit \"x\"", "write numbers with h, m, s, ms, us or ns: 1m30s"),
+    ("--storage-opt=x", "there is no such option of the storage", "size=BYTES"),
+    ("--retry=x", "invalid digit found in string", ""),
     ("--cert-dir=", "not a path", "write a path"),
     ("--creds alice", "not a user and a password", "write USER:PASSWORD"),
     ("--platform arm64", "not a platform", "write os/architecture[/variant]: linux/arm64/v8"),
@@ -342,7 +350,8 @@ fn the_tables_are_complete() {
         let names = words.iter().filter_map(|word| word.strip_prefix("--"));
         names.map(|name| name.split('=').next().unwrap_or_default().to_owned()).collect()
     };
-    let files = ["env-file", "label-file"];
+    // Those of a pod are looked up before there is a request.
+    let files = ["env-file", "label-file", "pod", "pod-id-file"];
     let taken = flags(&mut taken().iter().map(|(words, ..)| *words));
     let refused = flags(&mut REFUSED.iter().map(|(words, ..)| *words));
     for arg in command.get_arguments().filter(|arg| arg.get_id() != "help") {

@@ -10,14 +10,17 @@ fn verbs_have_dockers_names() {
         ("run x", "Run("),
         ("container run x", "Run("),
         ("ps -a", "Ps(Ps { all: true"),
-        ("container ls -aq", "Ps(Ps { all: true, filter: [], last: None, latest: false, size: false, quiet: true"),
+        (
+            "container ls -aq",
+            "Ps(Ps { all: true, filter: [], last: None, latest: false, size: false, pod: false, quiet: true",
+        ),
         (
             "container list --no-trunc",
-            "Ps(Ps { all: false, filter: [], last: None, latest: false, size: false, quiet: false, no_trunc: true",
+            "Ps(Ps { all: false, filter: [], last: None, latest: false, size: false, pod: false, quiet: false, no_trunc: true",
         ),
         (
             "ps --format json",
-            "Ps(Ps { all: false, filter: [], last: None, latest: false, size: false, quiet: false, no_trunc: false, noheading: false, format: Json",
+            "Ps(Ps { all: false, filter: [], last: None, latest: false, size: false, pod: false, quiet: false, no_trunc: false, noheading: false, format: Json",
         ),
         (
             "rm -f a b",
@@ -209,12 +212,12 @@ fn usage_errors_have_a_way_out() {
         (
             "ps -f colour=red",
             "error: invalid value \"colour=red\" for --filter\n  there is no filter colour\n\
-             hint: one of ancestor, before, exited, expose, id, label, name, network, publish, since, status, volume\n",
+             hint: one of ancestor, before, exited, expose, id, label, name, network, pod, publish, since, status, volume\n",
         ),
         (
             "images --filter dangling",
             "error: invalid value \"dangling\" for --filter\n  no value\n\
-             hint: write KEY=VALUE; a key is one of before, dangling, label, reference, since, until\n",
+             hint: write KEY=VALUE; a key is one of before, dangling, label, label!, reference, since, until\n",
         ),
         (
             "completion csh",
