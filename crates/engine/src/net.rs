@@ -128,7 +128,7 @@ fn wanted(asked: &network::Network, paths: &Paths) -> Result<Vec<Wanted>> {
         let what = || format!("cannot connect the container to network {}", record.name);
         let why = match record.driver {
             _ if all.iter().any(|other| other.endpoint.network == record.name) => Some("it is named twice"),
-            networks::Driver::Bridge => None,
+            networks::Driver::Bridge | networks::Driver::Macvlan | networks::Driver::Ipvlan => None,
             networks::Driver::Host | networks::Driver::Null => Some("it cannot be one of several"),
         };
         if let Some(why) = why {

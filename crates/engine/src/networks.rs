@@ -60,6 +60,9 @@ pub enum Driver {
     Host,
     /// No network.
     Null,
+    /// Parts of a link of the host's.
+    Macvlan,
+    Ipvlan,
 }
 
 impl Driver {
@@ -69,6 +72,8 @@ impl Driver {
             Self::Bridge => "bridge",
             Self::Host => "host",
             Self::Null => "null",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
         }
     }
 }
@@ -110,7 +115,8 @@ impl Record {
         let subnet6 = self.subnet6.as_ref().map(|net| net.read().ok_or_else(broken)).transpose()?;
         let traits = Traits { internal: self.internal, named: self.resolver, ..options.traits };
         let (name, bridge) = (self.name.clone(), self.bridge.clone());
-        Ok(Some(Definition { name, bridge, subnet4, subnet6, mtu: options.mtu, traits }))
+        let parent = options.parent_of(self.driver).map_err(|_| broken())?;
+        Ok(Some(Definition { name, bridge, subnet4, subnet6, mtu: options.mtu, traits, parent }))
     }
 
     fn subnets(&self) -> impl Iterator<Item = Subnet> {

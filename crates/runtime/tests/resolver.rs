@@ -158,6 +158,7 @@ fn network(name: &str, third: u8, internal: bool) -> Definition {
         subnet6: Some(Net6::new(six, 64).unwrap()),
         mtu: None,
         traits: Traits { internal, named: true, ..Traits::default() },
+        parent: None,
     }
 }
 

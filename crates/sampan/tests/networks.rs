@@ -116,7 +116,12 @@ fn what_cannot_be_had_is_refused() {
         ("--gateway 10.8.0.1 x", "the gateway 10.8.0.1 has no subnet"),
         ("--subnet 10.8.0.0/24 --gateway 10.7.0.1 x", "the gateway 10.7.0.1 is no address"),
         ("--ip-range 10.8.0.0/28 x", "the range 10.8.0.0/28 has no subnet"),
-        ("-d macvlan x", "this version has no driver macvlan"),
+        ("-d overlay x", "this version has no driver overlay"),
+        ("-d macvlan --subnet 192.0.2.0/24 x", "no link of the host is named"),
+        ("-d macvlan -o parent=up0 x", "no address is asked for of others"),
+        ("-d macvlan -o parent=nope --subnet 192.0.2.0/24 x", "this host has no link nope"),
+        ("-d ipvlan -o parent=up0 -o mode=bridge --subnet 192.0.2.0/24 x", "unknown mode \"bridge\""),
+        ("-o parent=up0 x", "a bridge has no parent and no mode"),
         ("-d nope x", "there is no driver nope"),
         ("-o vlan=3 x", "unknown option \"vlan\""),
         ("-o isolate=false x", "networks are isolated from each other"),
@@ -287,4 +292,41 @@ fn one_that_is_started_again_at_once_has_its_links_again() {
         assert_eq!(links().lines().count(), 3);
     }
     sampan(&["rm", "-f", "a"]).ok();
+}
+
+/// Its neighbours are those of the host's link, with nothing in between.
+#[test]
+fn a_container_is_on_the_network_of_a_parent() {
+    let Some(world) = World::new() else { return };
+    let _server = world.serve_outside();
+    // Each its own address: the neighbour remembers for a while whose it was.
+    for (driver, mode, last) in [("macvlan", "bridge", 71), ("ipvlan", "l2", 72)] {
+        let probe = format!("ip link add link up0 name probe type {driver} && ip link delete probe");
+        if !world
+            .host
+            .inside(|| std::process::Command::new("sh").args(["-c", &probe]).output().unwrap().status.success())
+        {
+            println!("skipped: this kernel has no {driver}");
+            continue;
+        }
+        let before = world.picture();
+        let parent = ["--subnet=192.0.2.0/24", "--ip-range=192.0.2.64/28", "-o=parent=up0", &format!("-o=mode={mode}")];
+        world.network(&[&["create", "-d", driver, "--gateway=192.0.2.2"], &parent[..], &["lan"]].concat()).ok();
+        let look = format!("nc {OUTSIDE4} 80; echo; ip -o -4 address show eth0; ip route");
+        let seen = world.run(&["--network=lan", "--ip=192.0.2.70"], &look).ok();
+        assert!(seen.starts_with("192.0.2.70 80\n") && seen.contains("default via 192.0.2.2 dev eth0"), "{seen}");
+        let chosen = world.run(&["--network=lan"], &format!("nc {OUTSIDE4} 80")).ok();
+        let number: u8 = chosen.split([' ', '.']).nth(3).unwrap().parse().unwrap();
+        assert!((64..80).contains(&number), "{chosen}");
+        world.run(&["--network=lan", "-p=8080:80"], "true").fails(125, "are reached at their own addresses");
+        // Its neighbour reaches it, at any port.
+        let web = world.serve(&["--network=lan", &format!("--ip=192.0.2.{last}"), "--name=web"], "80 82");
+        assert_eq!(world.outside.ask(Ipv4Addr::new(192, 0, 2, last), 82), Ok(format!("{OUTSIDE4} 82")));
+        world.network(&["disconnect", "lan", "web"]).fails(1, "stop it first");
+        web.end();
+        world.network(&["rm", "lan"]).ok();
+        std::fs::remove_dir(world.ground.dir.join("data/networks")).unwrap();
+        let own = |text: &str| text.lines().filter(|line| !line.contains("/data") && !line.contains("/state")).count();
+        assert_eq!(own(&before), own(&world.picture()));
+    }
 }

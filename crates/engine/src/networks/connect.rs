@@ -58,13 +58,14 @@ fn join(paths: &Paths, network: &str, container: &str, mut endpoint: Endpoint, l
     endpoint.network.clone_from(&record.name);
     let what = || format!("cannot connect container {container} to network {}", record.name);
     let refuse = |why: &str| Error::rejected(what(), why);
-    if record.driver != Driver::Bridge {
+    if matches!(record.driver, Driver::Host | Driver::Null) {
         return Err(refuse("it cannot be one of several"));
     }
     if record.is_built_in() && !endpoint.aliases.is_empty() {
         return Err(refuse("names are known on networks that a user made only"));
     }
     let mut member = Member::find(paths, container, &what)?;
+    member.stands(&record, &what)?;
     let mut endpoints = member.endpoints(&what)?;
     if endpoints.iter().any(|known| known.network == record.name) {
         return Err(refuse("it is in it already"));
@@ -89,6 +90,7 @@ fn part(paths: &Paths, network: &str, container: &str, lock: &Lock) -> Result<()
     let record = super::find(paths, network)?;
     let what = || format!("cannot disconnect container {container} from network {}", record.name);
     let mut member = Member::find(paths, container, &what)?;
+    member.stands(&record, &what)?;
     let mut endpoints = member.endpoints(&what)?;
     let known = endpoints.len();
     endpoints.retain(|endpoint| endpoint.network != record.name);
@@ -123,6 +125,18 @@ impl<'a> Member<'a> {
             return Err(Error::rejected(what(), "it does not run, and cannot be started again"));
         }
         Ok(Self { paths, record, request, places, namespace })
+    }
+
+    /// A part of a parent comes with a start, and goes with the end.
+    fn stands(&self, network: &Record, what: &dyn Fn() -> String) -> Result<()> {
+        if self.namespace.is_none() || network.driver == Driver::Bridge {
+            return Ok(());
+        }
+        let why = format!(
+            "a container that runs can neither come to a network of the driver {} nor leave it",
+            network.driver.name()
+        );
+        Err(Error::rejected(what(), why).hint("stop it first"))
     }
 
     /// Where it is, or will be at its next start.

@@ -38,7 +38,7 @@ pub struct Create {
 /// What cannot be had.
 pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
     let what = || format!("cannot create network {}", asked.name);
-    check(asked, what)?;
+    let driver = check(asked, what)?;
     let options = Options::of(&asked.options)
         .map_err(|error| error.hint.into_iter().fold(Error::rejected(what(), error.why), Error::hint))?;
     let _held = hold(paths)?;
@@ -49,6 +49,9 @@ pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
                 .hint(format!("sampan network inspect {}", asked.name))),
         };
     }
+    let refuse =
+        |error: crate::request::Invalid| error.hint.into_iter().fold(Error::rejected(what(), error.why), Error::hint);
+    let parent = options.parent_of(driver).map_err(refuse)?;
     let bridge = asked.bridge.clone().or(options.bridge);
     let wish = Wish {
         name: asked.name.clone(),
@@ -59,10 +62,16 @@ pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
         mtu: options.mtu,
         traits: Traits { internal: asked.internal, named: asked.resolver, ..options.traits },
         bridge,
+        parent,
     };
     let link = wish.bridge.clone().unwrap_or_else(|| plan::network::bridge_name(&wish.name));
     let host = before(&link).map_err(runtime::Error::from)?;
-    if host.foreign_bridge || super::made(paths).iter().any(|other| other.bridge == link) {
+    if let Some(parent) = &wish.parent {
+        if !runtime::observe::network::links(None).map_err(runtime::Error::from)?.here.contains(&parent.link) {
+            let why = format!("this host has no link {}", parent.link);
+            return Err(Error::rejected(what(), why).hint("ip link shows what there is"));
+        }
+    } else if host.foreign_bridge || super::made(paths).iter().any(|other| other.bridge == link) {
         return Err(Error::rejected(what(), format!("there is a link or a network's bridge {link} already")));
     }
     let made = define(&wish, &host, &subnets(paths))?;
@@ -70,7 +79,7 @@ pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
     let record = Record {
         id,
         name: made.name,
-        driver: Driver::Bridge,
+        driver,
         created: now(),
         labels: asked.labels.clone(),
         options: asked.options.clone(),
@@ -120,7 +129,7 @@ pub(super) fn check_user(what: impl Fn() -> String) -> Result<()> {
     Ok(())
 }
 
-fn check(asked: &Create, what: impl Fn() -> String) -> Result<()> {
+fn check(asked: &Create, what: impl Fn() -> String) -> Result<Driver> {
     check_user(&what)?;
     // Words of --network that mean something else.
     if matches!(asked.name.as_str(), "bridge" | "default" | "host" | "none" | "pasta" | "private" | "container" | "ns")
@@ -128,8 +137,10 @@ fn check(asked: &Create, what: impl Fn() -> String) -> Result<()> {
         return Err(Error::rejected(what(), "this name has a meaning of its own").hint("choose another name"));
     }
     match asked.driver.as_str() {
-        "bridge" => Ok(()),
-        "macvlan" | "ipvlan" | "overlay" => {
+        "bridge" => Ok(Driver::Bridge),
+        "macvlan" => Ok(Driver::Macvlan),
+        "ipvlan" => Ok(Driver::Ipvlan),
+        "overlay" => {
             Err(Error::rejected(what(), format!("this version has no driver {}", asked.driver)).hint("--driver bridge"))
         }
         "host" | "none" | "null" => {

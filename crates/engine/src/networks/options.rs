@@ -1,8 +1,9 @@
 //! `--opt KEY=VALUE` of a network: docker's words and podman's.
 
+use super::Driver;
 use crate::request::Invalid;
 use crate::request::network::link;
-use plan::network::Traits;
+use plan::network::{Mode, Parent, Traits};
 use spec::unit::boolean;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,9 +21,12 @@ pub struct Options {
     pub link: Option<String>,
     pub ipv6: bool,
     pub traits: Traits,
+    /// The link of the host's that containers' are parts of, and how.
+    pub parent: Option<String>,
+    pub mode: Option<String>,
 }
 
-const KNOWN: &str = "mtu, isolate, com.docker.network.driver.mtu, com.docker.network.enable_ipv6, \
+const KNOWN: &str = "mtu, isolate, parent, mode, com.docker.network.driver.mtu, com.docker.network.enable_ipv6, \
                      com.docker.network.container_iface_prefix, and of com.docker.network.bridge: name, enable_icc, \
                      enable_ip_masquerade, host_binding_ipv4";
 
@@ -33,6 +37,24 @@ impl Options {
         let mut options = Self::default();
         given.iter().try_for_each(|(key, value)| options.set(key, value))?;
         Ok(options)
+    }
+
+    /// # Errors
+    /// What goes with another driver only, or is missing.
+    pub(super) fn parent_of(&self, driver: Driver) -> Result<Option<Parent>, Invalid> {
+        if !matches!(driver, Driver::Macvlan | Driver::Ipvlan) {
+            return match (&self.parent, &self.mode) {
+                (None, None) => Ok(None),
+                _ => Err(Invalid::new("a bridge has no parent and no mode").hint("--driver macvlan")),
+            };
+        }
+        let Some(link) = self.parent.clone() else {
+            return Err(Invalid::new("no link of the host is named").hint("-o parent=eth0"));
+        };
+        let mode = Mode::of(driver.name(), self.mode.as_deref());
+        let unknown = || Invalid::new(format!("unknown mode {:?}", self.mode.as_deref().unwrap_or_default()));
+        let hint = "macvlan has bridge, private, vepa and passthru; ipvlan l2, l3 and l3s";
+        Ok(Some(Parent { link, mode: mode.ok_or_else(|| unknown().hint(hint))? }))
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), Invalid> {
@@ -51,6 +73,8 @@ impl Options {
                 link(&format!("{value}99"))?;
                 self.link = Some(value.to_owned());
             }
+            "parent" => self.parent = Some(link(value)?),
+            "mode" | "macvlan_mode" | "ipvlan_mode" => self.mode = Some(value.to_owned()),
             "com.docker.network.enable_ipv6" => self.ipv6 = boolean(value)?,
             // All are: podman's default is another.
             "isolate" if value == "strict" || boolean(value)? => {}

@@ -2,6 +2,7 @@
 
 use super::define::{self, Definition};
 use super::lease::Lease;
+use super::parent::{Mode, Parent, Part};
 use super::shared::{Shared, Traits};
 use super::step::{AttachStep, HostStep, InitStep};
 use super::subnet::{Mac, Network, bridge_name, free4, free6, link_name, mac_of};
@@ -129,14 +130,17 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
         names: if shared.traits.named { request.names.clone() } else { Vec::new() },
         published,
     };
-    let attach = AttachStep::Veth {
-        name: lease.cable.clone(),
-        bridge: shared.bridge.clone(),
-        link: lease.link.clone(),
-        mac,
-        mtu,
-        hairpin: host.bridged_filter && !lease.published.is_empty(),
-        apart: shared.traits.apart,
+    let attach = match &shared.parent {
+        Some(parent) => part(request, parent, &lease)?,
+        None => AttachStep::Veth {
+            name: lease.cable.clone(),
+            bridge: shared.bridge.clone(),
+            link: lease.link.clone(),
+            mac,
+            mtu,
+            hairpin: host.bridged_filter && !lease.published.is_empty(),
+            apart: shared.traits.apart,
+        },
     };
     Ok(Connection {
         host: host_steps(&host.state_dir, &shared, &lease),
@@ -147,6 +151,22 @@ pub fn connect(request: &Request, host: &HostNetwork) -> Result<Connection, Reje
         shared,
         mac,
     })
+}
+
+fn part(request: &Request, parent: &Parent, lease: &Lease) -> Result<AttachStep, Rejected> {
+    if let Some(port) = lease.published.first() {
+        let why = format!(
+            "the network {} is {}'s: its containers are reached at their own addresses",
+            request.network, parent.link
+        );
+        return Err(Rejected::new(format!("cannot publish {port}"), why).hint("leave -p out"));
+    }
+    let own = matches!(parent.mode, Mode::Macvlan(_));
+    if request.mac.is_some() && !own {
+        return Err(Rejected::new("cannot set an Ethernet address", "in an ipvlan all have the parent's"));
+    }
+    let mtu = request.mtu.or_else(|| request.definition.as_ref().and_then(|definition| definition.mtu));
+    Ok(AttachStep::Part(Part { parent: parent.clone(), link: lease.link.clone(), mac: own.then_some(lease.mac), mtu }))
 }
 
 fn create(request: &Request, host: &HostNetwork) -> Result<Shared, Rejected> {
@@ -162,7 +182,7 @@ fn create(request: &Request, host: &HostNetwork) -> Result<Shared, Rejected> {
     let subnet6 = if host.ipv6 { free6(&host.seed, &name, &taken) } else { None };
     let (bridge, dropped_by) = (bridge_name(&name), host.dropped_by.clone());
     let (mtu, traits) = (host.mtu.unwrap_or(1500), Traits::default());
-    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by, direct: host.direct })
+    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by, direct: host.direct, parent: None })
 }
 
 fn address4(request: &Request, host: &HostNetwork, shared: &Shared) -> Result<Ipv4Addr, Rejected> {
@@ -281,8 +301,13 @@ fn refusal(taken: &Taken) -> Rejected {
 
 fn host_steps(state_dir: &str, shared: &Shared, lease: &Lease) -> Vec<HostStep> {
     let state_dir = || state_dir.to_owned();
+    let claim =
+        HostStep::Claim { state_dir: state_dir(), shared: Box::new(shared.clone()), lease: Box::new(lease.clone()) };
+    if shared.parent.is_some() {
+        return vec![claim];
+    }
     let mut steps = vec![
-        HostStep::Claim { state_dir: state_dir(), shared: Box::new(shared.clone()), lease: Box::new(lease.clone()) },
+        claim,
         HostStep::Forwarding { state_dir: state_dir(), ipv6: shared.subnet6.is_some() },
         HostStep::Bridge { shared: shared.clone() },
         HostStep::Firewall { state_dir: state_dir(), shared: shared.clone() },
@@ -318,7 +343,9 @@ fn init_steps(request: &Request, host: &HostNetwork, shared: &Shared, lease: &Le
         gateway4: leads_out.then(|| shared.subnet4.gateway()),
         gateway6: shared.subnet6.filter(|_| leads_out).map(|net| net.gateway()),
     });
-    steps.push(InitStep::Connected { name: lease.cable.clone(), bridge: shared.bridge.clone() });
+    if shared.parent.is_none() {
+        steps.push(InitStep::Connected { name: lease.cable.clone(), bridge: shared.bridge.clone() });
+    }
     steps
 }
 

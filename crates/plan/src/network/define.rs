@@ -1,6 +1,7 @@
 //! What a user asks of a new network, and what it is then.
 
 use super::connect::HostNetwork;
+use super::parent::Parent;
 use super::shared::{Shared, Traits};
 use super::subnet::{Net4, Net6, Network, bridge_name, free4, free6};
 use crate::Rejected;
@@ -18,6 +19,8 @@ pub struct Wish {
     pub ipv6: bool,
     pub mtu: Option<u32>,
     pub traits: Traits,
+    /// Of one without a bridge: its subnet is the parent's network.
+    pub parent: Option<Parent>,
 }
 
 /// A network that somebody defined. It lasts; [`Shared`] is there while containers are.
@@ -30,6 +33,7 @@ pub struct Definition {
     /// Bytes; `None`: that of the link of the default route.
     pub mtu: Option<u32>,
     pub traits: Traits,
+    pub parent: Option<Parent>,
 }
 
 impl Definition {
@@ -45,12 +49,16 @@ impl Definition {
 pub fn define(wish: &Wish, host: &HostNetwork, others: &[(String, Network)]) -> Result<Definition, Rejected> {
     let refuse = |why: String| Rejected::new(format!("cannot create network {}", wish.name), why);
     for subnet in &wish.subnets {
-        check(subnet, host, others)
+        check(subnet, host, others, wish.parent.is_some())
             .map_err(|why| refuse(why).hint("choose another --subnet, or leave it to sampan"))?;
     }
     let (fours, sixes): (Vec<&Network>, Vec<&Network>) = wish.subnets.iter().partition(|net| net.ip.is_ipv4());
     if fours.len() > 1 || sixes.len() > 1 {
         return Err(refuse("more than one subnet of a family".to_owned()).hint("one of IPv4 and one of IPv6 at most"));
+    }
+    if wish.parent.is_some() && fours.is_empty() {
+        return Err(refuse("no address is asked for of others (DHCP)".to_owned())
+            .hint("--subnet names the network of the parent, --ip-range the part of it that is for containers"));
     }
     let mut subnet4 = four(&fours, wish, host, others).map_err(&refuse)?;
     let mut subnet6 = six(&sixes, wish, host, others).map_err(&refuse)?;
@@ -79,15 +87,20 @@ pub fn define(wish: &Wish, host: &HostNetwork, others: &[(String, Network)]) -> 
     if let Some(mtu) = wish.mtu.filter(|mtu| !(least..=65535).contains(mtu)) {
         return Err(refuse(format!("an MTU of {mtu} is not from {least} to 65535 bytes")));
     }
-    let bridge = wish.bridge.clone().unwrap_or_else(|| bridge_name(&wish.name));
-    Ok(Definition { name: wish.name.clone(), bridge, subnet4, subnet6, mtu: wish.mtu, traits: wish.traits })
+    let parent = wish.parent.clone();
+    let bridge = match parent {
+        Some(_) => String::new(),
+        None => wish.bridge.clone().unwrap_or_else(|| bridge_name(&wish.name)),
+    };
+    Ok(Definition { name: wish.name.clone(), bridge, subnet4, subnet6, mtu: wish.mtu, traits: wish.traits, parent })
 }
 
 fn outside(ip: impl Into<IpAddr>) -> String {
     format!("the gateway {} is no address of a host in the subnet", ip.into())
 }
 
-fn check(subnet: &Network, host: &HostNetwork, others: &[(String, Network)]) -> Result<(), String> {
+/// `known`: this host may have a route to it.
+fn check(subnet: &Network, host: &HostNetwork, others: &[(String, Network)], known: bool) -> Result<(), String> {
     let special = match subnet.ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_multicast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240,
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip.is_unicast_link_local(),
@@ -98,7 +111,7 @@ fn check(subnet: &Network, host: &HostNetwork, others: &[(String, Network)]) -> 
     if let Some((name, other)) = others.iter().find(|(_, other)| other.overlaps(subnet.ip, subnet.prefix)) {
         return Err(format!("{subnet} overlaps with {other} of the network {name}"));
     }
-    match host.taken.iter().find(|taken| taken.overlaps(subnet.ip, subnet.prefix)) {
+    match host.taken.iter().find(|taken| !known && taken.overlaps(subnet.ip, subnet.prefix)) {
         Some(taken) => Err(format!("{subnet} overlaps with {taken}, which this host has a route to")),
         None => Ok(()),
     }
@@ -155,14 +168,15 @@ fn ranged(subnet: Net4, asked: bool, range: &Network) -> Result<Net4, String> {
 /// # Errors
 /// What a route of the host, or a link, has taken since.
 pub(super) fn begin(definition: &Definition, host: &HostNetwork) -> Result<Shared, Rejected> {
-    let Definition { name, bridge, subnet4, subnet6, mtu, traits } = definition.clone();
+    let Definition { name, bridge, subnet4, subnet6, mtu, traits, parent } = definition.clone();
     let refuse = |why: String| {
         Rejected::new(format!("cannot begin network {name}"), why).hint(format!(
             "take away what is in the way, or remove the network and create it anew: sampan network rm {name}"
         ))
     };
     for subnet in definition.subnets() {
-        if let Some(taken) = host.taken.iter().find(|taken| taken.overlaps(subnet.ip, subnet.prefix)) {
+        let taken = host.taken.iter().find(|taken| taken.overlaps(subnet.ip, subnet.prefix));
+        if let Some(taken) = taken.filter(|_| parent.is_none()) {
             return Err(refuse(format!("its subnet {subnet} overlaps with {taken}, which this host has a route to")));
         }
     }
@@ -171,6 +185,8 @@ pub(super) fn begin(definition: &Definition, host: &HostNetwork) -> Result<Share
     }
     let subnet6 = subnet6.filter(|_| host.ipv6);
     let mtu = mtu.or(host.mtu).unwrap_or(1500);
-    let (dropped_by, direct) = (host.dropped_by.clone(), host.direct);
-    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by, direct })
+    // What its containers send is not forwarded by this host.
+    let dropped_by = if parent.is_none() { host.dropped_by.clone() } else { Vec::new() };
+    let direct = host.direct && parent.is_none();
+    Ok(Shared { name, bridge, subnet4, subnet6, mtu, traits, dropped_by, direct, parent })
 }

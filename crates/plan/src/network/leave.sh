@@ -47,6 +47,7 @@ leave_network() { # state directory, network, address, container
 	net4=$(sed -n 's/^subnet4 \([^ ]*\) \([^ ]*\).*/\1\/\2/p' "$1/$2/record")
 	net6=$(sed -n 's/^subnet6 \([^ ]*\) \([^ ]*\).*/\1\/\2/p' "$1/$2/record")
 	if [ -n "$(find "$1" -mindepth 1 -maxdepth 1 -not -name '.*' -not -name "$2")" ]; then
+		[ -n "$bridge" ] || bridge=- # of a parent's: nothing is there
 		nft delete element inet sampan bridges "{ \"$bridge\" }" || :
 		nft delete element inet sampan loops "{ \"$bridge\" . \"$bridge\" }" || :
 		nft delete element inet sampan subnets4 "{ $net4 }" || :
@@ -64,6 +65,6 @@ leave_network() { # state directory, network, address, container
 		fi
 		while read -r word a; do echo "$a" >"$word" || :; done < <(cat "$1/.host" 2>/dev/null)
 	fi
-	ip link delete "$bridge" || :
+	case $bridge in '' | -) ;; *) ip link delete "$bridge" || : ;; esac
 	rm -f "$1/$2/record"; rmdir "$1/$2/names" 2>/dev/null || :; rmdir "$1/$2"
 }

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod files;
 pub mod firewall;
 mod lease;
+mod parent;
 mod pasta;
 pub mod resolver;
 mod shared;
@@ -20,6 +21,7 @@ pub use connect::{Connection, HostNetwork, Request, Taken, Why, check_ports, con
 pub use define::{Definition, Wish, define};
 pub use device::{Device, Links, devices};
 pub use lease::Lease;
+pub use parent::{Mode, Parent, Part};
 pub use pasta::Pasta;
 pub use shared::{Shared, Traits};
 pub use step::{AttachStep, HostStep, InitStep, LINK, Undo};

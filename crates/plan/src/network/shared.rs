@@ -1,5 +1,6 @@
 //! What the containers of one network share.
 
+use super::parent::{Mode, Parent};
 use super::subnet::{Mac, Net4, Net6, mac_of};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,6 +21,8 @@ pub struct Shared {
     pub dropped_by: Vec<String>,
     /// Published ports do not ask the host's rules for input, because the kernel cannot let packets enter twice.
     pub direct: bool,
+    /// Then there is no bridge.
+    pub parent: Option<Parent>,
 }
 
 /// How a network differs from the default one.
@@ -75,6 +78,9 @@ impl Shared {
         for chain in &self.dropped_by {
             let _ = writeln!(text, "dropped-by {chain}");
         }
+        if let Some(Parent { link, mode }) = &self.parent {
+            let _ = writeln!(text, "parent {link} {} {}", mode.kind(), mode.name());
+        }
         if self.direct {
             text.push_str("direct yes\n");
         }
@@ -87,7 +93,7 @@ impl Shared {
         let mut lines = record.lines();
         lines.next().filter(|line| *line == VERSION)?;
         let (mut bridge, mut mtu, mut subnet4, mut subnet6) = (None, None, None, None);
-        let (mut traits, mut dropped_by, mut direct) = (Traits::default(), Vec::new(), false);
+        let (mut traits, mut dropped_by, mut direct, mut parent) = (Traits::default(), Vec::new(), false, None);
         for line in lines {
             match line.split_once(' ')? {
                 ("bridge", rest) => bridge = Some(rest.to_owned()),
@@ -100,12 +106,19 @@ impl Shared {
                 }
                 ("dropped-by", rest) => dropped_by.push(rest.to_owned()),
                 ("direct", "yes") => direct = true,
+                ("parent", rest) => parent = Some(read_parent(rest)?),
                 _ => return None,
             }
         }
         let (bridge, subnet4, mtu) = (bridge?, subnet4?, mtu?);
-        Some(Self { name: name.to_owned(), bridge, subnet4, subnet6, mtu, traits, dropped_by, direct })
+        Some(Self { name: name.to_owned(), bridge, subnet4, subnet6, mtu, traits, dropped_by, direct, parent })
     }
+}
+
+fn read_parent(text: &str) -> Option<Parent> {
+    let mut words = text.split(' ');
+    let (link, kind, mode) = (words.next()?, words.next()?, words.next()?);
+    Some(Parent { link: link.to_owned(), mode: Mode::of(kind, Some(mode))? })
 }
 
 fn net4(text: &str) -> Option<Net4> {

@@ -2,6 +2,7 @@
 
 use super::device::Device;
 use super::lease::Lease;
+use super::parent::Part;
 use super::pasta::Pasta;
 use super::shared::Shared;
 use super::subnet::{Mac, mac_text};
@@ -65,6 +66,7 @@ pub enum AttachStep {
     },
     Pasta(Pasta),
     Device(Device),
+    Part(Part),
     /// Where the container asks for names.
     Resolver,
 }
@@ -258,6 +260,7 @@ impl AttachStep {
                 format!("a cable: one end is a port of {bridge}, the other is the container's {link}")
             }
             Self::Device(device) => device.why(),
+            Self::Part(part) => part.why(),
             Self::Resolver => {
                 "names of the container's networks are known in them only: it asks its own resolver".into()
             }
@@ -283,6 +286,7 @@ impl AttachStep {
                 text
             }
             Self::Device(device) => device.shell(),
+            Self::Part(part) => part.shell(),
             Self::Resolver => resolver::shell(),
             Self::Pasta(pasta) => pasta.shell(),
         }
@@ -292,7 +296,7 @@ impl AttachStep {
     pub fn undo(&self) -> Vec<Verb> {
         match self {
             // With the namespace.
-            Self::Veth { .. } | Self::Device(_) | Self::Resolver => Vec::new(),
+            Self::Veth { .. } | Self::Device(_) | Self::Part(_) | Self::Resolver => Vec::new(),
             Self::Pasta(pasta) => vec![Verb::Network(Undo::EndPasta { pid_file: pasta.pid_file.clone() })],
         }
     }

@@ -30,7 +30,7 @@ pub enum Call {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Create {
-    /// What makes it: bridge
+    /// What makes it: bridge, macvlan or ipvlan
     #[arg(long, short, value_name = "DRIVER", default_value = "bridge")]
     pub driver: String,
     /// Its subnet, one of each family; else a free one
@@ -261,6 +261,8 @@ fn ip(text: &str) -> Result<IpAddr, Invalid> {
 fn ipam(text: &str) -> Result<String, Invalid> {
     match text {
         "default" | "host-local" => Ok(text.to_owned()),
+        "dhcp" => Err(Invalid::new("addresses are always chosen by sampan, and no others are asked for them")
+            .hint("--subnet names the network, --ip-range the part of it that is for containers")),
         _ => Err(Invalid::new("addresses are always chosen by sampan").hint("leave --ipam-driver out")),
     }
 }

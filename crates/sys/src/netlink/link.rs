@@ -13,6 +13,7 @@ const RTM_GETLINK: u16 = 18;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_PID: u16 = 19;
@@ -89,6 +90,22 @@ pub struct Veth<'a> {
     pub namespace: Namespace<'a>,
 }
 
+/// A link that is a part of another: macvlan, ipvlan.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    pub name: &'a str,
+    /// Its index.
+    pub parent: u32,
+    pub pid: u32,
+    pub mac: Option<Mac>,
+    pub mtu: Option<u32>,
+    pub kind: &'a str,
+    pub mode: &'a [u8],
+}
+
+/// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE`
+const PART_MODE: u16 = 1;
+
 impl Batch {
     /// `ip link add NAME address MAC mtu MTU up type bridge`
     pub fn add_bridge(&mut self, name: &str, mac: Mac, mtu: u32) {
@@ -133,6 +150,26 @@ impl Batch {
                         end(m, peer);
                     });
                 });
+            });
+        });
+    }
+
+    /// `ip link add link PARENT name NAME address MAC mtu MTU netns PID type macvlan mode MODE`: made in the namespace of that
+    /// process. `mode`: ipvlan's has two bytes.
+    pub fn add_part(&mut self, part: &Part<'_>) {
+        self.request(RTM_NEWLINK, CREATE, &header(0, 0), |m| {
+            m.string(IFLA_IFNAME, part.name);
+            m.u32(IFLA_LINK, part.parent);
+            m.u32(IFLA_NET_NS_PID, part.pid);
+            if let Some(mac) = part.mac {
+                m.attribute(IFLA_ADDRESS, &mac);
+            }
+            if let Some(mtu) = part.mtu {
+                m.u32(IFLA_MTU, mtu);
+            }
+            m.nest(IFLA_LINKINFO, |m| {
+                m.attribute(IFLA_INFO_KIND, part.kind.as_bytes());
+                m.nest(IFLA_INFO_DATA, |m| m.attribute(PART_MODE, part.mode));
             });
         });
     }

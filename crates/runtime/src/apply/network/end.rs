@@ -112,8 +112,12 @@ fn remove_bridges(state_dir: &Path, networks: &[String]) -> Result<()> {
     let socket = Socket::open(Protocol::Route)?;
     for network in networks {
         let mut batch = Batch::new();
+        let shared = state::shared(state_dir, network);
+        if shared.as_ref().is_some_and(|shared| shared.parent.is_some()) {
+            continue;
+        }
         // Without a record no bridge of another name was made.
-        let bridge = state::shared(state_dir, network).map(|shared| shared.bridge);
+        let bridge = shared.map(|shared| shared.bridge);
         batch.delete_link(&bridge.unwrap_or_else(|| plan::network::bridge_name(network)));
         match socket.apply(&batch) {
             Err(error) if error.errno != Errno::NODEV => return Err(error),

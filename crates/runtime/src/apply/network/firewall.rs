@@ -69,7 +69,8 @@ pub(super) fn rebuild(socket: &Socket, route: &Socket, state_dir: &Path, network
     let twice = cable::is_wanted(state_dir);
     drop_tables(&mut transaction, twice);
     // A network without a record was left before it had a container.
-    let networks: Vec<Shared> = networks.iter().filter_map(|network| state::shared(state_dir, network)).collect();
+    let networks = networks.iter().filter_map(|network| state::shared(state_dir, network));
+    let networks: Vec<Shared> = networks.filter(|shared| shared.parent.is_none()).collect();
     create(&mut transaction, networks.iter().any(|shared| shared.direct));
     if twice {
         create_entry(&mut transaction, cable::ensure(route)?.0);

@@ -19,14 +19,14 @@ pub use reload::reload;
 pub use state::Lock;
 
 use crate::resolver::Sockets;
-use plan::network::{AttachStep, HostStep, InitStep, Mac, Shared, Undo};
+use plan::network::{AttachStep, HostStep, InitStep, Mac, Mode, Part, Shared, Undo};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use sys::netlink::address::Address;
-use sys::netlink::link::{Namespace, Veth};
+use sys::netlink::link::{self, Namespace, Veth};
 use sys::netlink::{BY_NAME, Batch, InChild, Protocol, Socket};
 use sys::{Error, Result};
 
@@ -118,6 +118,7 @@ pub fn apply_attach(step: &AttachStep, context: &mut Context, pid: u32) -> Resul
             context.route()?.apply(&batch)
         }
         AttachStep::Pasta(step) => pasta::start(step, pid),
+        AttachStep::Part(step) => part(step, context.route()?, pid),
         AttachStep::Device(step) => device::give(step, context.route()?, pid),
         AttachStep::Resolver => {
             context.resolver = Some(Sockets::open(pid)?);
@@ -295,6 +296,19 @@ fn configure(
     for gateway in [gateway4.map(IpAddr::from), gateway6.map(IpAddr::from)].into_iter().flatten() {
         batch.add_default_route(gateway, link);
     }
+}
+
+fn part(part: &Part, route: &Socket, pid: u32) -> Result<()> {
+    let Part { parent, link, mac, mtu } = part;
+    let index = route.link(&parent.link)?.ok_or_else(|| no_link(&parent.link))?.index;
+    let mode = match parent.mode {
+        Mode::Macvlan(mode) => mode.to_ne_bytes().to_vec(),
+        Mode::Ipvlan(mode) => mode.to_ne_bytes().to_vec(),
+    };
+    let mut batch = Batch::new();
+    let (name, kind) = (link.as_str(), parent.mode.kind());
+    batch.add_part(&link::Part { name, parent: index, pid, mac: *mac, mtu: *mtu, kind, mode: &mode });
+    route.apply(&batch)
 }
 
 /// The bridge and its addresses; addresses that someone took away come back.

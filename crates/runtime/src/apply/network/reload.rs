@@ -22,7 +22,7 @@ pub fn reload(state_dir: &Path) -> Result<()> {
         return Ok(());
     }
     for network in networks.iter().filter(|network| state::is_used(state_dir, network)) {
-        let Some(shared) = state::shared(state_dir, network) else { continue };
+        let Some(shared) = state::shared(state_dir, network).filter(|shared| shared.parent.is_none()) else { continue };
         forwarding::switch_on(state_dir, shared.subnet6.is_some())?;
         bridge(&shared, &mut context)?;
         plug(state_dir, network, &shared.bridge, &context)?;
