@@ -35,7 +35,8 @@ impl Process {
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             // It is held now, so the number cannot be reused after this look.
             Ok(pidfd) => Ok(self.lives().then_some(pidfd)),
-            Err(Errno::SRCH) => Ok(None),
+            // ENOENT, of older kernels EINVAL: by now the number is a thread's of another process (pidfd_open(2)).
+            Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => Ok(None),
             Err(errno) => Err(sys::Error::new(format!("pidfd_open({})", self.pid), errno).into()),
         }
     }
@@ -70,5 +71,26 @@ impl Process {
             Err(error) if error.errno == Errno::SRCH => Ok(false),
             done => Ok(done.map(|()| true)?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Process;
+
+    #[test]
+    fn a_number_that_is_a_threads_by_now_is_no_process() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let number = rustix::thread::gettid().as_raw_nonzero().get();
+            let _ = tell.send(number);
+            let _ = ended.recv();
+        });
+        let number = told.recv().unwrap();
+        assert!(matches!(Process::now(number).open(), Ok(None)));
+        assert!(crate::undo::kill_process(number, 0).is_ok());
+        drop(end);
+        thread.join().unwrap();
     }
 }

@@ -103,7 +103,8 @@ pub fn kill_process(pid: i32, start: u64) -> Result<()> {
     let Some(number) = Pid::from_raw(pid) else { return Ok(()) };
     let pidfd = match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
-        Err(Errno::SRCH) => return Ok(()),
+        // ENOENT, of older kernels EINVAL: by now the number is a thread's of another process (pidfd_open(2)).
+        Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => return Ok(()),
         Err(errno) => return Err(sys::Error::new(format!("pidfd_open({pid})"), errno).into()),
     };
     // The pidfd is held, so the number cannot be reused between this look and the signal.
