@@ -105,7 +105,7 @@ impl Rootfs {
         self.walk(path, &mut Vec::new()).context(|| format!("cannot look up {}", path.display()))
     }
 
-    /// Where the last link on the way to `path` leads, of a path that leads to nothing.
+    /// Where a link on the way to `path` leads, if it leads to nothing.
     ///
     /// # Errors
     /// As [`Rootfs::find`].
@@ -148,11 +148,17 @@ impl Rootfs {
         Ok(parts)
     }
 
-    /// `links`: the targets of those that it followed.
+    /// `links`: the targets of those that it followed for the last name that it took of `path`.
     fn walk(&self, path: &Path, links: &mut Vec<PathBuf>) -> Result<Found> {
         let mut todo: VecDeque<OsString> = names(path);
+        let (mut own, mut followed) = (todo.len(), 0);
         let mut trail: Vec<(OsString, Rc<Merged>, Attributes)> = Vec::new();
         while let Some(name) = todo.pop_front() {
+            // The next of the path's own: what was followed led somewhere.
+            if todo.len() < own {
+                own -= 1;
+                links.clear();
+            }
             if name == ".." {
                 trail.pop();
                 continue;
@@ -167,7 +173,8 @@ impl Rootfs {
                 Ok(Step::Unknown) => return Ok(Found::Unknown),
                 Ok(Step::Dir(merged, attributes)) => trail.push((name, Rc::new(merged), attributes)),
                 Ok(Step::Link(target)) => {
-                    if links.len() == MAX_LINKS {
+                    followed += 1;
+                    if followed > MAX_LINKS {
                         return Err(Error::new(Kind::Corrupt, "", "too many levels of symbolic links"));
                     }
                     if target.is_absolute() {

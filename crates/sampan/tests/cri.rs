@@ -146,7 +146,7 @@ Root = {STATE:?}
             assert_eq!(self.get::<List>(list, &()).items, []);
         }
         self.room.nothing_left(&[&format!("{STATE}/k8s.io"), "/run/cni/room/10*", "/run/netns"], &[SHIM]);
-        let mounts = self.room.run(&["grep", "-c", "-e", "/run/containerd/", "-e", "netns", "/proc/self/mountinfo"]);
+        let mounts = self.room.run(&["grep", "-c", "-e", "/run/containerd/", "-e", "netns/", "/proc/self/mountinfo"]);
         assert_eq!(mounts.out, "0\n");
         // Those of the pods are kubelet's own: what is below is the runtime's.
         assert_eq!(self.room.cgroups("/pod/"), [""; 0]);

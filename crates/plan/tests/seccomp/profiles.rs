@@ -179,9 +179,19 @@ fn a_file_that_contradicts_itself_is_rejected() {
     assert_eq!(parse("{}", NONE, Arch::X86_64, (6, 1)), Ok(None));
     for (json, why) in [
         ("", "EOF"),
-        (r#"{"architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"x"}],"syscalls":[{"action":"a"}]}"#, "both"),
-        (r#"{"syscalls":[{"name":"a","names":["b"],"action":"a"}]}"#, "both name and names"),
-        (r#"{"syscalls":[{"names":["b"],"action":"a","includes":{"minKernel":"6"}}]}"#, "\"6\" is no kernel version"),
+        (r#"{"defaultaction":"SCMP_ACT_ERRNO"}"#, "it has no `defaultAction`"),
+        (
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"x"}],"syscalls":[{"action":"a"}]}"#,
+            "both",
+        ),
+        (
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"a","names":["b"],"action":"a"}]}"#,
+            "both name and names",
+        ),
+        (
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["b"],"action":"a","includes":{"minKernel":"6"}}]}"#,
+            "\"6\" is no kernel version",
+        ),
     ] {
         let rejected = parse(json, NONE, Arch::X86_64, (6, 1)).unwrap_err();
         assert!(rejected.why.contains(why), "{rejected}");
