@@ -58,7 +58,7 @@ look() {
 			case $file in *.procs) echo "$file $(wc -l <$file)" ;; *) sed "s|^|$file |" $file ;; esac
 		done
 		cat /proc/$pid/oom_score_adj
-		ip -o -d link | sed -E 's/_timer +[0-9.]+//g'; ip -o addr; ip route; ip -6 route
+		ip -o -d link | sed -E 's/_timer +[0-9.]+//g'; ip -o addr; ip route; ip -6 route | sort
 		nft -s list ruleset
 		cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding
 	} >"$D/host.$1"
@@ -148,7 +148,12 @@ impl Drop for Ground {
 fn same(what: &str, real: &[String], script: &[String], errors: &str) {
     let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>();
     let (missing, surplus) = (only(real, script), only(script, real));
-    assert!(real == script, "{what}: only in the real one {missing:#?}, only in the script's {surplus:#?}\n{errors}");
+    let other = real.iter().zip(script).position(|(one, other)| one != other);
+    let other = other.map(|at| (&real[at], &script[at]));
+    assert!(
+        real == script,
+        "{what}: only in the real one {missing:#?}, only in the script's {surplus:#?}, first {other:#?}\n{errors}"
+    );
 }
 
 /// Without numbers that each start has anew. Mounts by their words: the kernel lists them as they were made, and
@@ -162,6 +167,11 @@ fn normal(text: &str) -> Vec<String> {
 fn line(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
+        // 32 and 33 are glibc's own: no program of the script's can stop ignoring them, where the caller does.
+        ["SigIgn:", mask] => {
+            let mask = u64::from_str_radix(mask, 16).unwrap();
+            format!("SigIgn: {:016x}", mask & !0x1_8000_0000)
+        }
         // Number, parent's number, device; peers. The source of an overlay is a name without meaning.
         ["mount", _, _, _, root, at, options, rest @ ..] => {
             let end = rest.iter().position(|word| *word == "-").unwrap_or(0);

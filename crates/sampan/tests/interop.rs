@@ -226,9 +226,6 @@ fn what_buildah_writes_runs_and_ours_it_reads() {
     }
 }
 
-/// Frames of zstd, one for each file, and a table of them behind the last.
-const CHUNKED: &str = "--compression-format=zstd:chunked";
-
 #[test]
 fn what_podman_writes_runs_and_ours_it_reads() {
     let Some(work) = Work::new("interop-podman", &["podman", "tar"]) else { return };
@@ -261,13 +258,10 @@ fn what_podman_writes_runs_and_ours_it_reads() {
         let mut pushes = vec![vec!["--format=v2s2"], vec!["--format=oci"]];
         if format == "oci" {
             pushes.push(vec!["--format=oci", "--compression-format=zstd"]);
-            pushes.push(vec!["--format=oci", CHUNKED]);
         }
         for more in pushes {
             let flags = ["push", "-q", "--signature-policy", &policy, "--tls-verify=false"];
             podman(&[&flags[..], &more, &[&name, &format!("docker://{there}")]].concat());
-            let manifest = work.sampan(&["manifest", "inspect", &there]).ok();
-            assert_eq!(manifest.contains("zstd-chunked"), more.contains(&CHUNKED), "{manifest}");
             work.comes(&["pull", "-q", &there], &tree);
         }
         work.sampan(&["pull", "-q", &there]).ok();

@@ -76,7 +76,7 @@ fn names() {
     race(&[CREATE], &["rename", "a", "b"], &["rm", "a"], &["created", ""]);
     race(&[RUN], &["rename", "a", "b"], &["stop", "-t0", "a"], &["running", "exited"]);
     race(&[CREATE], &["rename", "a", "b"], &["rename", "a", "b"], &["created"]);
-    race(&[RUN], &["kill", "a"], &["rename", "a", "b"], &["exited"]);
+    race(&[RUN], &["kill", "a"], &["rename", "a", "b"], &["exited", "running"]);
 }
 
 #[test]
