@@ -6,7 +6,7 @@ pub const CASES: &[Case] = &[
     case(
         "no space for an image",
         1,
-        "ENOSPC",
+        "no space left on device",
         "df -h",
         r#"
         only; mkdir data; mount -t tmpfs -o size=512k d data; DATA=$DIR/data; fails engine import $LAB/rootfs.tar full"#,
@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
         "--root",
         r#"
         only; mkdir low up work data; mount -t overlay -o lowerdir=low,upperdir=up,workdir=work o data
-        DATA=$DIR/data; quietly engine import $LAB/rootfs.tar lab; fails run lab true"#,
+        DATA=$DIR/data; quietly engine import $LAB/rootfs.tar lab; export SAMPAN_STORAGE_DRIVER=overlay; fails run lab true"#,
     ),
     case(
         "a state directory that is full",
