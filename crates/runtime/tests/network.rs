@@ -160,7 +160,7 @@ impl World {
             "ip -o link | sed 's/^[0-9]*: //'; ip -o address | sed 's/^[0-9]*: //; s/ tentative//'; ip route; ip -6 route | sort
              nft -s list ruleset
              (cd /proc/sys/net; grep -r . ipv4/ip_forward ipv4/conf ipv6/conf 2>/dev/null | grep -v stable_secret | sort)
-             find {state} | sort"
+             find {state} ! -name nft-dup | sort"
         ))
     }
 
@@ -569,8 +569,10 @@ fn the_printed_rules_are_the_applied_ones() {
     let inside = "ip -o link | sed 's/@if[0-9]*//; s/link-netnsid.*//'; ip -o address | grep -v ' fe80'; ip route; ip -6 route | grep -v fe80; sysctl net.ipv6.conf.eth0.accept_ra";
     assert_eq!(container.shell(inside), applied.host.shell(inside));
     let files = |world: &World| {
-        let listing =
-            format!("cd {}; find . | sort; grep -r . networks/*/record networks/*/leases", world.dir.0.display());
+        let listing = format!(
+            "cd {}; find . ! -name nft-dup | sort; grep -r . networks/*/record networks/*/leases",
+            world.dir.0.display()
+        );
         world.host.shell(&listing)
     };
     assert_eq!(files(&typed), files(&world));

@@ -65,7 +65,7 @@ pub fn create(paths: &Paths, asked: &Create) -> Result<Record> {
         parent,
     };
     let link = wish.bridge.clone().unwrap_or_else(|| plan::network::bridge_name(&wish.name));
-    let host = before(&link).map_err(runtime::Error::from)?;
+    let host = before(&paths.networks(), &link).map_err(runtime::Error::from)?;
     if let Some(parent) = &wish.parent {
         if !runtime::observe::network::links(None).map_err(runtime::Error::from)?.here.contains(&parent.link) {
             let why = format!("this host has no link {}", parent.link);

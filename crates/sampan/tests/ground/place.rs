@@ -95,7 +95,7 @@ impl Place {
         const LOOK: &str = "ip -o link | sed 's/^[0-9]*: //; s/ .*//'; ip -o address | cut -d' ' -f2-7; \
             nft list ruleset; grep -H . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/*/forwarding \
             /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv6/conf/*/accept_ra; \
-            find $0/data $0/state $0/volume -printf '%p %M %l\n' | sort; \
+            find $0/data $0/state $0/volume ! -name nft-dup -printf '%p %M %l\n' | sort; \
             find /sys/fs/cgroup -name \"$1\" -exec find {} -mindepth 1 -type d ';' 2>/dev/null; grep -F \"$1\" /proc/mounts; true";
         let mut look = self.inside(&["sh", "-c", LOOK]);
         let output = look.arg(&self.dir).arg(&self.name).output().unwrap();

@@ -293,7 +293,7 @@ EOF",
             "ip -o link | sed 's/^[0-9]*: //'; ip -o address | sed 's/^[0-9]*: //; s/ tentative//'; ip route; ip -6 route | sort; ip rule
              nft -s list ruleset
              (cd /proc/sys/net; grep -r . bridge ipv4 ipv6 netfilter 2>/dev/null | grep -v -e stable_secret -e _count: | sort)
-             find {0}/state {0}/data | sort",
+             find {0}/state {0}/data ! -name nft-dup | sort",
             self.ground.dir.display()
         ))
     }

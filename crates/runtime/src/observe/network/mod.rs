@@ -60,8 +60,9 @@ fn look(state_dir: &Path, request: &Request) -> Result<(HostNetwork, Held)> {
 ///
 /// # Errors
 /// The call that was refused.
-pub fn before(bridge: &str) -> Result<HostNetwork> {
-    let mut host = HostNetwork { ipv6: ipv6(), ..HostNetwork::default() };
+pub fn before(state_dir: &Path, bridge: &str) -> Result<HostNetwork> {
+    let state_dir = state_dir.to_string_lossy().into_owned();
+    let mut host = HostNetwork { state_dir, ipv6: ipv6(), ..HostNetwork::default() };
     fresh(bridge, &mut host)?;
     Ok(host)
 }
@@ -132,9 +133,24 @@ fn fresh(bridge: &str, host: &mut HostNetwork) -> Result<()> {
         .map(|(_, ip, prefix)| Network { ip, prefix })
         .collect();
     host.dropped_by = dropped_by(Hook::Forward, bridge)?;
-    host.direct = !firewall::can_enter_twice(&Socket::open(Protocol::Netfilter)?)?;
+    host.direct = !can_enter_twice(Path::new(&host.state_dir))?;
     host.seed = seed();
     Ok(())
+}
+
+/// Asked once a boot: the kernel takes the trial back with a grace period of RCU, 5 to 15 ms. A kernel that cannot is asked
+/// again, since it may have got the module.
+fn can_enter_twice(state_dir: &Path) -> Result<bool> {
+    let known = state_dir.with_file_name("nft-dup");
+    if known.exists() {
+        return Ok(true);
+    }
+    let can = firewall::can_enter_twice(&Socket::open(Protocol::Netfilter)?)?;
+    if can {
+        // Not there, it costs the next one a trial.
+        let _ = fs::File::create(&known);
+    }
+    Ok(can)
 }
 
 /// How the names of bridges begin that were not asked for by name.
