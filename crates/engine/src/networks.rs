@@ -19,7 +19,7 @@ pub use plan::network::Network as Subnet;
 use crate::error::{Error, Result};
 use crate::events::{Kind, News};
 use crate::filter;
-use crate::paths::{Paths, cannot_use};
+use crate::paths::{self, Paths};
 use crate::request::network::DEFAULT;
 use plan::network::{Definition, Net4, Net6, Traits};
 use serde::{Deserialize, Serialize};
@@ -254,14 +254,7 @@ pub(crate) fn reap(paths: &Paths) {
 
 /// Who holds it changes the records; let go when dropped.
 fn hold(paths: &Paths) -> Result<std::fs::File> {
-    let directory = paths.defined_networks();
-    let open = || {
-        std::fs::create_dir_all(&directory)?;
-        let file = std::fs::File::open(&directory)?;
-        file.lock()?;
-        Ok(file)
-    };
-    open().map_err(|error: std::io::Error| cannot_use(format!("cannot lock {}", directory.display()), &error).into())
+    paths::hold(&paths.defined_networks())
 }
 
 /// What happened to it, in docker's words.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `data` is /var/lib/sampan, `state` /run/sampan; for an ordinary user, also as root of a user namespace, both below
 /// the XDG directories.
@@ -212,6 +212,17 @@ impl Paths {
 fn whole(path: PathBuf) -> Result<PathBuf> {
     let what = || format!("cannot find the working directory for {}", path.display());
     std::path::absolute(&path).map_err(|error| cannot_use(what(), &error).into())
+}
+
+/// The lock on a directory, which is made if it is not there; let go when dropped.
+pub(crate) fn hold(directory: &Path) -> Result<std::fs::File> {
+    let open = || {
+        std::fs::create_dir_all(directory)?;
+        let file = std::fs::File::open(directory)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map_err(|error: std::io::Error| cannot_use(format!("cannot lock {}", directory.display()), &error).into())
 }
 
 /// A failure of what is done below one of the two.

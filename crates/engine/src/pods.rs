@@ -15,7 +15,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::events::{self, Kind, News};
 use crate::filter;
-use crate::paths::{Paths, cannot_use};
+use crate::paths::{self, Paths, cannot_use};
 use crate::pause;
 use crate::request::process::Signal;
 use crate::request::{Restart, Run};
@@ -366,12 +366,5 @@ fn file(paths: &Paths, name: &str) -> PathBuf {
 
 /// Who holds it changes the records, or who is in a pod; let go when dropped.
 pub(crate) fn hold(paths: &Paths) -> Result<std::fs::File> {
-    let directory = paths.pods();
-    let open = || {
-        std::fs::create_dir_all(&directory)?;
-        let file = std::fs::File::open(&directory)?;
-        file.lock()?;
-        Ok(file)
-    };
-    open().map_err(|error: std::io::Error| cannot_use(format!("cannot lock {}", directory.display()), &error).into())
+    paths::hold(&paths.pods())
 }

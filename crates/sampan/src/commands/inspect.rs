@@ -5,8 +5,7 @@ mod host;
 mod image;
 mod network;
 
-use crate::cli::{ContainerInspect, Format, Globals, ImageInspect, Inspect, Object};
-use crate::template::no_table;
+use crate::cli::{ContainerInspect, Globals, ImageInspect, Inspect, Object};
 use crate::ui::{self, Failure};
 use engine::Paths;
 use engine::containers::Which;
@@ -81,12 +80,7 @@ fn print(format: Option<&str>, all: impl Iterator<Item = Result<Value, Failure>>
         }
     }
     // What comes out of a configuration is a stranger's; JSON escapes what a terminal would obey.
-    ui::print(&match format {
-        None => format!("{:#}\n", Value::Array(there)),
-        Some(Format::Json) => format!("{}\n", Value::Array(there)),
-        Some(Format::Template(template)) => template.values(&there)?,
-        Some(Format::Table) => return Err(no_table()),
-    })?;
+    ui::print(&super::list::documents(format.as_ref(), there)?)?;
     missing.map_or(Ok(()), Err)
 }
 

@@ -1,7 +1,7 @@
-//! What all lists have: a table, JSON, a template.
+//! What all lists have: a table, JSON, a template; and what all `inspect` have: documents, or a template.
 
 use crate::cli::Format;
-use crate::template::{Field, METHOD};
+use crate::template::{Field, METHOD, no_table};
 use crate::ui::{Failure, table};
 use serde_json::Value;
 
@@ -36,6 +36,19 @@ impl List<'_> {
     fn head(&self, column: &str) -> &str {
         self.fields.iter().find(|(name, _)| *name == column).map_or("", |(_, head)| head)
     }
+}
+
+/// What `inspect` prints of several: their documents, or a line of the template for each.
+///
+/// # Errors
+/// A table was asked for, or the template does not fit.
+pub fn documents(format: Option<&Format>, of: Vec<Value>) -> Result<String, Failure> {
+    Ok(match format {
+        None => format!("{:#}\n", Value::Array(of)),
+        Some(Format::Json) => format!("{}\n", Value::Array(of)),
+        Some(Format::Template(template)) => template.values(&of)?,
+        Some(Format::Table) => return Err(no_table()),
+    })
 }
 
 fn cell(row: &Value, column: &str) -> String {

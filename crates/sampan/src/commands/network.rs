@@ -2,8 +2,8 @@
 
 use super::list::List;
 use crate::cli::network::{self as arguments, Call};
-use crate::cli::{Format, Globals, Selected};
-use crate::template::{Field, METHOD, no_table};
+use crate::cli::{Globals, Selected};
+use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, SUCCESS, Ui};
 use engine::networks::{self, Place, Record};
 use engine::request::network::Endpoint;
@@ -103,12 +103,7 @@ fn inspect(arguments: &arguments::Inspect, globals: &Globals, ui: &Ui) -> Result
     };
     let done: Vec<Result<(), Failure>> = arguments.networks.iter().map(inspect).collect();
     // As docker: those that there are, then the error.
-    ui::print(&match &arguments.format {
-        None => format!("{:#}\n", Value::Array(found)),
-        Some(Format::Json) => format!("{}\n", Value::Array(found)),
-        Some(Format::Template(template)) => template.values(&found)?,
-        Some(Format::Table) => return Err(no_table()),
-    })?;
+    ui::print(&super::list::documents(arguments.format.as_ref(), found)?)?;
     super::all(done.into_iter(), ui)
 }
 

@@ -5,7 +5,7 @@ use super::run::Teller;
 use super::stats::{self, Look};
 use crate::cli::pod::{self as arguments, Call};
 use crate::cli::{Format, Globals};
-use crate::template::{Field, METHOD, no_table};
+use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, Ui, table};
 use engine::Paths;
 use engine::containers::{Choice, Listed, Which};
@@ -216,12 +216,7 @@ fn inspect(arguments: &arguments::Inspect, globals: &Globals, ui: &Ui) -> Result
         Ok(())
     };
     let done: Vec<Result<(), Failure>> = pods::choose(&paths, &choice)?.into_iter().map(inspect).collect();
-    ui::print(&match &arguments.format {
-        None => format!("{:#}\n", Value::Array(found)),
-        Some(Format::Json) => format!("{}\n", Value::Array(found)),
-        Some(Format::Template(template)) => template.values(&found)?,
-        Some(Format::Table) => return Err(no_table()),
-    })?;
+    ui::print(&super::list::documents(arguments.format.as_ref(), found)?)?;
     super::all(done.into_iter(), ui)
 }
 

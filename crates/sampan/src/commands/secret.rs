@@ -1,9 +1,9 @@
 //! `sampan secret …`.
 
 use super::list::List;
+use crate::cli::Globals;
 use crate::cli::secret::{self as arguments, Call, Filter};
-use crate::cli::{Format, Globals};
-use crate::template::{Field, METHOD, no_table};
+use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, SUCCESS, Ui};
 use engine::secrets::{self, Record, There};
 use serde_json::{Value, json};
@@ -103,12 +103,7 @@ fn inspect(arguments: &arguments::Inspect, globals: &Globals) -> Result<(), Fail
     let paths = super::paths(globals)?;
     let found = arguments.secrets.iter().map(|word| secrets::find(word, &paths).map(|record| document(&record)));
     let documents = found.collect::<Result<Vec<Value>, _>>()?;
-    ui::print(&match &arguments.format {
-        None => format!("{:#}\n", Value::Array(documents)),
-        Some(Format::Json) => format!("{}\n", Value::Array(documents)),
-        Some(Format::Template(template)) => template.values(&documents)?,
-        Some(Format::Table) => return Err(no_table()),
-    })
+    ui::print(&super::list::documents(arguments.format.as_ref(), documents)?)
 }
 
 /// docker's and podman's keys.

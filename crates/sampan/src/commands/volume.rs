@@ -3,9 +3,9 @@
 use super::archive::{no_text, open, to_file};
 use super::list::List;
 use crate::cli::{
-    Format, Globals, VolumeCreate, VolumeExists, VolumeExport, VolumeImport, VolumeInspect, VolumeList, VolumeRemove,
+    Globals, VolumeCreate, VolumeExists, VolumeExport, VolumeImport, VolumeInspect, VolumeList, VolumeRemove,
 };
-use crate::template::{Field, METHOD, no_table};
+use crate::template::{Field, METHOD};
 use crate::ui::{self, Failure, Ui};
 use engine::request::mount::Driver;
 use engine::volumes::object::{self, Volume};
@@ -82,12 +82,7 @@ pub fn inspect(arguments: &VolumeInspect, globals: &Globals, ui: &Ui) -> Result<
         arguments.volumes.iter().map(|word| object::inspect(&paths, word)).collect::<Result<_, _>>()?
     };
     let documents: Vec<Value> = volumes.iter().map(document).collect();
-    ui::print(&match &arguments.format {
-        None => format!("{:#}\n", Value::Array(documents)),
-        Some(Format::Json) => format!("{}\n", Value::Array(documents)),
-        Some(Format::Template(template)) => template.values(&documents)?,
-        Some(Format::Table) => return Err(no_table()),
-    })
+    ui::print(&super::list::documents(arguments.format.as_ref(), documents)?)
 }
 
 /// docker's keys, then podman's.
