@@ -180,24 +180,18 @@ impl Turn {
         let null = std::fs::File::open("/dev/null").map_err(Error::of_io(|| "open(/dev/null)".into()))?;
         // As its input, since all but the standard ones is closed.
         sys::process::leave_caller_with(self.0.as_fd(), null.as_fd());
-        let give_back = || rustix::fs::flock(std::io::stdin(), rustix::fs::FlockOperation::Unlock);
         loop {
             let since = idle(state_dir);
             std::thread::sleep(LINGER);
             let Some(lock) = Lock::take_existing(state_dir)? else { return Ok(()) };
-            match idle(state_dir) {
-                // Somebody is there, and lingers after his end.
-                None => {
-                    let _ = give_back();
-                    return Ok(());
-                }
-                found if found == since => {
-                    let _ = give_back();
-                    return end::retire_with(state_dir, &lock);
-                }
-                // Somebody was there meanwhile.
-                Some(_) => {}
+            let now = idle(state_dir);
+            // Somebody was there meanwhile.
+            if now.is_some() && now != since {
+                continue;
             }
+            let _ = rustix::fs::flock(std::io::stdin(), rustix::fs::FlockOperation::Unlock);
+            // Who is there lingers after his end.
+            return if now.is_some() { end::retire_with(state_dir, &lock) } else { Ok(()) };
         }
     }
 }
