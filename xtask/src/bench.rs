@@ -23,7 +23,7 @@ use row::Row;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use table::Line;
 
 /// The folders that sampan finds fresh in the second stage.
@@ -210,6 +210,25 @@ fn inside(options: Options) -> Result<(), String> {
 fn present<T>(all: Vec<Result<T, String>>, attempt: impl Fn(&T) -> Result<Duration, String>) -> Vec<T> {
     let tried = all.into_iter().map(|made| made.and_then(|one| attempt(&one).map(|_| one)));
     tried.filter_map(|one| one.map_err(|why| println!("skipped: {why}")).ok()).collect()
+}
+
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
+}
+
+/// One run, from before the fork to after the wait.
+///
+/// # Errors
+/// It did not end with 0.
+fn time(command: &mut Command) -> Result<Duration, String> {
+    let start = Instant::now();
+    let status = quiet(command).status();
+    let taken = start.elapsed();
+    match status {
+        Ok(status) if status.success() => Ok(taken),
+        Ok(status) => Err(format!("{command:?}: {status}")),
+        Err(error) => Err(format!("{command:?}: {error}")),
+    }
 }
 
 /// The times of a contestant, or why it has none.

@@ -5,8 +5,8 @@ use super::table::{self, Line};
 use super::{bundle, present, take_turns};
 use crate::command;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 struct Contestant {
     name: &'static str,
@@ -40,16 +40,7 @@ impl Contestant {
 
     fn time(&self, words: &[String]) -> Result<Duration, String> {
         let mut command = Command::new(self.program.first().map_or("false", String::as_str));
-        command.args(&self.program[1..]).args(words);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let start = Instant::now();
-        let status = command.status();
-        let taken = start.elapsed();
-        match status {
-            Ok(status) if status.success() => Ok(taken),
-            Ok(status) => Err(format!("{command:?}: {status}")),
-            Err(error) => Err(format!("{command:?}: {error}")),
-        }
+        super::time(command.args(&self.program[1..]).args(words))
     }
 }
 

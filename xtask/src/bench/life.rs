@@ -5,8 +5,8 @@ use super::table::{self, Line};
 use super::{present, take_turns};
 use crate::command;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// The megabytes of the image that is loaded.
 const SIZE: u64 = 200;
@@ -32,7 +32,7 @@ const RUN: &[&str] =
 /// Not `rm --force`, which asks politely with podman, and waits.
 const STOP: &[&str] = &["stop", "-t", "0", NAME];
 const REMOVE: &[&str] = &["rm", NAME];
-const ACTS: [Act; 5] = [
+const ACTS: [Act; 4] = [
     Act { title: "run -d (no network)", before: &[], timed: RUN, after: &[STOP, REMOVE] },
     Act { title: "stop -t 0", before: &[RUN], timed: STOP, after: &[REMOVE] },
     Act { title: "rm", before: &[RUN, STOP], timed: REMOVE, after: &[] },
@@ -42,7 +42,6 @@ const ACTS: [Act; 5] = [
         timed: &["commit", "-q", NAME, MADE],
         after: &[&["rmi", MADE], STOP, REMOVE],
     },
-    Act { title: "load", before: &[&["rmi", IMAGE]], timed: &["load", "-q", "-i"], after: &[] },
 ];
 
 /// # Errors
@@ -54,25 +53,30 @@ pub fn run(folder: &Path, runs: usize) -> Result<(), String> {
     let load = |engine: &Engine| engine.time(&["load", "-q", "-i", &text(&archive)]);
     let engines = present(vec![sampan, podman], load);
     println!("\n{}; {runs} runs of each, taking turns", table::machine());
-    for act in ACTS {
-        let loads = act.timed.last() == Some(&"-i");
-        let runs = if loads { runs.min(5) } else { runs };
-        let times = take_turns(engines.len(), runs, |at| {
-            let engine = &engines[at];
-            act.before.iter().try_for_each(|words| engine.time(words).map(drop))?;
-            let time = if loads { load(engine) } else { engine.time(act.timed) }?;
-            act.after.iter().try_for_each(|words| engine.time(words).map(drop))?;
-            Ok(time)
-        });
-        if loads {
-            println!("\nload of an archive of {SIZE} MB, from the page cache");
-        } else {
-            println!("\n{}", act.title);
-        }
-        let line = |(engine, times): (&Engine, _)| Line { name: engine.name, makes: "", times };
-        table::print(&engines.iter().zip(&times).map(line).collect::<Vec<Line>>(), ["floor", "podman"])?;
+    for Act { title, before, timed, after } in ACTS {
+        let all = |engine: &Engine, acts: &[&[&str]]| acts.iter().try_for_each(|words| engine.time(words).map(drop));
+        compare(title, &engines, runs, |engine| {
+            all(engine, before)?;
+            let time = engine.time(timed)?;
+            all(engine, after).map(|()| time)
+        })?;
     }
-    Ok(())
+    compare(&format!("load of an archive of {SIZE} MB, from the page cache"), &engines, runs.min(5), |engine| {
+        engine.time(&["rmi", IMAGE])?;
+        load(engine)
+    })
+}
+
+fn compare(
+    title: &str,
+    engines: &[Engine],
+    runs: usize,
+    time: impl Fn(&Engine) -> Result<Duration, String>,
+) -> Result<(), String> {
+    let times = take_turns(engines.len(), runs, |at| time(&engines[at]));
+    let line = |(engine, times): (&Engine, _)| Line { name: engine.name, makes: "", times };
+    println!("\n{title}");
+    table::print(&engines.iter().zip(&times).map(line).collect::<Vec<Line>>(), ["floor", "podman"])
 }
 
 /// An image of busybox and bytes that cannot be compressed, as `docker save` writes it.
@@ -95,17 +99,6 @@ fn archive(folder: &Path) -> Result<PathBuf, String> {
 
 impl Engine {
     fn time(&self, words: &[&str]) -> Result<Duration, String> {
-        let mut command = Command::new(&self.program[0]);
-        command.args(&self.program[1..]).args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let start = Instant::now();
-        let out = command.output();
-        let taken = start.elapsed();
-        match out {
-            Ok(out) if out.status.success() => Ok(taken),
-            Ok(out) => {
-                Err(format!("{} {words:?}: {}: {}", self.name, out.status, String::from_utf8_lossy(&out.stderr).trim()))
-            }
-            Err(error) => Err(format!("{} {words:?}: {error}", self.name)),
-        }
+        super::time(Command::new(&self.program[0]).args(&self.program[1..]).args(words))
     }
 }

@@ -1,12 +1,12 @@
 //! An OCI runtime's part alone: every runtime with its commands on the same bundle.
 
 use super::table::{self, Line};
-use super::{bundle, present, row, take_turns};
+use super::{bundle, present, quiet, row, take_turns, time};
 use crate::command;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// As many as are started at once.
@@ -242,19 +242,4 @@ impl Runtime {
 fn lives(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-fn quiet(command: &mut Command) -> &mut Command {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
-}
-
-fn time(command: &mut Command) -> Result<Duration, String> {
-    let start = Instant::now();
-    let status = quiet(command).status();
-    let taken = start.elapsed();
-    match status {
-        Ok(status) if status.success() => Ok(taken),
-        Ok(status) => Err(format!("{command:?}: {status}")),
-        Err(error) => Err(format!("{command:?}: {error}")),
-    }
 }

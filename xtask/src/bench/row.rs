@@ -4,8 +4,8 @@ use crate::command;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 pub struct Row {
     pub name: &'static str,
@@ -15,22 +15,11 @@ pub struct Row {
 }
 
 impl Row {
-    /// One run, from before the fork to after the wait.
-    ///
     /// # Errors
     /// It did not end with 0.
     pub fn time(&self) -> Result<Duration, String> {
         let (program, words) = self.command.split_first().ok_or("no command")?;
-        let mut command = Command::new(program);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let start = Instant::now();
-        let status = command.status();
-        let time = start.elapsed();
-        match status {
-            Ok(status) if status.success() => Ok(time),
-            Ok(status) => Err(format!("{}: {} ended with {status}", self.name, self.command.join(" "))),
-            Err(error) => Err(format!("{}: cannot run {program}: {error}", self.name)),
-        }
+        super::time(Command::new(program).args(words))
     }
 }
 
