@@ -4,6 +4,7 @@
 //! Must not: touch what it did not make. A lab needs the machine to itself only where its usage says so.
 
 mod chaos;
+mod dice;
 pub mod errors;
 mod escape;
 mod firewall;

@@ -11,7 +11,6 @@
 //! Must not: see or touch what is not in its room.
 
 mod act;
-mod dice;
 mod end;
 mod model;
 mod room;
@@ -19,8 +18,8 @@ mod stage;
 mod worker;
 
 use super::Flags;
+use super::dice::Dice;
 use crate::command;
-use dice::Dice;
 use room::Room;
 use std::path::PathBuf;
 use std::process::Command;

@@ -8,14 +8,13 @@ mod disk;
 mod images;
 mod kernel;
 mod machine;
-mod random;
 mod work;
 
 use super::Flags;
+use super::dice::Dice;
 use crate::command;
 use disk::Disk;
 use machine::{Answer, Awake, Machine};
-use random::Random;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,7 +110,7 @@ struct Lab {
     machine: Machine,
     disk: Disk,
     model: Model,
-    random: Random,
+    dice: Dice,
     wrong: Vec<String>,
     /// What was under way at each cut.
     during: BTreeMap<&'static str, usize>,
@@ -134,7 +133,7 @@ impl Lab {
     fn new(folder: &Path, seed: u64) -> Result<Self, String> {
         ready()?;
         let kernel = find_kernel()?;
-        let mut random = Random::new(seed);
+        let mut dice = Dice::of(&[seed]);
         let root = folder.join("root");
         for name in ["bin", "etc", "root"] {
             let name = root.join(name);
@@ -143,7 +142,7 @@ impl Lab {
         let binary = binary()?;
         let copied = fs::copy(&binary, root.join("bin/sampan"));
         copied.map_err(|error| format!("cannot copy {}: {error}", binary.display()))?;
-        let mut images = images::make(&folder.join("images"), &["one", "two", "three", "loaded"], &mut random)?;
+        let mut images = images::make(&folder.join("images"), &["one", "two", "three", "loaded"], &mut dice)?;
         let loaded = images.remove("loaded").ok_or("no image to load")?;
         loaded.archive("localhost/loaded:latest", &folder.join("layout"), &root.join("load.tar"))?;
         // The host, as QEMU's user network has it.
@@ -154,7 +153,7 @@ impl Lab {
             machine,
             disk,
             model: Model::new(registry),
-            random,
+            dice,
             wrong: vec![],
             during: BTreeMap::new(),
             writes: disk::Cut::default(),
@@ -172,7 +171,7 @@ impl Lab {
             for wrong in &self.wrong[before..] {
                 println!("WRONG, before cut {count}: {wrong}");
             }
-            let cut = self.disk.cut(&mut self.random).map_err(|error| format!("cannot write the disk: {error}"))?;
+            let cut = self.disk.cut(&mut self.dice).map_err(|error| format!("cannot write the disk: {error}"))?;
             self.writes.kept += cut.kept;
             self.writes.lost += cut.lost;
             self.writes.torn += cut.torn;
@@ -198,17 +197,17 @@ impl Lab {
     /// One machine, from its start to its end; what it did then.
     fn until_the_cut(&mut self) -> Result<&'static str, String> {
         let mut machine = self.machine.wake()?;
-        let most = [30, 120, 400][self.random.below(3)];
-        let requests = 1 + self.random.below(most) as u64;
+        let most = [30, 120, 400][self.dice.index(3)];
+        let requests = 1 + self.dice.index(most) as u64;
         // Who looks at what the last cut left may be cut off, too.
-        let early = self.random.below(8) == 0;
+        let early = self.dice.index(8) == 0;
         if early {
             self.disk.fail_after(requests);
         }
         let mut during = "the first commands";
         let mut work = || -> Result<(), End> {
             self.verify(&mut machine)?;
-            if self.random.below(EMPTIED) == 0 {
+            if self.dice.index(EMPTIED) == 0 {
                 self.empty(&mut machine)?;
             }
             if !early {
@@ -217,7 +216,7 @@ impl Lab {
             let start = Instant::now();
             // Not all that is done writes.
             while start.elapsed() < PATIENCE {
-                let deed = self.model.choose(&mut self.random);
+                let deed = self.model.choose(&mut self.dice);
                 during = deed.name;
                 self.model.begin(&deed);
                 self.ask(&mut machine, &deed.line, deed.code)?;

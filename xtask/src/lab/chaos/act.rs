@@ -1,9 +1,9 @@
 //! What can be done to a container in a state, in sampan's words, and what must be so afterwards.
 
-use super::dice::Dice;
 use super::model::{COMMITTED, Container, Model, State};
 use super::room::Room;
 use super::stage::BASE;
+use crate::lab::dice::Dice;
 use State::{Created, Exited, None as Gone, Paused, Running};
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The end of a round: one ordinary command, the host compared with before, what was acknowledged looked for; then all of
 //! it is removed, and the store compared, too.
 
-use super::dice::Dice;
 use super::model::State;
 use super::room::{Fate, Room};
 use super::stage::{self, BASE, Stage};
 use super::worker::{self, Worker};
+use crate::lab::dice::Dice;
 use crate::leftovers::{SETTLE, Snapshot};
 use std::process::Child;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! One of those that do operations, one after the other, and what it holds to be so.
 
 use super::act::{self, Act, Effect};
-use super::dice::Dice;
 use super::model::{COMMITTED, LOADED, Model, PULLED, State, Thing, Tokens};
 use super::room::{self, Fate, Ran, Room};
 use super::stage::{self, BASE, Stage};
+use crate::lab::dice::Dice;
 use serde_json::Value;
 use std::fs;
 use std::sync::atomic::Ordering;

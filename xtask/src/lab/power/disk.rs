@@ -4,7 +4,7 @@
 //! At the cut each other one is kept, lost, or torn between two sectors, in whatever order. Killing the machine alone would
 //! prove little: what its process has written lies in the host's page cache. Must not: answer after the cut.
 
-use super::random::Random;
+use crate::lab::dice::Dice;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -82,11 +82,11 @@ impl Disk {
     }
 
     /// Once the machine is gone: what the next one finds.
-    pub fn cut(&self, random: &mut Random) -> io::Result<Cut> {
+    pub fn cut(&self, dice: &mut Dice) -> io::Result<Cut> {
         while locked(&self.0).connected {
             std::thread::sleep(Duration::from_millis(5));
         }
-        locked(&self.0).settle(random)
+        locked(&self.0).settle(dice)
     }
 }
 
@@ -95,18 +95,18 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    fn settle(&mut self, random: &mut Random) -> io::Result<Cut> {
+    fn settle(&mut self, dice: &mut Dice) -> io::Result<Cut> {
         (self.left, self.cut) = (None, false);
         let writes = std::mem::take(&mut self.unflushed);
         let mut cut = Cut::default();
         // Of all, of none, or of each other one: the three kinds of cache that there are.
-        let odds = [0, 100, 50, 80][random.below(4)];
+        let odds = [0, 100, 50, 80][dice.index(4)];
         for write in &writes {
             let length = write.bytes.len();
-            let whole = write.through || random.below(100) < odds;
-            let sectors = match random.below(4) {
+            let whole = write.through || dice.index(100) < odds;
+            let sectors = match dice.index(4) {
                 _ if whole => length / SECTOR,
-                0 if odds > 0 => random.below(length / SECTOR),
+                0 if odds > 0 => dice.index(length / SECTOR),
                 _ => 0,
             };
             match sectors * SECTOR {
@@ -265,7 +265,7 @@ fn greet(stream: &mut UnixStream, size: u64) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Random, State, Write};
+    use super::{Dice, State, Write};
     use std::fs::File;
     use std::os::unix::fs::FileExt as _;
 
@@ -307,13 +307,13 @@ mod tests {
         let Some(mut state) = state("cut") else { panic!("no temporary file") };
         let (mut lost, mut torn) = (0, 0);
         for round in 1..200 {
-            let mut random = Random::new(round);
+            let mut dice = Dice::of(&[round]);
             write(&mut state, 0, 1, false);
             write(&mut state, 4096, 2, false);
             assert!(state.flush().is_ok());
             write(&mut state, 0, 3, false);
             write(&mut state, 8192, 4, true);
-            assert!(state.settle(&mut random).is_ok());
+            assert!(state.settle(&mut dice).is_ok());
             for at in [0, 4096, 8192] {
                 assert_eq!(read(&state.live, at), read(&state.kept, at));
             }

@@ -1,7 +1,7 @@
 //! Small images, and a registry that has them: what a machine pulls and loads.
 
-use super::random::Random;
 use crate::command;
+use crate::lab::dice::Dice;
 use serde_json::{Value, json};
 use spec::Digest;
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ pub struct Image {
 ///
 /// # Errors
 /// tar or gzip fails.
-pub fn make(folder: &Path, names: &[&str], random: &mut Random) -> Result<BTreeMap<String, Image>, String> {
+pub fn make(folder: &Path, names: &[&str], dice: &mut Dice) -> Result<BTreeMap<String, Image>, String> {
     let base = base(&folder.join("base"))?;
     let mut images = BTreeMap::new();
     for (number, name) in names.iter().enumerate() {
         let mut layers = vec![base.clone()];
         for layer in 0..=number {
-            layers.push(noise(&folder.join(format!("{name}{layer}")), random)?);
+            layers.push(noise(&folder.join(format!("{name}{layer}")), dice)?);
         }
         images.insert((*name).to_owned(), Image::of(&layers));
     }
@@ -59,20 +59,20 @@ fn base(root: &Path) -> Result<Layer, String> {
 }
 
 /// Files small and large, of which few bytes can be packed, and one of the base's that is gone.
-fn noise(root: &Path, random: &mut Random) -> Result<Layer, String> {
-    let write = |random: &mut Random| {
+fn noise(root: &Path, dice: &mut Dice) -> Result<Layer, String> {
+    let write = |dice: &mut Dice| {
         fs::create_dir_all(root.join("etc"))?;
         fs::write(root.join("etc/.wh.passwd"), "")?;
-        for number in 0..20 + random.below(30) {
+        for number in 0..20 + dice.index(30) {
             let folder = root.join(format!("data/{}", number % 5));
             fs::create_dir_all(&folder)?;
-            let size = if number == 0 { 100_000 + random.below(400_000) } else { random.below(9000) };
-            let content: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).collect();
+            let size = if number == 0 { 100_000 + dice.index(400_000) } else { dice.index(9000) };
+            let content: Vec<u8> = (0..size.div_ceil(8)).flat_map(|_| dice.next().to_le_bytes()).collect();
             fs::write(folder.join(format!("file{number}")), content)?;
         }
         Ok(())
     };
-    write(random).map_err(|error: std::io::Error| format!("cannot write {}: {error}", root.display()))?;
+    write(dice).map_err(|error: std::io::Error| format!("cannot write {}: {error}", root.display()))?;
     pack(root)
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: what a command that ended well has made is here, what it has removed is gone; of the command that was cut off
 //! each thing may be either. Must not: expect anything that no command has acknowledged.
 
-use super::random::Random;
+use crate::lab::dice::Dice;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,10 +74,10 @@ impl Model {
     }
 
     /// One of those that can be done now.
-    pub fn choose(&self, random: &mut Random) -> Deed {
+    pub fn choose(&self, dice: &mut Dice) -> Deed {
         let deeds = self.deeds();
         let sum: usize = deeds.iter().map(|(weight, _)| weight).sum();
-        let mut at = random.below(sum);
+        let mut at = dice.index(sum);
         let chosen = deeds.iter().find(|(weight, _)| {
             let found = at < *weight;
             at = at.saturating_sub(*weight);

@@ -1,5 +1,6 @@
 //! Numbers that look random and are the same for the same seed (splitmix64).
 
+#[derive(Debug)]
 pub struct Dice(u64);
 
 impl Dice {
@@ -12,7 +13,7 @@ impl Dice {
         dice
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,11 +25,16 @@ impl Dice {
         self.next() % limit.max(1)
     }
 
+    /// As [`Dice::below`], of what has a length.
+    pub fn index(&mut self, limit: usize) -> usize {
+        self.below(limit as u64) as usize
+    }
+
     pub fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
 
     pub fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[self.below(among.len() as u64) as usize]
+        among[self.index(among.len())]
     }
 }
