@@ -637,6 +637,7 @@ pub fn reap(paths: &Paths) -> Vec<Error> {
     }
     if dead || !paths.swept().exists() {
         errors.append(&mut sweep(paths));
+        errors.extend(runtime::snapshot::forget_trial(&paths.data).err());
         if errors.is_empty() {
             // Where it cannot be made the next command sweeps, too.
             let _ = std::fs::File::create(paths.swept());

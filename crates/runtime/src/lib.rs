@@ -16,6 +16,7 @@ pub mod init;
 pub mod inside;
 pub mod join;
 pub mod journal;
+pub mod lock;
 pub mod monitor;
 pub mod notify;
 pub mod observe;

@@ -3,6 +3,7 @@
 //! Invariant: a copy that has its name is whole.
 
 use crate::error::Result;
+use crate::lock::Lock;
 use crate::{observe, tree};
 use plan::mounts::Ids;
 use plan::{Rejected, order};
@@ -55,8 +56,9 @@ pub enum Trial {
 /// # Errors
 /// The kernel's; there are no ids to map.
 pub fn try_overlayfs(directory: &Path, mapped: bool) -> Result<Trial> {
-    forget_dead(directory);
-    let at = directory.join(format!("{TRIAL}{}", std::process::id()));
+    let at = directory.join(TRIAL);
+    // A full or a read-only file system says so to who makes a container.
+    let Ok(_alone) = alone(&at) else { return Ok(Trial::Unknown) };
     let what = || format!("cannot keep containers in {} with overlayfs", directory.display());
     let kind = || observe::mount::kind(directory).unwrap_or_else(|_| "unknown".to_owned());
     let tried = tree::apart(&format!("mount({at:?}, overlay)"), mapped, true, || try_overlay(&at, mapped));
@@ -89,26 +91,37 @@ pub fn try_overlayfs(directory: &Path, mapped: bool) -> Result<Trial> {
     Ok(Trial::Unfit { why, lasting })
 }
 
-/// What those left that were killed while they tried.
-fn forget_dead(directory: &Path) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(TRIAL));
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            let _ = tree::remove(&entry.path().to_string_lossy(), true);
+/// What one left that was killed while it tried, or that a power cut ended.
+///
+/// # Errors
+/// The kernel's.
+pub fn forget_trial(directory: &Path) -> Result<()> {
+    let at = directory.join(TRIAL);
+    // Whoever tries now takes it away himself, before he lets go.
+    let Some(_alone) = Lock::take_existing(&at)? else { return Ok(()) };
+    tree::remove(&at.to_string_lossy(), true)
+}
+
+/// The directory, made and empty, and the lock on it.
+fn alone(at: &Path) -> Result<Lock> {
+    loop {
+        let lock = Lock::take(at)?;
+        if std::fs::read_dir(at).is_ok_and(|mut entries| entries.next().is_none()) {
+            return Ok(lock);
         }
+        // Of one that was killed here.
+        tree::remove(&at.to_string_lossy(), true)?;
     }
 }
 
-/// What such a directory's name begins with.
-const TRIAL: &str = ".overlay-";
+/// One tries at a time: a name with a number of the process's is somebody else's after a boot.
+const TRIAL: &str = ".overlay-trial";
 
 /// `EOPNOTSUPP`: it can be mounted, but not all be done with it.
 fn try_overlay(at: &Path, mapped: bool) -> sys::Result<()> {
     let make = |path: &Path| {
         DirBuilder::new().mode(0o700).create(path).map_err(sys::Error::of_io(|| format!("mkdir({path:?})")))
     };
-    make(at)?;
     for name in ["lower", "lower/d", "upper", "work"] {
         make(&at.join(name))?;
     }

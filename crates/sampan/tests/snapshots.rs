@@ -221,6 +221,21 @@ fn a_copy_is_whole_or_not_there() {
     }
 }
 
+/// Power went while overlayfs was tried: the next command takes away what it left, as does the next try.
+#[test]
+fn nothing_is_left_of_a_trial() {
+    let Some(ground) = Ground::new() else { return };
+    let trial = ground.dir.join("data/.overlay-trial");
+    let run = ["run", "--rm", "--network=none", "host", "true"];
+    ground.call(&run).ok();
+    for words in [&["ps"][..], &run] {
+        fs::create_dir_all(trial.join("work/work/#3")).unwrap();
+        let _ = fs::remove_dir_all(ground.dir.join("state"));
+        ground.call(words).ok();
+        assert!(!trial.exists(), "{words:?}");
+    }
+}
+
 #[test]
 fn an_unknown_driver_is_refused() {
     let Some(ground) = Ground::new() else { return };

@@ -1,7 +1,8 @@
 //! Leaving a network, and taking away what nobody uses any more.
 
-use super::state::{self, Lock};
+use super::state;
 use super::{Left, entry, firewall, forwarding};
+use crate::lock::Lock;
 use rustix::io::Errno;
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -13,10 +13,10 @@ mod pasta;
 mod reload;
 pub mod state;
 
+pub use crate::lock::Lock;
 pub use end::{leave, leave_all, retire};
 pub use pasta::end_pasta;
 pub use reload::reload;
-pub use state::Lock;
 
 use crate::resolver::Sockets;
 use plan::network::{AttachStep, HostStep, InitStep, Mac, Mode, Part, Shared, Undo};

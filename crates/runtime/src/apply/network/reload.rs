@@ -1,7 +1,8 @@
 //! Networks as they should be, whatever somebody did to the host's rules and links meanwhile.
 
-use super::state::{self, Lock};
+use super::state;
 use super::{Context, bridge, firewall, forwarding};
+use crate::lock::Lock;
 use std::path::Path;
 use sys::Result;
 use sys::netlink::Batch;
